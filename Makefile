@@ -1,0 +1,67 @@
+# Everything a newcomer needs; `make` alone lists it. Needs Python 3.11 or newer, and nothing that runs already.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
+ORDERS ?= 40
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-slow test-all mutants lint types check fmt lock clean
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.run ## Run a stack, place orders, lose a replica, audit it all; ORDERS=40
+	$(BIN)/saga demo --orders $(ORDERS)
+
+up: $(VENV)/.run ## Run a stack until Ctrl-C; its data stay in .sagaledger
+	$(BIN)/saga up
+
+test: $(VENV)/.dev ## Run the tests, but for the slow ones
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.dev ## Run the slow tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m slow
+
+test-all: test test-slow ## Run every test
+
+mutants: $(VENV)/.dev ## Plant known bugs one by one in a copy; fails when the tests miss one
+	$(BIN)/python tests/mutants.py
+
+lint: $(VENV)/.dev ## Check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## Check types, strictly
+	$(BIN)/mypy
+
+check: lint types test ## What has to be well before a commit
+
+fmt: $(VENV)/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Write the lock files anew from pyproject.toml; needs uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra build pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra build --extra test --extra dev pyproject.toml --output-file requirements-dev.lock
+
+clean: ## Remove the environment and what tools left; data in .sagaledger stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp of an environment that `pip` has filled: made anew when what it was made from has changed.
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/.made
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
