@@ -1,0 +1,25 @@
+-- title: Attempts count up without holes and within the budget
+-- database: ledger
+-- kind: invariant
+-- invariant: I14
+-- a row means: attempts of this step are missing, out of order, or more than its definition allows; those that a lapsed
+--     lease ended are not counted against it
+with attempt as (
+    select i.order_ledger_id, i.step, i.direction, i.round, i.attempt, i.seq, t.seq is not null as taken_over,
+        row_number() over (partition by i.order_ledger_id, i.step, i.direction, i.round order by i.seq) as place
+    from ledger_journal i
+        left join ledger_journal t on t.kind = 'takeover' and t.order_ledger_id = i.order_ledger_id and t.step = i.step
+            and t.direction = i.direction and t.round = i.round and t.attempt = i.attempt
+    where i.kind = 'intent'
+), counted as (
+    select order_ledger_id, step, direction, round, count(*) as attempts, max(attempt) as greatest_attempt,
+        count(*) filter (where not taken_over) as spent, bool_or(attempt <> place) as out_of_order
+    from attempt
+    group by order_ledger_id, step, direction, round
+)
+select c.*, (s.body -> 'retry' ->> 'attempts_max')::integer as attempts_max
+from counted c
+    join order_ledger l using (order_ledger_id)
+    join saga_definition d using (definition_id)
+    left join lateral jsonb_array_elements(d.body -> 'steps') as s (body) on s.body ->> 'name' = c.step
+where c.out_of_order or s.body is null or c.spent > (s.body -> 'retry' ->> 'attempts_max')::integer;

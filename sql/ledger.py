@@ -1,0 +1,240 @@
+"""The ledger's store: one async function per query of `sql/queries/ledger.sql`, of the same name.
+
+The caller owns the transaction: functions take the connection first and never commit. On an autocommit connection each
+is a transaction of its own, which is how the orchestrator uses them: none needs a second statement to be whole.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+
+from sql.loader import Queries
+from sql.models import (
+    TERMINAL,
+    Claim,
+    Claims,
+    Direction,
+    Entry,
+    Event,
+    Json,
+    NewOrder,
+    RepeatedRequest,
+    SagaRow,
+    Status,
+    Transition,
+)
+
+Connection = AsyncConnection[Any]
+
+_QUERIES: Final = Queries("ledger")
+_SAGA_ROW_FIELDS: Final = tuple(SagaRow.__dataclass_fields__)
+
+set_json_loads(orjson.loads)
+
+
+class LedgerError(Exception):
+    """The ledger did not do what was asked."""
+
+
+class ClaimLost(LedgerError):
+    """Another replica holds the row now; nothing was written."""
+
+
+class OrderNotFound(LedgerError):
+    """The ledger has no such row."""
+
+
+async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
+    """Insert a row with everything that belongs to it.
+
+    Returns:
+        The row's time of creation; None when the key was used before, and then nothing was written.
+    """
+    document = {
+        **{name: getattr(order, name) for name in order.__dataclass_fields__ if name not in ("entries", "events")},
+        "request_hash": order.request_hash.hex(),
+        "entries": [_entry(entry) for entry in order.entries],
+        "events": [_event(event) for event in order.events],
+    }
+    rows = await _fetch(conn, "insert_order", {"order": _dump(document)})
+    return rows[0]["created_at"] if rows else None
+
+
+async def claim_due(conn: Connection, *, owner: str, lease_s: float, limit: int, fingerprints: Sequence[str]) -> Claims:
+    """Take due rows for a replica.
+
+    Args:
+        conn: Autocommit connection, so that the claim is committed before any call is made.
+        owner: Name of the replica, for people; authority is the epoch.
+        lease_s: Seconds for which the rows are held.
+        limit: Most rows to take, at least 1.
+        fingerprints: Of the definitions that the replica can run.
+    """
+    parameters = {"owner": owner, "lease_s": lease_s, "limit": limit, "fingerprints": list(fingerprints)}
+    rows = await _fetch(conn, "claim_due", parameters)
+    claimed = (row for row in rows if row["order_ledger_id"])
+    claims = tuple(Claim(_saga_row(row), row["lapsed"], row["lag_s"], row["age_s"]) for row in claimed)
+    return Claims(claims, rows[0]["next_due_s"])
+
+
+async def get_rows(conn: Connection, order_ledger_ids: Sequence[UUID]) -> dict[UUID, SagaRow]:
+    """Read rows as they are now; one that does not exist is missing from the answer."""
+    rows = await _fetch(conn, "get_rows", {"order_ledger_ids": list(order_ledger_ids)})
+    return {row["order_ledger_id"]: _saga_row(row) for row in rows}
+
+
+async def write_transitions(conn: Connection, transitions: Iterable[Transition]) -> dict[UUID, int]:
+    """Write transitions of different rows in one statement.
+
+    Returns:
+        The new journal position of each row that was written. A row that is missing was changed by another since it
+        was read, and nothing of its transition was written.
+
+    Raises:
+        psycopg.DataError: One of them can't be stored; nothing was written.
+        psycopg.OperationalError: The connection is gone; whether anything was written is not known.
+    """
+    document = [_transition(transition) for transition in transitions]
+    rows = await _fetch(conn, "write_transitions", {"transitions": _dump(document)})
+    return {row["order_ledger_id"]: row["last_seq"] for row in rows}
+
+
+async def list_written(conn: Connection, transitions: Sequence[Transition]) -> set[UUID]:
+    """Tell which of a replica's transitions stand in the journal, after the answer to a commit was lost."""
+    with_entries = [transition for transition in transitions if transition.entries]
+    if not with_entries:
+        return set()
+    parameters = {
+        "order_ledger_ids": [t.order_ledger_id for t in with_entries],
+        "seqs": [t.last_seq + 1 for t in with_entries],
+        "epochs": [t.lease_epoch for t in with_entries],
+        "kinds": [t.entries[0].kind.value for t in with_entries],
+        "replica": with_entries[0].replica,
+    }
+    return {row["order_ledger_id"] for row in await _fetch(conn, "list_written", parameters)}
+
+
+async def renew_leases(conn: Connection, held: Sequence[tuple[UUID, int]], *, lease_s: float) -> set[UUID]:
+    """Extend the leases of rows (id and epoch); one that is missing from the answer was lost."""
+    ids, epochs = _split(held)
+    parameters = {"order_ledger_ids": ids, "epochs": epochs, "lease_s": lease_s}
+    return {row["order_ledger_id"] for row in await _fetch(conn, "renew_leases", parameters)}
+
+
+async def release_leases(conn: Connection, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
+    """End the leases of rows (id and epoch) now; the next claim takes them over as lapsed."""
+    ids, epochs = _split(held)
+    rows = await _fetch(conn, "release_leases", {"order_ledger_ids": ids, "epochs": epochs})
+    return {row["order_ledger_id"] for row in rows}
+
+
+async def register_definition(
+    conn: Connection, *, definition_id: UUID, saga: str, version: int, hash: bytes, fingerprint: str, body: Json
+) -> None:
+    """Store a snapshot; one that is there already is left alone."""
+    parameters = {
+        "definition_id": definition_id,
+        "saga": saga,
+        "version": version,
+        "hash": hash,
+        "fingerprint": fingerprint,
+        "body": _dump(body),
+    }
+    await conn.execute(_QUERIES["register_definition"], parameters)
+
+
+async def list_fingerprints(conn: Connection, *, saga: str, version: int) -> set[str]:
+    """Return every fingerprint that a version of a saga was registered with."""
+    rows = await _fetch(conn, "list_fingerprints", {"saga": saga, "version": version})
+    return {row["fingerprint"] for row in rows}
+
+
+async def get_definition(conn: Connection, definition_id: UUID) -> Json | None:
+    """Return a snapshot's `saga`, `version`, `fingerprint` and `body`; None when there is none."""
+    rows = await _fetch(conn, "get_definition", {"definition_id": definition_id})
+    return rows[0] if rows else None
+
+
+async def find_repeat(conn: Connection, order_ledger_id: UUID) -> RepeatedRequest | None:
+    """Count and describe a repeat of a request; None when the key is new."""
+    rows = await _fetch(conn, "find_repeat", {"order_ledger_id": order_ledger_id})
+    return RepeatedRequest(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
+
+
+async def get_request(conn: Connection, order_ledger_id: UUID) -> Json | None:
+    """Return a row's `client_id`, `client_request_id`, `request_hash` and `metadata`; None when there is no such row."""
+    rows = await _fetch(conn, "get_request", {"order_ledger_id": order_ledger_id})
+    return rows[0] if rows else None
+
+
+async def freeze_answer(conn: Connection, order_ledger_id: UUID, status: int, body: str) -> tuple[int, str]:
+    """Freeze the answer to every repeat of a request.
+
+    Returns:
+        The answer that stands: this one, or the one that was frozen before.
+
+    Raises:
+        OrderNotFound: There is no such row.
+    """
+    parameters = {"order_ledger_id": order_ledger_id, "response_status": status, "response_body": body}
+    rows = await _fetch(conn, "freeze_answer", parameters)
+    if not rows:
+        raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
+    return rows[0]["response_status"], rows[0]["response_body"]
+
+
+async def wake_orchestrators(conn: Connection) -> None:
+    """Tell listeners that there may be work; best effort, the poll is the guarantee."""
+    await conn.execute(_QUERIES["wake_orchestrators"])
+
+
+async def list_finished(conn: Connection, order_ledger_ids: Sequence[UUID]) -> set[UUID]:
+    """Tell which of these rows are finished."""
+    rows = await _fetch(conn, "list_finished", {"order_ledger_ids": list(order_ledger_ids)})
+    return {row["order_ledger_id"] for row in rows}
+
+
+async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_QUERIES[name], parameters)
+        return await cursor.fetchall()
+
+
+def _saga_row(row: dict[str, Any]) -> SagaRow:
+    values = {name: row[name] for name in _SAGA_ROW_FIELDS}
+    return SagaRow(**{**values, "status": Status(row["status"]), "direction": Direction(row["direction"])})
+
+
+def _transition(transition: Transition) -> Json:
+    names = (name for name in transition.__dataclass_fields__ if name not in ("response", "entries", "events"))
+    status, body = transition.response or (None, None)
+    return {
+        **{name: getattr(transition, name) for name in names},
+        "finished": transition.status in TERMINAL,
+        "response_status": status,
+        "response_body": body,
+        "entries": [_entry(entry) for entry in transition.entries],
+        "events": [_event(event) for event in transition.events],
+    }
+
+
+def _entry(entry: Entry) -> Json:
+    return asdict(entry)
+
+
+def _event(event: Event) -> Json:
+    return asdict(event)
+
+
+def _split(held: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
+    return [order_ledger_id for order_ledger_id, _ in held], [epoch for _, epoch in held]
+
+
+def _dump(document: Any) -> str:
+    return orjson.dumps(document).decode()

@@ -1,0 +1,37 @@
+"""Named queries from `sql/queries/`, resolved at import so that a misspelt name stops the start, not an order."""
+
+import re
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, LiteralString, cast
+
+QUERIES: Final = Path(__file__).parent / "queries"
+_NAME: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
+
+
+class Queries:
+    """The queries of one file, by name.
+
+    A query starts at a line `-- name: verb_noun` and ends before the next one; the comment lines under its name say what
+    it does and why. `queries["claim_due"]` gives its text for `cursor.execute`.
+
+    Raises:
+        LookupError: The file has no query of that name, or names one twice.
+    """
+
+    def __init__(self, subject: str) -> None:
+        parts = _NAME.split((QUERIES / f"{subject}.sql").read_text(encoding="utf-8"))
+        names, texts = parts[1::2], parts[2::2]
+        if len(set(names)) != len(names):
+            raise LookupError(f"sql/queries/{subject}.sql names a query twice")
+        self._subject = subject
+        self._texts = MappingProxyType(dict(zip(names, (text.strip() for text in texts), strict=True)))
+
+    def __getitem__(self, name: str) -> LiteralString:
+        """Return the text of a query."""
+        try:
+            text = self._texts[name]
+        except KeyError:
+            raise LookupError(f"sql/queries/{self._subject}.sql has no query {name!r}") from None
+        # The text comes from a file of this package, never from data: as literal as a string in the source.
+        return cast("LiteralString", text)

@@ -1,0 +1,3 @@
+drop table effect;
+drop table fence;
+drop function refuse_change();

@@ -1,0 +1,237 @@
+-- The orchestrators' and the edge's own statements: insert, claim, write, renew, release.
+
+-- name: insert_order
+-- A new row with its items, personal data, first journal entries and events, or nothing when the key was used before.
+-- One statement, so that none of it can stand alone. Returns the row's time of creation.
+with given as (
+    select * from jsonb_to_record(%(order)s::jsonb) as g(order_ledger_id uuid, client_id text, client_request_id text,
+        request_hash text, saga text, saga_version integer, definition_id uuid, status text, step text, progress jsonb,
+        input jsonb, personal jsonb, items jsonb, customer_id text, currency text, total_minor bigint, metadata jsonb,
+        correlation_id text, traceparent text, parent_id uuid, lease_owner text, lease_s double precision, entries jsonb,
+        events jsonb)
+), entry as materialized (
+    select e.*, clock_timestamp() as at
+    from given g cross join rows from (jsonb_to_recordset(g.entries) as (kind text, step text, direction text,
+        round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
+        duration_ms double precision, actor text, reason text))
+        with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
+        reason, seq)
+), chained as materialized (
+    select e.*, journal_chain(''::bytea, journal_entry_text(g.order_ledger_id, e.seq::integer, e.at, e.kind, e.step,
+        e.direction, e.round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms,
+        coalesce(g.lease_owner, 'edge'), 1::bigint, e.actor, e.reason)) over (order by e.seq) as hash
+    from entry e cross join given g
+), inserted as (
+    insert into order_ledger (order_ledger_id, client_id, client_request_id, request_hash, saga, saga_version,
+        definition_id, status, step, customer_id, currency, total_minor, input, progress, metadata, correlation_id,
+        traceparent, parent_id, last_seq, chain_head, lease_owner, lease_epoch, lease_expires_at, created_at)
+    select g.order_ledger_id, g.client_id, g.client_request_id, decode(g.request_hash, 'hex'), g.saga, g.saga_version,
+        g.definition_id, g.status, g.step, g.customer_id, g.currency, g.total_minor, g.input, g.progress, g.metadata,
+        g.correlation_id, g.traceparent, g.parent_id, jsonb_array_length(g.entries),
+        (select c.hash from chained c order by c.seq desc limit 1), g.lease_owner, 1,
+        clock_timestamp() + make_interval(secs => g.lease_s),
+        coalesce((select min(c.at) from chained c), clock_timestamp())
+    from given g
+    on conflict do nothing
+    returning order_ledger_id, created_at
+), personal as (
+    insert into order_personal (order_ledger_id, data)
+    select i.order_ledger_id, g.personal from inserted i cross join given g where g.personal <> '{}'
+), items as (
+    insert into order_ledger_items (order_ledger_id, line, sku, quantity, unit_price_minor, description)
+    select i.order_ledger_id, x.line, x.sku, x.quantity, x.unit_price_minor, x.description
+    from inserted i cross join given g cross join rows from (jsonb_to_recordset(g.items) as
+        (sku text, quantity integer, unit_price_minor bigint, description text))
+        with ordinality as x(sku, quantity, unit_price_minor, description, line)
+), journal as (
+    insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request,
+        response, error, duration_ms, replica, lease_epoch, actor, reason, hash)
+    select i.order_ledger_id, c.seq, c.at, c.kind, c.step, c.direction, c.round, c.attempt, c.outcome, c.request,
+        c.response, c.error, c.duration_ms, coalesce(g.lease_owner, 'edge'), 1, c.actor, c.reason, c.hash
+    from inserted i cross join given g cross join chained c
+), events as (
+    insert into outbox (aggregateid, type, payload, correlation_id, seq)
+    select i.order_ledger_id, x.type, x.payload, g.correlation_id, jsonb_array_length(g.entries)
+    from inserted i cross join given g cross join rows from (jsonb_to_recordset(g.events) as (type text, payload jsonb))
+        with ordinality as x(type, payload, ordinal)
+    order by x.ordinal
+)
+select created_at from inserted;
+
+-- name: claim_due
+-- Takes due rows for one replica: epoch and lease in the same statement, rows that another looks at are skipped. A row
+-- whose lease ran out counts a lapse here, before any work, so that one that kills its owner is found out.
+-- statement_timestamp() because a volatile clock can't bound an index scan; the lease starts at clock_timestamp().
+-- Returns the claimed rows and, on every row (one at least), how long until the next row is due.
+with due as materialized (
+    select l.order_ledger_id, l.lease_expires_at is not null as lapsed,
+        extract(epoch from statement_timestamp() - l.due_at)::double precision as lag_s
+    from order_ledger l
+    where l.due_at <= statement_timestamp()
+        and l.definition_id = any (array(select d.definition_id from saga_definition d
+                                         where d.fingerprint = any (%(fingerprints)s)))
+    order by l.due_at
+    limit %(limit)s
+    for update of l skip locked
+), claimed as (
+    update order_ledger l set lease_owner = %(owner)s, lease_epoch = l.lease_epoch + 1,
+        lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
+        lapses = l.lapses + due.lapsed::integer, updated_at = clock_timestamp()
+    from due where l.order_ledger_id = due.order_ledger_id
+    returning l.*, due.lapsed, due.lag_s,
+        extract(epoch from clock_timestamp() - l.created_at)::double precision as age_s
+), waiting as (
+    select extract(epoch from min(l.due_at) - statement_timestamp())::double precision as next_due_s
+    from order_ledger l where l.due_at > statement_timestamp()
+)
+select w.next_due_s, c.lapsed, c.lag_s, c.age_s, c.order_ledger_id, c.saga, c.definition_id, c.status, c.progress, c.results,
+    c.input, coalesce(p.data, '{}') as personal, c.correlation_id, c.traceparent, c.last_seq, c.lease_owner,
+    c.lease_epoch, c.lapses, c.client_request_id, c.last_error, c.step, c.direction, c.retry_count,
+    c.customer_id, c.currency, c.total_minor
+from waiting w left join claimed c on true left join order_personal p on p.order_ledger_id = c.order_ledger_id;
+
+-- name: get_rows
+-- Rows as a claim would show it, for deciding again after a write found it changed.
+select l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input,
+    coalesce(p.data, '{}') as personal, l.correlation_id, l.traceparent, l.last_seq, l.lease_owner, l.lease_epoch,
+    l.lapses, l.client_request_id, l.last_error, l.step, l.direction, l.retry_count,
+    l.customer_id, l.currency, l.total_minor
+from order_ledger l left join order_personal p using (order_ledger_id)
+where l.order_ledger_id = any (%(order_ledger_ids)s);
+
+-- name: write_transitions
+-- Any number of transitions of different rows in one statement, so that they share one commit. Each row is locked in id
+-- order (two writers can't wait for each other) and changed only if epoch and journal position are as the writer saw
+-- them; what missed is not in the answer and nothing of it is written. A row that somebody else has locked is skipped, so
+-- that it holds up no other; its writer sees it unchanged and tries again.
+with given as materialized (
+    select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
+        last_seq integer, replica text, status text, step text, direction text, retry_count integer, progress jsonb,
+        results jsonb, last_error text, keep_lease boolean, delay_s double precision, lapses integer, finished boolean,
+        response_status smallint, response_body text, entries jsonb, events jsonb)
+), held as materialized (
+    select l.chain_head, l.correlation_id, t.*
+    from order_ledger l join given t using (order_ledger_id)
+    where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq
+    order by l.order_ledger_id
+    for update of l skip locked
+), entry as materialized (
+    select h.order_ledger_id, h.chain_head, h.replica, h.lease_epoch, h.last_seq + e.n::integer as seq,
+        clock_timestamp() as at, e.kind, e.step, e.direction, e.round, e.attempt, e.outcome, e.request, e.response,
+        e.error, e.duration_ms, e.actor, e.reason
+    from held h cross join lateral rows from (jsonb_to_recordset(h.entries) as (kind text, step text, direction text,
+        round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
+        duration_ms double precision, actor text, reason text))
+        with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
+        reason, n)
+), chained as materialized (
+    select e.*, journal_chain(e.chain_head, journal_entry_text(e.order_ledger_id, e.seq, e.at, e.kind, e.step,
+        e.direction, e.round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms, e.replica,
+        e.lease_epoch, e.actor, e.reason)) over (partition by e.order_ledger_id order by e.seq) as hash
+    from entry e
+), head as (
+    select distinct on (order_ledger_id) order_ledger_id, seq, hash from chained order by order_ledger_id, seq desc
+), updated as (
+    update order_ledger l set status = h.status, step = h.step, direction = h.direction, retry_count = h.retry_count,
+        progress = h.progress, last_error = h.last_error, lapses = h.lapses,
+        results = case when h.results = '{}' then l.results else l.results || h.results end,
+        next_retry_at = clock_timestamp() + make_interval(secs => h.delay_s),
+        lease_owner = case when h.keep_lease then l.lease_owner end,
+        lease_expires_at = case when h.keep_lease then l.lease_expires_at end,
+        finished_at = case when h.finished then clock_timestamp() end,
+        response_status = coalesce(l.response_status, h.response_status),
+        response_body = coalesce(l.response_body, h.response_body),
+        last_seq = coalesce(head.seq, l.last_seq), chain_head = coalesce(head.hash, l.chain_head),
+        updated_at = clock_timestamp()
+    from held h left join head using (order_ledger_id)
+    where l.order_ledger_id = h.order_ledger_id
+    returning l.order_ledger_id, l.last_seq
+), journal as (
+    insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request,
+        response, error, duration_ms, replica, lease_epoch, actor, reason, hash)
+    select order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request, response, error,
+        duration_ms, replica, lease_epoch, actor, reason, hash
+    from chained
+), events as (
+    insert into outbox (aggregateid, type, payload, correlation_id, seq)
+    select h.order_ledger_id, x.type, x.payload, h.correlation_id, coalesce(head.seq, h.last_seq)
+    from held h left join head using (order_ledger_id)
+        cross join lateral rows from (jsonb_to_recordset(h.events) as (type text, payload jsonb))
+        with ordinality as x(type, payload, n)
+    order by h.order_ledger_id, x.n
+)
+select order_ledger_id, last_seq from updated;
+
+-- name: list_written
+-- Which of these journal positions hold an entry of this replica and epoch: after a lost answer to COMMIT, what is found
+-- here was written after all.
+select j.order_ledger_id
+from ledger_journal j
+    join unnest(%(order_ledger_ids)s::uuid[], %(seqs)s::integer[], %(epochs)s::bigint[], %(kinds)s::text[])
+        as w(order_ledger_id, seq, lease_epoch, kind)
+    using (order_ledger_id, seq, lease_epoch, kind)
+where j.replica = %(replica)s;
+
+-- name: renew_leases
+-- Keeps every row that one replica works on; a row that is not in the answer was lost, or is locked by somebody else.
+update order_ledger l set lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+from (select o.order_ledger_id from order_ledger o
+          join unnest(%(order_ledger_ids)s::uuid[], %(epochs)s::bigint[]) as k(order_ledger_id, lease_epoch)
+          using (order_ledger_id, lease_epoch)
+      where o.lease_expires_at is not null
+      order by o.order_ledger_id for update of o skip locked) held
+where l.order_ledger_id = held.order_ledger_id
+returning l.order_ledger_id;
+
+-- name: release_leases
+-- Gives rows back that this replica can't finish: their leases end now, so the next claim takes them over as lapsed.
+update order_ledger l set lease_expires_at = clock_timestamp()
+from (select o.order_ledger_id from order_ledger o
+          join unnest(%(order_ledger_ids)s::uuid[], %(epochs)s::bigint[]) as k(order_ledger_id, lease_epoch)
+          using (order_ledger_id, lease_epoch)
+      where o.lease_expires_at is not null
+      order by o.order_ledger_id for update of o skip locked) held
+where l.order_ledger_id = held.order_ledger_id
+returning l.order_ledger_id;
+
+-- name: register_definition
+-- Stores a snapshot once; the same bytes have the same id.
+insert into saga_definition (definition_id, saga, version, hash, fingerprint, body)
+values (%(definition_id)s, %(saga)s, %(version)s, %(hash)s, %(fingerprint)s, %(body)s)
+on conflict do nothing;
+
+-- name: list_fingerprints
+-- Every fingerprint that a version of a saga was ever registered with; more than one means its code was changed.
+select distinct fingerprint from saga_definition where saga = %(saga)s and version = %(version)s;
+
+-- name: get_definition
+-- A snapshot by its id.
+select definition_id, saga, version, fingerprint, body from saga_definition where definition_id = %(definition_id)s;
+
+-- name: find_repeat
+-- What a repeated key is answered with. It writes (a counter), so that with a synchronous standby the answer is not given
+-- before the row it speaks of is safe there too.
+update order_ledger set replays = replays + 1
+where order_ledger_id = %(order_ledger_id)s
+returning order_ledger_id, request_hash, status, response_status, response_body,
+    response_status is null and lease_epoch = 1 and coalesce(lease_expires_at > clock_timestamp(), false) as held,
+    lease_epoch, last_seq, saga, created_at;
+
+-- name: get_request
+-- Who asked for what, for placing a failed order again.
+select client_id, client_request_id, request_hash, metadata from order_ledger where order_ledger_id = %(order_ledger_id)s;
+
+-- name: freeze_answer
+-- Freezes the answer of a row that has none yet; returns the one that stands, which may be another's.
+update order_ledger set response_status = coalesce(response_status, %(response_status)s),
+    response_body = coalesce(response_body, %(response_body)s)
+where order_ledger_id = %(order_ledger_id)s
+returning response_status, response_body;
+
+-- name: wake_orchestrators
+-- After commit, in a statement of its own: inside the transaction it would make all commits wait for each other.
+select pg_notify('order_events', '');
+
+-- name: list_finished
+-- Which of these rows are finished, for requests that wait for the end.
+select order_ledger_id from order_ledger where order_ledger_id = any (%(order_ledger_ids)s) and finished_at is not null;

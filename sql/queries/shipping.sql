@@ -1,0 +1,19 @@
+-- Shipments.
+
+-- name: schedule_shipment
+-- Orders the carriage of goods.
+insert into shipment (shipment_id, order_id, address)
+values (%(shipment_id)s, %(order_id)s, %(address)s);
+
+-- name: get_shipment
+-- Reads a shipment, without its address.
+select shipment_id, order_id, status from shipment where shipment_id = %(shipment_id)s;
+
+-- name: lock_shipment
+-- Reads where a shipment stands and keeps it there until the transaction ends.
+select shipment_id, order_id, status from shipment where shipment_id = %(shipment_id)s for update;
+
+-- name: cancel_shipment
+-- Calls a shipment off that has not left.
+update shipment set status = 'cancelled', cancelled_at = clock_timestamp()
+where shipment_id = %(shipment_id)s and status = 'scheduled';

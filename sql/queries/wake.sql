@@ -1,0 +1,13 @@
+-- How orchestrators are woken. Nobody depends on it: the poll finds what no notification told of.
+
+-- name: listen
+-- Two channels on a session of its own: work, and the listener's own probes.
+listen order_events; listen order_events_probe;
+
+-- name: probe
+-- A notification to oneself, told apart by its token: when it does not come back the session is deaf.
+select pg_notify('order_events_probe', %(token)s);
+
+-- name: measure_queue
+-- Share of the notification queue that is in use; looking also moves the queue's tail on (PostgreSQL 13 to 18).
+select pg_notification_queue_usage() as usage;

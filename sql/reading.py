@@ -1,0 +1,178 @@
+"""What clients and operators read of orders: one async function per query of `sql/queries/reading.sql`, of the same name.
+
+Rows are dicts of the public columns: ids are UUIDs, times are aware datetimes, money is integer minor units. Leases,
+request hashes and frozen answers are never among them. A `client_id` of None stands for an operator, who sees the orders
+of all clients; another client's order is as absent as one that does not exist. Functions need no transaction.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from struct import Struct
+from struct import error as StructError
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+
+from sql.loader import Queries
+from sql.models import TERMINAL, Json
+
+Connection = AsyncConnection[Any]
+Position = tuple[datetime, UUID]
+"""Where a page of orders ends: time of creation and id of its last one."""
+
+_QUERIES: Final = Queries("reading")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CURSOR: Final = Struct(">q16s")
+"""Microseconds since 1970, which is all the precision that the database has, and the id."""
+
+set_json_loads(orjson.loads)
+
+
+async def get_order(conn: Connection, order_ledger_id: UUID, client_id: str | None) -> Json | None:
+    """Return an order with its `items` and `steps`; None when there is none that this client may see.
+
+    A step has `name`, `state` (of `orchestrator.progress.StepState`), `attempts` (calls of its action), `started_at`
+    (None before the first call), `finished_at` (None while its state is not final) and `error` (the last one; None once
+    the step has succeeded).
+    """
+    rows = await _fetch(conn, "get_order", {"order_ledger_id": order_ledger_id, "client_id": client_id})
+    if not rows:
+        return None
+    for step in rows[0]["steps"]:
+        for name in ("started_at", "finished_at"):
+            step[name] = step[name] and datetime.fromisoformat(step[name])
+    return rows[0]
+
+
+async def list_orders(
+    conn: Connection,
+    *,
+    client_id: str | None = None,
+    statuses: Collection[str] = (),
+    saga: str | None = None,
+    customer_id: str | None = None,
+    client_request_id: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    since: datetime | None = None,
+    cursor: Position | None = None,
+    limit: int,
+) -> list[Json]:
+    """Return orders, newest first, without items, steps and results.
+
+    Args:
+        conn: Any connection to the ledger.
+        client_id: Whose orders; None for everybody's.
+        statuses: Orders in one of them; empty for every status.
+        saga: Orders of this saga; None for any.
+        customer_id: Orders of this customer; None for any.
+        client_request_id: Orders under this key of a client's; None for any.
+        metadata: Orders with every one of these labels; values are compared as text.
+        since: Aware time; orders recorded then or later.
+        cursor: Position after which the page starts; None for the first page. See `position_of`.
+        limit: Most orders, at least 1.
+    """
+    after_at, after_id = cursor or (None, None)
+    parameters = {
+        "client_id": client_id,
+        "statuses": [str(status) for status in statuses] or None,
+        "unfinished": bool(statuses) and TERMINAL.isdisjoint(statuses),
+        "saga": saga,
+        "customer_id": customer_id,
+        "client_request_id": client_request_id,
+        "metadata": orjson.dumps(dict(metadata)).decode() if metadata else None,
+        "since": since,
+        "after_at": after_at,
+        "after_id": after_id,
+        "limit": limit,
+    }
+    return await _fetch(conn, "list_orders", parameters)
+
+
+async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | None = None) -> list[Json] | None:
+    """Return an order's journal from its first entry on; None when there is no order that this client may see.
+
+    Entries have every column of the journal; `hash` is hexadecimal.
+    """
+    rows = await _fetch(conn, "get_journal", {"order_ledger_id": order_ledger_id, "client_id": client_id})
+    return [row for row in rows if row["seq"] is not None] if rows else None
+
+
+async def count_replicas(conn: Connection) -> int:
+    """Return how many orchestrators are connected to this ledger now."""
+    rows = await _fetch(conn, "count_replicas", {})
+    return int(rows[0]["replicas"])
+
+
+async def count_by_status(conn: Connection) -> dict[str, int]:
+    """Return how many orders have each status that one has; it reads the whole ledger."""
+    return {row["status"]: row["orders"] for row in await _fetch(conn, "count_by_status", {})}
+
+
+async def count_active(conn: Connection) -> dict[tuple[str, str], int]:
+    """Return how many unfinished orders there are of each saga and status that one has."""
+    return {(row["saga"], row["status"]): row["orders"] for row in await _fetch(conn, "count_active", {})}
+
+
+async def count_pending(conn: Connection) -> int:
+    """Return how many events are still to be delivered to a subscriber."""
+    rows = await _fetch(conn, "count_pending", {})
+    pending: int = rows[0]["pending"]
+    return pending
+
+
+async def statistics(conn: Connection) -> Json:
+    """Return what the ledger is doing.
+
+    Returns:
+        `active` (unfinished orders by saga and status), `unfinished` (the same by status), `stuck`,
+        `oldest_unfinished_age_s` (None when all are finished), `finished_last_hour` (by status), `p50_s` and `p95_s`
+        (seconds from record to end of those; None when there are none), `attempts_last_hour` (a list of `saga`, `step`,
+        `direction`, `outcome`, `attempts`), `outbox_rows` (an estimate above 100,000) and `outbox_pending`.
+    """
+    return (await _fetch(conn, "statistics", {}))[0]
+
+
+async def ping(conn: Connection) -> None:
+    """Prove that the ledger answers."""
+    await _fetch(conn, "ping", {})
+
+
+def position_of(row: Json) -> Position:
+    """Return the position of an order in the list: as the last one of a page, the next page's `cursor`."""
+    return row["created_at"], row["order_ledger_id"]
+
+
+def encode_cursor(position: Position) -> str:
+    """Return a position as an opaque text, safe in a URL."""
+    at, order_ledger_id = position
+    packed = _CURSOR.pack((at - _EPOCH) // timedelta(microseconds=1), order_ledger_id.bytes)
+    return urlsafe_b64encode(packed).decode()
+
+
+def decode_cursor(text: str) -> Position:
+    """Return the position that a text of `encode_cursor` stands for.
+
+    Raises:
+        ValueError: It is not such a text.
+    """
+    try:
+        microseconds, id_bytes = _CURSOR.unpack(urlsafe_b64decode(text.encode("ascii")))
+        position = _EPOCH + timedelta(microseconds=microseconds), UUID(bytes=id_bytes)
+    except (ValueError, OverflowError, StructError):
+        raise ValueError("this is no cursor of a list of orders") from None
+    # Base64 decoding passes over what it does not know, so only a text that comes back the same is a cursor.
+    if encode_cursor(position) != text:
+        raise ValueError("this is no cursor of a list of orders")
+    return position
+
+
+async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[Json]:
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        # Prepared, a statement may get one plan for all its filters, and a list by customer would read the whole ledger.
+        await cursor.execute(_QUERIES[name], parameters, prepare=False)
+        return await cursor.fetchall()
