@@ -1,0 +1,83 @@
+"""One way to make all five services: a pool, the routes that a service declares, and what all have in common."""
+
+from collections.abc import AsyncIterator
+from types import MappingProxyType
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from participants import inventory, notifications, orders, payments, shipping
+from participants.calls import BODY_MAX_BYTES, FAULTS, POOL, Lookup, Route, add_route, read_body
+from participants.database import open_pool, ping
+from participants.effects import EffectQuery, page_effects
+from participants.faults import Delay, FailNext, Faults
+from participants.problems import answer_problems
+from participants.settings import Name, ParticipantSettings
+from participants.telemetry import REGISTRY, get_metrics, observe_requests, set_headers
+
+_ROUTES: Final = MappingProxyType[Name, tuple[Route, ...]](
+    {
+        "orders": orders.ROUTES,
+        "inventory": inventory.ROUTES,
+        "payments": payments.ROUTES,
+        "shipping": shipping.ROUTES,
+        "notifications": notifications.ROUTES,
+    }
+)
+
+
+def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
+    """Make the application of a participant; its start opens the database.
+
+    Args:
+        name: Which of the five.
+        settings: Where its database is, and whether it may be told to misbehave.
+
+    Raises:
+        SettingError: No database is set.
+    """
+    url = settings.database_url_of(name)
+
+    async def keep_pool(app: web.Application) -> AsyncIterator[None]:
+        async with open_pool(url, name, settings.participant_pool_size) as pool:
+            app[POOL] = pool
+            yield
+
+    registry = CollectorRegistry()
+    app = web.Application(middlewares=[observe_requests(registry), answer_problems], client_max_size=BODY_MAX_BYTES)
+    app[REGISTRY] = registry
+    app[FAULTS] = Faults(settings.mock_latency_ms, settings.mock_failure_rate) if name == "payments" else Faults()
+    app.on_response_prepare.append(set_headers)
+    app.cleanup_ctx.append(keep_pool)
+    for route in _ROUTES[name]:
+        add_route(app.router, route)
+    add_route(app.router, Lookup("/effects", EffectQuery, page_effects))
+    app.router.add_get("/healthz", _get_health)
+    app.router.add_get("/metrics", get_metrics)
+    if settings.faults:
+        app.router.add_post("/test/fail-next", _fail_next)
+        app.router.add_post("/test/delay", _delay)
+        app.router.add_post("/test/reset", _reset)
+    return app
+
+
+async def _get_health(request: web.Request) -> web.Response:
+    """Answer 200 while the database answers, else 503."""
+    await ping(request.app[POOL])
+    return web.json_response({"status": "ok"})
+
+
+async def _fail_next(request: web.Request) -> web.Response:
+    request.app[FAULTS].fail_next(await read_body(request, FailNext))
+    return web.Response(status=204)
+
+
+async def _delay(request: web.Request) -> web.Response:
+    request.app[FAULTS].delay(await read_body(request, Delay))
+    return web.Response(status=204)
+
+
+async def _reset(request: web.Request) -> web.Response:
+    request.app[FAULTS].reset()
+    return web.Response(status=204)

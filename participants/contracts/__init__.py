@@ -1,0 +1,12 @@
+"""What services and the orchestrator agree on: wire models and endpoints, no IO.
+
+One module a service. A request model says what travels; an `Endpoint` says where it goes and what comes back. Services
+share these contracts, never code::
+
+    saga step ──builds──▶ request model ──Endpoint──▶ HTTP ──▶ service
+                          answer model  ◀───────────── JSON ◀──┘
+"""
+
+from participants.contracts.endpoint import ECHO_EXEMPT, PERSONAL, Answer, Endpoint, Wire, is_personal
+
+__all__ = ["ECHO_EXEMPT", "PERSONAL", "Answer", "Endpoint", "Wire", "is_personal"]

@@ -1,0 +1,82 @@
+"""The form of every contract: a wire model, an endpoint, and the mark of personal data."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Marks a field that describes a person: kept apart from the journal, logs and events, and erasable."""
+
+
+PERSONAL: Final = Personal()
+"""Use as `Annotated[str, PERSONAL]`."""
+
+ECHO_EXEMPT: Final[frozenset[str]] = frozenset({"status"})
+"""Members of an answer that may differ from a request's member of the same name."""
+
+
+def is_personal(field: FieldInfo) -> bool:
+    """Tell whether a model's field is marked as personal data."""
+    return any(isinstance(mark, Personal) for mark in field.metadata)
+
+
+class Wire(BaseModel):
+    """Base of all wire models: frozen, strict about types, unknown members refused in requests.
+
+    Answers are read with unknown members ignored, so that a service can add one without breaking its callers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Answer(BaseModel):
+    """Base of all answers: frozen, strict about types, unknown members ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+Req = TypeVar("Req", bound=BaseModel, contravariant=True)
+Res = TypeVar("Res", bound=BaseModel, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[Req, Res]):
+    """One operation of a participant.
+
+    An endpoint for a base model also takes every request model derived from it, so the compensation of a step can be
+    given the very request of its action and use the part it knows.
+
+    Args:
+        participant: Name of the service, as in the run-time registry.
+        method: HTTP method. GET carries no body and no idempotency key, DELETE no body.
+        path: Path template; `{field}` is filled from the request's field of that name.
+        request: Model of the request body.
+        response: Model of a 2xx answer. A member that stands in both must be equal in both, or the answer is taken
+            for another operation's.
+    """
+
+    participant: str
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    request: type[Req]
+    response: type[Res]
+
+    def url_path(self, request: BaseModel) -> str:
+        """Fill the path template from a request's fields."""
+        return self.path.format_map({name: getattr(request, name) for name in type(request).model_fields})
+
+    def body(self, request: BaseModel) -> dict[str, Any] | None:
+        """Return the JSON body of a request: the fields this endpoint knows; None where no body is sent."""
+        if self.method in ("GET", "DELETE"):
+            return None
+        return request.model_dump(mode="json", include=set(self.request.model_fields))
+
+    def redacted_body(self, request: BaseModel) -> dict[str, Any]:
+        """Return the request's known fields as JSON without personal data, for the journal."""
+        fields = self.request.model_fields
+        shown = {name for name, field in fields.items() if not is_personal(field)}
+        return request.model_dump(mode="json", include=shown)

@@ -1,0 +1,103 @@
+"""What a participant tells of itself: log lines with a correlation id, and metrics."""
+
+import logging
+import re
+import sys
+import time
+import uuid
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CORRELATION: Final = "X-Correlation-ID"
+REGISTRY: Final = web.AppKey("registry", CollectorRegistry)
+
+_CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_log = structlog.get_logger("participants")
+
+
+def configure_logging(level: str) -> None:
+    """Write log lines as JSON to stderr, those of libraries too.
+
+    Args:
+        level: Least severe level that is written: `debug`, `info`, `warning` or `error`.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[lines], force=True)
+
+
+def observe_requests(registry: CollectorRegistry) -> Middleware:
+    """Make the middleware that times requests, logs them, and gives each a correlation id.
+
+    Args:
+        registry: Takes the metric `http_request_duration_seconds`.
+    """
+    ProcessCollector(registry=registry)
+    durations = Histogram(
+        "http_request_duration_seconds", "Time to answer a request.", ("route", "method", "status"), registry=registry
+    )
+
+    @web.middleware
+    async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get(CORRELATION, "")
+        correlation_id = given if _CORRELATION_ID.fullmatch(given) else str(uuid.uuid4())
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+            response = await handler(request)
+            duration_s = time.perf_counter() - started
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource else "unmatched"  # never the path: ids are no labels
+            method = request.method if request.method in hdrs.METH_ALL else "OTHER"  # a caller may invent methods
+            durations.labels(route, method, response.status).observe(duration_s)
+            _log.info(
+                "request",
+                method=request.method,
+                route=route,
+                status=response.status,
+                duration_ms=round(duration_s * 1000, 3),
+                traceparent=request.headers.get("traceparent"),
+            )
+        response.headers[CORRELATION] = correlation_id
+        return response
+
+    return observe
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """Answer `GET /metrics` in the Prometheus text format."""
+    return web.Response(body=generate_latest(request.app[REGISTRY]), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Send what every answer carries, and not which software made it."""
+    response.headers.pop("Server", None)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
