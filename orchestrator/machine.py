@@ -1,0 +1,292 @@
+"""The pure core: what an observation changes in a saga, and what comes next. No clock, no randomness, no IO.
+
+::
+
+    Answered, Lapsed, CancelRequested, Retried ──settle──▶ new progress, journal entries, events, a delay
+                                       progress ──proceed─▶ the call to make now, with its intent
+
+`settle` never starts anything and `proceed` never judges anything; the runner writes both in one transition. Delays are
+durations: the database adds them to its own clock.
+
+The rules of undoing: an attempt that ended Unknown obliges the step's undo, even when a later attempt was Rejected. A
+step whose attempts were all Rejected is left out. Compensations run in reverse order, one at a time; one that fails for
+good is recorded, the earlier ones run all the same, and the order ends STUCK with the list.
+"""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator.progress import (
+    Answered,
+    Call,
+    CancelRequested,
+    Lapsed,
+    Move,
+    Observation,
+    Progress,
+    Retried,
+    StepProgress,
+    StepState,
+)
+from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Step
+from sql.models import Direction, Entry, Kind, Status
+
+_STATUS_EVENTS: Final = {
+    Status.COMPENSATING: "OrderCompensating",
+    Status.COMPLETED: "OrderCompleted",
+    Status.FAILED: "OrderFailed",
+    Status.CANCELLED: "OrderCancelled",
+    Status.DECLINED: "OrderDeclined",
+    Status.STUCK: "OrderStuck",
+}
+_MAY_BE_DONE: Final = frozenset({StepState.SUCCEEDED, StepState.UNKNOWN, StepState.RUNNING, StepState.COMPENSATING})
+_UNDO_ENDED: Final = frozenset({StepState.COMPENSATED, StepState.COMPENSATION_FAILED})
+
+# --- what is read off the state ---------------------------------------------------------------------------------------
+
+
+def status_of(saga: Saga[Any], progress: Progress) -> Status:
+    """Return the ledger status that a state means."""
+    if progress.stuck is not None:
+        return Status.STUCK
+    if progress.ending is not None:
+        return Status.COMPENSATING if _next_undo(saga, progress) else progress.ending
+    if _next_action(saga, progress) is None:
+        return Status.COMPLETED
+    steps = [progress.of(step.name) for step in saga.steps]
+    if saga.edge_step and steps[0].state is not StepState.SUCCEEDED:
+        return Status.RECEIVED
+    begun = steps[1:] if saga.edge_step else steps
+    return Status.RUNNING if any(step.attempts for step in begun) else Status.PENDING
+
+
+def current_step(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
+    """Return the step that is on its way or next; None when there is none left."""
+    forward = progress.direction is Direction.ACTION
+    return _next_action(saga, progress) if forward else _next_undo(saga, progress)
+
+
+# --- what comes next --------------------------------------------------------------------------------------------------
+
+
+def proceed(saga: Saga[Any], progress: Progress) -> Move:
+    """Return the next call with its intent; no call when the saga is at its end or needs an operator.
+
+    Raises:
+        ValueError: A call is on its way; settle its outcome first.
+    """
+    if progress.on_its_way is not None:
+        raise ValueError(f"the call of step {progress.on_its_way} has not ended")
+    step = current_step(saga, progress)
+    if step is None or progress.stuck is not None:
+        return Move(progress)
+    forward = progress.direction is Direction.ACTION
+    before = progress.of(step.name)
+    state = StepState.RUNNING if forward else StepState.COMPENSATING
+    begun = replace(before, state=state, attempts=before.attempts + 1)
+    after = replace(progress.having(step.name, begun), on_its_way=step.name)
+    intent = Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts)
+    move = Move(after, (intent,), calls=(Call(step.name, progress.direction, begun.attempts),))
+    return _with_status(saga, progress, move)
+
+
+# --- what an observation changes --------------------------------------------------------------------------------------
+
+
+def settle(saga: Saga[Any], progress: Progress, observation: Observation) -> Move:
+    """Return what an observation changes.
+
+    Raises:
+        ValueError: The observation can't be of this state, for example an answer to a call that is not on its way.
+    """
+    match observation:
+        case Answered():
+            move = _answered(saga, progress, observation)
+        case Lapsed():
+            move = _lapsed(progress, observation)
+        case CancelRequested():
+            move = _cancel_requested(progress, observation)
+        case Retried():
+            move = _retried(progress, observation)
+    return _with_status(saga, progress, move)
+
+
+def _answered(saga: Saga[Any], progress: Progress, answered: Answered) -> Move:
+    if progress.on_its_way != answered.step:
+        raise ValueError(f"step {answered.step} is not on its way")
+    step, outcome = saga.step(answered.step), answered.outcome
+    entry = Entry(
+        Kind.OUTCOME,
+        step.name,
+        progress.direction,
+        progress.round,
+        progress.of(step.name).attempts,
+        outcome=type(outcome).__name__.lower(),
+        response=outcome.result if isinstance(outcome, Succeeded) else outcome.response,
+        error=None if isinstance(outcome, Succeeded) else outcome.reason,
+        duration_ms=answered.duration_ms,
+    )
+    landed = replace(progress, on_its_way=None)
+    decide = _action_ended if progress.direction is Direction.ACTION else _compensation_ended
+    move = decide(saga, landed, step, outcome)
+    return replace(move, entries=(entry, *move.entries), error=entry.error)
+
+
+def _action_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any], outcome: Outcome) -> Move:
+    before = progress.of(step.name)
+    match outcome:
+        case Succeeded():
+            done = progress.having(step.name, replace(before, state=StepState.SUCCEEDED, doubtful=False))
+            return Move(_if_cancelled(done), events=_event(step.on_success, step))
+        case Rejected(reason):
+            rejected = progress.having(step.name, replace(before, state=StepState.REJECTED))
+            ending = Status.DECLINED if step.declines else Status.FAILED
+            turned = _turned(rejected, ending, f"{step.name} was rejected: {reason}")
+            return Move(turned, events=_event(step.on_rejection, step))
+        case Unknown(reason, retry_after_s):
+            unclear = progress.having(step.name, replace(before, state=StepState.UNKNOWN, doubtful=True))
+            if progress.cancelling:
+                return Move(_if_cancelled(unclear))
+            delay_s = _delay_s(saga, step, before, retry_after_s)
+            if delay_s is None:
+                return Move(_turned(unclear, Status.FAILED, f"{step.name} is out of attempts: {reason}"))
+            return Move(replace(unclear, retries=unclear.retries + 1), delay_s=delay_s)
+
+
+def _compensation_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any], outcome: Outcome) -> Move:
+    before = progress.of(step.name)
+    delay_s = None
+    match outcome:
+        case Succeeded():
+            undone = {name: p for name, p in progress.steps.items() if _covered(saga, step, name) and _may_be_done(p)}
+            undone[step.name] = before
+            after = progress.having_all(
+                {**progress.steps, **{name: replace(p, state=StepState.COMPENSATED) for name, p in undone.items()}}
+            )
+            return Move(_stuck_if_undoing_failed(saga, after), events=_event(step.on_undo, step))
+        case Unknown(_, retry_after_s):
+            delay_s = _delay_s(saga, step, before, retry_after_s)
+        case Rejected():
+            pass
+    if delay_s is not None:
+        return Move(replace(progress, retries=progress.retries + 1), delay_s=delay_s)
+    failed = progress.having(step.name, replace(before, state=StepState.COMPENSATION_FAILED))
+    return Move(_stuck_if_undoing_failed(saga, failed))
+
+
+def _lapsed(progress: Progress, lapsed: Lapsed) -> Move:
+    step = progress.on_its_way
+    after, error = replace(progress, on_its_way=None), "the lease ran out"
+    entry = Entry(Kind.TAKEOVER, round=progress.round, error=error)
+    if step is not None:
+        before = progress.of(step)
+        error = "the lease ran out while the call was on its way"
+        entry = Entry(Kind.TAKEOVER, step, progress.direction, progress.round, before.attempts, "unknown", error=error)
+        counted = replace(before, lapses=before.lapses + 1)
+        if progress.direction is Direction.ACTION:
+            counted = replace(counted, state=StepState.UNKNOWN, doubtful=True)
+        after = after.having(step, counted)
+    if lapsed.too_often:
+        return Move(replace(after, stuck="its claims ran out too often"), (entry,), error=error)
+    return Move(_if_cancelled(after), (entry,), error=error)
+
+
+def _cancel_requested(progress: Progress, cancel: CancelRequested) -> Move:
+    entry = Entry(Kind.OPERATOR, round=progress.round, outcome="cancel", actor=cancel.actor, reason=cancel.reason)
+    after = replace(progress, cancelling=True)
+    # The outcome of a call on its way is waited for and counts: its owner turns the saga round then.
+    return Move(after if progress.on_its_way else _if_cancelled(after), (entry,))
+
+
+def _retried(progress: Progress, retried: Retried) -> Move:
+    if progress.stuck is None:
+        raise ValueError("only a stuck order is retried")
+    if progress.on_its_way:
+        # Put aside with a call on its way: what became of that is not known.
+        lapsed = _lapsed(progress, Lapsed())
+        return lapsed.then(_retried(lapsed.progress, retried))
+    steps = {name: _anew(step) if step.state in _UNFINISHED else step for name, step in progress.steps.items()}
+    after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
+    entry = Entry(Kind.OPERATOR, round=after.round, outcome="retry", actor=retried.actor, reason=retried.reason)
+    return Move(_if_cancelled(after), (entry,))
+
+
+_UNFINISHED: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING, StepState.COMPENSATION_FAILED})
+
+
+def _anew(step: StepProgress) -> StepProgress:
+    failed = step.state is StepState.COMPENSATION_FAILED
+    return replace(step, attempts=0, lapses=0, state=StepState.COMPENSATING if failed else step.state)
+
+
+# --- turning round ----------------------------------------------------------------------------------------------------
+
+
+def _if_cancelled(progress: Progress) -> Progress:
+    """Turn a saga with no call on its way that somebody asked to cancel."""
+    if not progress.cancelling or progress.direction is Direction.COMPENSATION:
+        return progress
+    return _turned(progress, Status.CANCELLED, "cancelled on request")
+
+
+def _turned(progress: Progress, ending: Status, reason: str) -> Progress:
+    # A refused payment leaves an order DECLINED only where nothing else was done before it.
+    if ending is Status.DECLINED and any(p.state is StepState.SUCCEEDED for p in progress.steps.values()):
+        ending = Status.FAILED
+    steps = {name: replace(step, attempts=0, lapses=0) for name, step in progress.steps.items()}
+    turned = progress.having_all(steps)
+    return replace(turned, direction=Direction.COMPENSATION, ending=ending, reason=reason, cancelling=False)
+
+
+def _next_action(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
+    return next((step for step in saga.steps if progress.of(step.name).state is not StepState.SUCCEEDED), None)
+
+
+def _next_undo(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
+    return next((step for step in reversed(saga.steps) if _has_to_be_undone(saga, step, progress)), None)
+
+
+def _has_to_be_undone(saga: Saga[Any], step: Step[Any, Any], progress: Progress) -> bool:
+    if step.compensation is None or progress.of(step.name).state in _UNDO_ENDED:
+        return False
+    undone_by_it = (p for name, p in progress.steps.items() if name == step.name or _covered(saga, step, name))
+    return any(_may_be_done(p) for p in undone_by_it)
+
+
+def _covered(saga: Saga[Any], step: Step[Any, Any], name: str) -> bool:
+    return saga.step(name).undone_by == step.name
+
+
+def _may_be_done(step: StepProgress) -> bool:
+    return step.state in _MAY_BE_DONE or step.doubtful
+
+
+def _stuck_if_undoing_failed(saga: Saga[Any], progress: Progress) -> Progress:
+    failed = [s.name for s in saga.steps if progress.of(s.name).state is StepState.COMPENSATION_FAILED]
+    if not failed or _next_undo(saga, progress) is not None:
+        return progress
+    return replace(progress, stuck=f"could not be undone: {', '.join(failed)}")
+
+
+def _delay_s(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress, retry_after_s: float | None) -> float | None:
+    """Return the wait before the next attempt; None when there is none left."""
+    retry, spent = saga.retry_of(step), progress.attempts - progress.lapses
+    if spent >= retry.attempts_max:
+        return None
+    return max(retry.delay_s(spent), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+
+
+def _event(type_: str | None, step: Step[Any, Any]) -> tuple[tuple[str, str | None], ...]:
+    return ((type_, step.name),) if type_ else ()
+
+
+def _with_status(saga: Saga[Any], before: Progress, move: Move) -> Move:
+    """Add what tells of a change of status: a journal entry, and an event where one is due."""
+    status = status_of(saga, move.progress)
+    if status is status_of(saga, before):
+        return move
+    reason = move.progress.stuck or move.progress.reason
+    entry = Entry(Kind.STATUS, round=move.progress.round, outcome=status.value, reason=reason)
+    event = ((_STATUS_EVENTS[status], None),) if status in _STATUS_EVENTS else ()
+    return replace(move, entries=(*move.entries, entry), events=(*move.events, *event))

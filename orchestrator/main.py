@@ -1,0 +1,138 @@
+"""The orchestrator process: everything opened in order, stopped in reverse."""
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import AsyncExitStack
+from typing import Any, Final
+from uuid import uuid4
+
+import psycopg
+import structlog
+import uvloop
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from orchestrator.definitions import Definitions
+from orchestrator.listener import Listener
+from orchestrator.metrics import Metrics
+from orchestrator.participant import Caller, open_session
+from orchestrator.runner import Runner
+from orchestrator.sagas import SHIPPED
+from orchestrator.settings import Settings
+from orchestrator.worker import Worker
+from orchestrator.writer import Writer
+from sql.connect import open_pool
+
+START_TIMEOUT_S: Final = 10.0
+STOP_S: Final = 1.0
+"""Seconds that loops get to end once they are cancelled; all that matters is written by then."""
+log = structlog.get_logger(__name__)
+
+
+class OrchestratorError(Exception):
+    """The orchestrator can't start, or had to stop."""
+
+
+def run(settings: Settings) -> None:
+    """Run a replica until SIGTERM or SIGINT.
+
+    Raises:
+        OrchestratorError: The ledger can't be reached or is not migrated, or a part of the replica failed.
+        DefinitionError: A saga's code was changed under its version.
+    """
+    uvloop.run(_main(settings))
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # The random part makes a restart on the same host another replica.
+    replica = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        pool = await _open_ledger(stack, settings, replica)
+        definitions = Definitions(SHIPPED, settings)
+        await _register(pool, definitions)
+        session = await stack.enter_async_context(open_session(settings.concurrency))
+        writer = Writer(pool)
+        runner = Runner(
+            replica=replica,
+            pool=pool,
+            definitions=definitions,
+            writer=writer,
+            caller=Caller(session, settings.participants),
+            metrics=metrics,
+            jitter=settings.retry_jitter,
+            lease_s=settings.lease_s,
+            lapses_max=settings.lapses_max,
+        )
+        worker = Worker(replica=replica, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
+        if settings.metrics_port is not None:
+            await _serve_metrics(stack, settings, metrics)
+        await _run_until(stop, worker, _parts(settings, writer, worker, metrics), settings.shutdown_s)
+
+
+def _parts(settings: Settings, writer: Writer, worker: Worker, metrics: Metrics) -> dict[str, Any]:
+    parts = {"writer": writer.run(), "worker": worker.run()}
+    if settings.notify:
+        parts["listener"] = Listener(settings.listen_url(), worker.wake, metrics.listener_connected).run()
+    return parts
+
+
+async def _run_until(stop: asyncio.Event, worker: Worker, parts: dict[str, Any], shutdown_s: float) -> None:
+    tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await worker.stop(shutdown_s)
+    finally:
+        for task in (*tasks, stopped):
+            task.cancel()
+        await asyncio.wait((*tasks, stopped), timeout=STOP_S)
+    for task in done - {stopped}:
+        if not task.cancelled() and task.exception() is not None:
+            raise OrchestratorError(f"the {task.get_name()} failed: {task.exception()}") from task.exception()
+
+
+async def _open_ledger(stack: AsyncExitStack, settings: Settings, replica: str) -> AsyncConnectionPool[Any]:
+    # The name's random part tells replicas apart in pg_stat_activity, where `saga health` counts them.
+    name = f"orchestrator {replica.rpartition('-')[2]}"
+    try:
+        return await stack.enter_async_context(
+            open_pool(settings.ledger_url(), name=name, connections_max=settings.database_connections)
+        )
+    except (psycopg.OperationalError, PoolTimeout):
+        raise OrchestratorError(
+            f"the ledger did not answer within {START_TIMEOUT_S:g} s: is PostgreSQL up, and SAGA_DATABASE_URL right?"
+        ) from None
+
+
+async def _register(pool: AsyncConnectionPool[Any], definitions: Definitions) -> None:
+    try:
+        async with pool.connection() as conn:
+            await definitions.register(conn)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        raise OrchestratorError("the ledger's schema is behind this release: run `saga migrate`") from None
+
+
+async def _serve_metrics(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> None:
+    async def expose(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", expose), web.get("/healthz", health)])
+    server = web.AppRunner(app, access_log=None)
+    await server.setup()
+    stack.push_async_callback(server.cleanup)
+    try:
+        await web.TCPSite(server, settings.admin_host, settings.metrics_port).start()
+    except OSError:
+        raise OrchestratorError(f"port {settings.metrics_port} is in use: set SAGA_METRICS_PORT to another") from None

@@ -1,0 +1,51 @@
+"""What an orchestrator counts; names and labels are part of the public surface."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+class StepMetrics:
+    """What is counted of every call to a participant, by whichever process makes it: one name, one set of buckets."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._attempts = Counter(
+            "saga_step_attempts_total",
+            "Calls to participants by what they came to",
+            ["saga", "step", "direction", "outcome"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "saga_step_duration_seconds",
+            "Time of one call",
+            ["saga", "step", "direction"],
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+
+    def count(self, saga: str, step: str, direction: str, outcome: str, duration_s: float) -> None:
+        """Count one call."""
+        self._attempts.labels(saga, step, direction, outcome).inc()
+        self._duration.labels(saga, step, direction).observe(duration_s)
+
+
+class Metrics:
+    """The counters of one replica, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.finished = Counter("saga_finished_total", "Sagas that ended", ["saga", "status"], registry=registry)
+        self.duration = Histogram(
+            "saga_duration_seconds",
+            "From the order's record to its end",
+            ["saga"],
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.steps = StepMetrics(registry)
+        self.claims = Counter("saga_claims_total", "Orders claimed, by what woke the replica", ["woken_by"], registry=registry)
+        self.claim_lag = Histogram(
+            "saga_claim_lag_seconds", "From due to claimed", buckets=_DURATION_BUCKETS_S, registry=registry
+        )
+        self.listener_connected = Gauge("saga_listener_connected", "1 while LISTEN is proven to work", registry=registry)
+        self.lease_lost = Counter("saga_lease_lost_total", "Claims that another replica took over", registry=registry)

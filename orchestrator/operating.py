@@ -1,0 +1,209 @@
+"""What operators and clients may ask of an order on its way.
+
+Each verb is a journal entry with actor and reason, fenced like every other write, and can be previewed. One that comes
+while a replica holds the order is appended under the replica's own claim: the replica's next write misses, and it
+decides again knowing both the verb and the outcome of its call.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from orchestrator import machine
+from orchestrator.definitions import Definitions
+from orchestrator.identity import order_id
+from orchestrator.opening import Request, open_order
+from orchestrator.outcome import Succeeded
+from orchestrator.progress import Answered, CancelRequested, Observation, Progress, Retried
+from orchestrator.work import Work
+from sql import ledger
+from sql.ledger import LedgerError, OrderNotFound
+from sql.models import TERMINAL, Entry, Kind, SagaRow, Status, Transition
+
+TRY_AGAIN_S: Final = 0.02
+TRIES_MAX: Final = 50
+"""A row that changes this often while a verb is written is busy: the caller may try again."""
+RETRIES_MAX: Final = 100
+"""A failed order can be placed again so often."""
+UNDONE: Final = frozenset({Status.FAILED, Status.DECLINED, Status.CANCELLED})
+CANCELLABLE: Final = frozenset({Status.RECEIVED, Status.PENDING, Status.RUNNING})
+
+
+class NotRetryable(LedgerError):
+    """The order is neither stuck nor failed; nothing was changed."""
+
+
+class NotCancellable(LedgerError):
+    """The order has ended, or is being undone already; nothing was changed."""
+
+
+class Busy(LedgerError):
+    """The order changed again and again while the verb was being written; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verb did, or would do.
+
+    Attributes:
+        order_ledger_id: The order that goes on: the one that was named, or the new one that takes its place.
+        status: Where it stands after the verb.
+        done: False for a preview, or when the verb had been done before.
+        calls: The calls that follow if every one succeeds, in order: method, participant and path.
+        irreversible: What of the order can't be undone any more, in sentences.
+    """
+
+    order_ledger_id: UUID
+    status: Status
+    done: bool
+    calls: tuple[str, ...]
+    irreversible: tuple[str, ...] = ()
+
+
+async def cancel(
+    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
+) -> Verdict:
+    """Have an order that is on its way undone.
+
+    The outcome of a call that is on its way is waited for and counts. An order that is cancelled already is left alone.
+
+    Raises:
+        OrderNotFound: There is no such order.
+        NotCancellable: It has ended otherwise, or is being undone already.
+        Busy: It changed too often meanwhile.
+    """
+
+    def decide(row: SagaRow) -> Observation | None:
+        if row.status is Status.CANCELLED or row.progress["cancelling"] or row.progress["ending"] == Status.CANCELLED:
+            return None
+        if row.status not in CANCELLABLE:
+            raise NotCancellable(f"order {order_ledger_id} is {row.status} and can't be cancelled")
+        return CancelRequested(actor, reason)
+
+    return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+
+
+async def retry(
+    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
+) -> Verdict:
+    """Have a stuck order go on in a new round, or a failed one tried anew.
+
+    What failed was undone, and its participants refuse its operations for ever: it is tried anew as an order of its own,
+    under the key `retry:N:KEY`.
+
+    Raises:
+        OrderNotFound: There is no such order.
+        NotRetryable: It is neither stuck nor failed.
+        Busy: It changed too often meanwhile.
+    """
+    row = await _row(conn, order_ledger_id)
+    if row.status is Status.FAILED:
+        return await _place_again(conn, definitions, row, actor=actor, reason=reason, dry_run=dry_run)
+
+    def decide(current: SagaRow) -> Observation:
+        if current.status is not Status.STUCK:
+            raise NotRetryable(f"order {order_ledger_id} is {current.status}: only a stuck or failed order is retried")
+        return Retried(actor, reason)
+
+    return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+
+
+def preview(work: Work, progress: Progress) -> tuple[str, ...]:
+    """Return the calls that follow from a state if every one succeeds, in order."""
+    calls: list[str] = []
+    if progress.on_its_way is not None:
+        progress = machine.settle(work.saga, progress, Answered(progress.on_its_way, Succeeded({}))).progress
+    while True:
+        move = machine.proceed(work.saga, progress)
+        if not move.calls:
+            return tuple(calls)
+        call = move.calls[0]
+        endpoint = work.endpoint(call)
+        path = endpoint.url_path(work.request(call))
+        calls.append(f"{call.step}: {endpoint.method} {path} at {endpoint.participant}")
+        progress = machine.settle(work.saga, move.progress, Answered(call.step, Succeeded({}))).progress
+
+
+async def _apply(
+    conn: ledger.Connection,
+    definitions: Definitions,
+    order_ledger_id: UUID,
+    decide: Callable[[SagaRow], Observation | None],
+    *,
+    actor: str,
+    dry_run: bool,
+) -> Verdict:
+    """Write a verb under the row's present fence, again on each newer row."""
+    for _ in range(TRIES_MAX):
+        row = await _row(conn, order_ledger_id)
+        observation = decide(row)
+        work = Work.of(await definitions.of(conn, row.definition_id), row)
+        if observation is None:
+            return Verdict(order_ledger_id, row.status, False, preview(work, work.progress))
+        move = work.advance(observation, go_on=False)
+        transition = _kept(work.transition(move, replica=f"operator {actor}"), row)
+        if dry_run:
+            return Verdict(order_ledger_id, row.status, False, preview(work, move.progress))
+        if await ledger.write_transitions(conn, [transition]):
+            await ledger.wake_orchestrators(conn)
+            return Verdict(order_ledger_id, transition.status, True, preview(work, move.progress))
+        await asyncio.sleep(TRY_AGAIN_S)
+    raise Busy(f"order {order_ledger_id} changed too often meanwhile: try again")
+
+
+def _kept(transition: Transition, row: SagaRow) -> Transition:
+    """Leave the lease with the replica that holds the row, so that it can end its call."""
+    kept = row.lease_owner is not None and transition.status not in TERMINAL
+    return replace(transition, keep_lease=kept, last_error=transition.last_error or row.last_error)
+
+
+async def _place_again(
+    conn: ledger.Connection, definitions: Definitions, row: SagaRow, *, actor: str, reason: str, dry_run: bool
+) -> Verdict:
+    """Insert a failed order once more, under the first free key `retry:N:KEY`, on the saga's present definition."""
+    saga = definitions.named(row.saga)
+    work = Work.of(await definitions.of(conn, row.definition_id), row)
+    stored = await ledger.get_request(conn, row.order_ledger_id)
+    assert stored is not None
+    # Its snapshot has this process's settings, which nobody may have registered yet.
+    await definitions.register(conn)
+    key = re.sub(r"^retry:[0-9]+:", "", row.client_request_id)
+    for number in range(1, RETRIES_MAX + 1):
+        again = f"retry:{number}:{key}"
+        request = Request(
+            order_ledger_id=order_id(stored["client_id"], again),
+            client_id=stored["client_id"],
+            client_request_id=again,
+            request_hash=stored["request_hash"],
+            input=work.context.input,
+            metadata=stored["metadata"],
+            correlation_id=row.correlation_id,
+            traceparent=row.traceparent,
+            parent_id=row.order_ledger_id,
+        )
+        opening = open_order(saga, request)
+        calls = preview(opening.work, opening.work.progress)
+        entry = Entry(Kind.OPERATOR, outcome="retry", actor=actor, reason=reason)
+        before = (await ledger.get_rows(conn, [request.order_ledger_id])).get(request.order_ledger_id)
+        if before is not None and before.status in UNDONE:
+            continue
+        if before is not None:
+            # Asked for twice: it is on its way, or stands already. A second one would be paid a second time.
+            return Verdict(request.order_ledger_id, before.status, False, ())
+        if dry_run:
+            return Verdict(request.order_ledger_id, opening.order.status, False, calls)
+        if await ledger.insert_order(conn, replace(opening.order, entries=(entry, *opening.order.entries))):
+            await ledger.wake_orchestrators(conn)
+            return Verdict(request.order_ledger_id, opening.order.status, True, calls)
+        return Verdict(request.order_ledger_id, opening.order.status, False, calls)
+    raise NotRetryable(f"order {row.order_ledger_id} was tried anew {RETRIES_MAX} times already")
+
+
+async def _row(conn: ledger.Connection, order_ledger_id: UUID) -> SagaRow:
+    rows = await ledger.get_rows(conn, [order_ledger_id])
+    if order_ledger_id not in rows:
+        raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
+    return rows[order_ledger_id]

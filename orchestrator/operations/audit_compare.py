@@ -1,0 +1,149 @@
+"""The comparison of the ledger with what the participants really did, order by order. No IO.
+
+Whether anything was lost, doubled or left behind is read from the participants' own logs, never from their answers.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from orchestrator.identity import operation_key
+from orchestrator.operations.audit_spool import Expected, Logged
+from orchestrator.saga import Saga
+from participants.contracts.effects import Effect
+from sql.auditing import FinishedOrder
+from sql.models import Direction, Json, Status
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OUR_KEY: Final = re.compile(rf"({_UUID.pattern}):[^:]+:(action|compensation)")
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "effects_key_once": "this participant carried out an operation more than once",
+    "effects_key_names_order": "this effect is booked on another order than its operation key names",
+    "effects_undone_net_zero": "the order ended undone, yet something of it still stands at a participant",
+    "effects_completed_stand": "the order is COMPLETED, yet what stands at a participant is not what its definition says",
+    "effects_action_once": "the order is COMPLETED, yet a participant has not carried out this action of it",
+    "effects_known_to_ledger": "a participant acted under a key of the ledger for an order that the ledger does not know",
+}
+"""What a row of each check means, by the name of the check."""
+
+Finding = tuple[str, Json]
+"""Name of the check, and the row."""
+
+
+def expect(order: FinishedOrder, sagas: Mapping[tuple[str, int], Saga[Any]]) -> tuple[Expected, str | None]:
+    """Return what must stand at the participants for a finished order.
+
+    Args:
+        order: The order.
+        sagas: Definitions by name and version.
+
+    Returns:
+        What is expected, and why not all of it can be told; None when it can.
+    """
+    name = str(order.order_ledger_id)
+    if order.status != Status.COMPLETED:
+        return Expected(name, order.status, {}), None
+    saga = sagas.get((order.saga, order.saga_version))
+    if saga is None:
+        return Expected(name, order.status, None), "no definition of its saga and version"
+    actions = _actions(order, saga)
+    if saga.stands is None:
+        return Expected(name, order.status, None, actions), "its saga does not say what stands"
+    try:
+        start = saga.input.model_validate_json(orjson.dumps({**order.input, **order.personal}))
+    except ValidationError:
+        return Expected(name, order.status, None, actions), "its input is not whole; personal data were erased"
+    return Expected(name, order.status, dict(saga.stands(start)), actions), None
+
+
+def logged(participant: str, effect: Effect) -> Logged:
+    """Return an effect with the order that it counts for: the one that its key names, where the key is the ledger's."""
+    key = _OUR_KEY.fullmatch(effect.operation_key)
+    order = key[1] if key else effect.order_id
+    return Logged(participant, effect.seq, effect.operation_key, order, key is not None, effect.kind, effect.amounts)
+
+
+def check_key(participant: str, effect: Effect) -> Iterator[Finding]:
+    """Find an effect that is booked on another order than its key names."""
+    key = _OUR_KEY.fullmatch(effect.operation_key)
+    if key and key[1] != effect.order_id:
+        yield (
+            "effects_key_names_order",
+            {
+                "participant": participant,
+                "seq": effect.seq,
+                "operation_key": effect.operation_key,
+                "order_id": effect.order_id,
+            },
+        )
+
+
+def order_id_of(effect: Logged) -> UUID | None:
+    """Return the id under which the ledger may know an effect's order; None when it can't."""
+    return UUID(effect.order) if _UUID.fullmatch(effect.order) else None
+
+
+def check_doubled(effects: Sequence[Logged]) -> Iterator[Finding]:
+    """Find operations that a participant carried out more than once; effects of one order."""
+    # Others may give one key to an action and its undoing; ours have the direction in them.
+    times = Counter((effect.participant, effect.key, "" if effect.ours else effect.kind) for effect in effects)
+    for (participant, key, _), count in times.items():
+        if count > 1:
+            seqs = [effect.seq for effect in effects if (effect.participant, effect.key) == (participant, key)]
+            yield "effects_key_once", {"participant": participant, "operation_key": key, "times": count, "seqs": seqs}
+
+
+def check_order(order: Expected, effects: Sequence[Logged], read: frozenset[str]) -> Iterator[Finding]:
+    """Find what stands for a finished order and must not, or must and does not.
+
+    Args:
+        order: What is expected.
+        effects: All effects of it.
+        read: Participants whose logs were read to the end; of others nothing is said.
+    """
+    about = {"order_ledger_id": order.order, "status": order.status}
+    if order.stands is not None:
+        balances: Counter[str] = Counter()
+        for effect in effects:
+            for account, amount in effect.amounts.items():
+                balances[f"{effect.participant}.{account}"] += amount
+        check = "effects_completed_stand" if order.status == Status.COMPLETED else "effects_undone_net_zero"
+        for account in sorted(balances.keys() | order.stands.keys()):
+            expected, found = order.stands.get(account, 0), balances[account]
+            if expected != found and account.partition(".")[0] in read:
+                yield check, {**about, "account": account, "expected": expected, "found": found}
+    done = {(effect.participant, effect.key) for effect in effects}
+    for participant, key in order.actions:
+        if participant in read and (participant, key) not in done:
+            yield "effects_action_once", {**about, "participant": participant, "operation_key": key}
+
+
+def check_unknown(effects: Sequence[Logged]) -> Iterator[Finding]:
+    """Find effects under the ledger's own keys, of an order that the ledger does not know."""
+    for effect in effects:
+        if effect.ours:
+            yield (
+                "effects_known_to_ledger",
+                {
+                    "participant": effect.participant,
+                    "seq": effect.seq,
+                    "operation_key": effect.key,
+                    "kind": effect.kind,
+                    "amounts": effect.amounts,
+                },
+            )
+
+
+def _actions(order: FinishedOrder, saga: Saga[Any]) -> tuple[tuple[str, str], ...]:
+    """Return participant and key of every action that was done and has an effect: a GET has none."""
+    return tuple(
+        (step.action.participant, operation_key(order.order_ledger_id, step.name, Direction.ACTION))
+        for step in saga.steps
+        if step.action.method != "GET" and step.name in order.steps_done
+    )

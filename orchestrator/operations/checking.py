@@ -1,0 +1,35 @@
+"""`saga health` and `saga audit`: whether all is well, as an exit code too."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.operations.audit import render_audit, run_audit
+from orchestrator.operations.health import check_health, part_names
+from orchestrator.operations.place import Place
+from orchestrator.operations.render import open_console, print_health, print_json
+from orchestrator.saga import Saga
+
+
+def show_health(place: Place, only: str | None, as_json: bool) -> int:
+    """Ask every part, or one; return 0 when all that were asked are well, else 1."""
+    parts = asyncio.run(check_health(place, [only] if only else part_names(place)))
+    healthy = all(part.healthy for part in parts)
+    if as_json:
+        print_json({"healthy": healthy, "parts": [asdict(part) for part in parts]})
+    else:
+        print_health(open_console(), parts)
+    return 0 if healthy else 1
+
+
+def show_audit(place: Place, sagas: Sequence[Saga[Any]], as_json: bool, *, questions: bool) -> int:
+    """Audit an installation; return 0 when it is clean, else 1."""
+    report = asyncio.run(
+        run_audit(place.database_url, place.participants, place.participant_databases, sagas, questions=questions)
+    )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        render_audit(report, open_console())
+    return report.exit_code

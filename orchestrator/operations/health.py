@@ -1,0 +1,76 @@
+"""Whether every part of an installation can be reached."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import psycopg
+
+from orchestrator.operations.place import Place
+from sql import reading
+
+TIMEOUT_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PartHealth:
+    """How one part is.
+
+    Attributes:
+        name: Of the part.
+        address: Where it was looked for, without secrets.
+        healthy: Whether it answered as it should.
+        detail: What was wrong; empty when nothing was.
+    """
+
+    name: str
+    address: str
+    healthy: bool
+    detail: str
+
+
+def part_names(place: Place) -> tuple[str, ...]:
+    """Return the parts that can be asked."""
+    own = ("orchestrator",) if place.metrics_url else ()
+    return ("database", "edge", "orchestrators", *place.participants, *own)
+
+
+async def check_health(place: Place, names: Sequence[str]) -> tuple[PartHealth, ...]:
+    """Ask parts of an installation, all at once; nothing of it raises."""
+    urls: Mapping[str, str] = {
+        "edge": f"{place.edge_url}/readyz",
+        **{name: f"{url}/healthz" for name, url in place.participants.items()},
+        **({"orchestrator": f"{place.metrics_url}/healthz"} if place.metrics_url else {}),
+    }
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+        return tuple(
+            await asyncio.gather(
+                *(_ask(session, name, urls[name]) if name in urls else _ask_ledger(name, place.database_url) for name in names)
+            )
+        )
+
+
+async def _ask_ledger(name: str, url: str) -> PartHealth:
+    """Ask the database how it is, or which orchestrators are connected to it: they listen on no port of their own."""
+    options = psycopg.conninfo.conninfo_to_dict(url)
+    address = f"{options.get('host', 'localhost')}:{options.get('port', 5432)}/{options.get('dbname', '')}"
+    try:
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=TIMEOUT_S) as conn:
+            if name == "database":
+                return PartHealth(name, address, True, "")
+            replicas = await reading.count_replicas(conn)
+    except psycopg.Error as error:
+        return PartHealth(name, address, False, str(error).strip().splitlines()[0])
+    return PartHealth(name, address, replicas > 0, f"{replicas} connected")
+
+
+async def _ask(session: aiohttp.ClientSession, name: str, url: str) -> PartHealth:
+    try:
+        async with session.get(url) as answer:
+            return PartHealth(name, url, answer.status == 200, "" if answer.status == 200 else f"it answered {answer.status}")
+    except TimeoutError:
+        return PartHealth(name, url, False, f"no answer within {TIMEOUT_S} s")
+    except aiohttp.ClientError as error:
+        return PartHealth(name, url, False, str(error))

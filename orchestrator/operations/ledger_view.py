@@ -1,0 +1,130 @@
+"""What commands show of the ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from orchestrator.operations.render import open_console, print_json, print_order, print_orders, print_stats
+from orchestrator.settings import SettingsError
+from sql import reading
+from sql.ledger import OrderNotFound
+from sql.models import Status
+
+CONNECT_TIMEOUT_S: Final = 5
+Connection = psycopg.AsyncConnection[Any]
+T = TypeVar("T")
+
+
+def show_list(
+    database_url: str,
+    *,
+    as_json: bool,
+    status: str | None,
+    saga: str | None,
+    customer: str | None,
+    since: datetime | None,
+    stuck: bool,
+    limit: int,
+    cursor: str | None,
+) -> None:
+    """Print a page of orders, newest first.
+
+    Raises:
+        SettingsError: A filter is none.
+    """
+    statuses = [Status(status)] if status else []
+    filters: dict[str, Any] = {
+        "statuses": [Status.STUCK] if stuck else statuses,
+        "saga": saga,
+        "customer_id": customer,
+        "since": since and since.replace(tzinfo=since.tzinfo or UTC),
+        "cursor": _position(cursor) if cursor else None,
+    }
+    # One more than is shown tells whether there is another page.
+    orders = _ask(database_url, lambda conn: reading.list_orders(conn, **filters, limit=limit + 1))
+    page = orders[:limit]
+    next_cursor = reading.encode_cursor(reading.position_of(page[-1])) if len(orders) > limit else None
+    if as_json:
+        print_json({"orders": page, "next_cursor": next_cursor})
+        return
+    console = open_console()
+    print_orders(console, page)
+    if not page:
+        console.print("no orders")
+    if next_cursor:
+        console.print(f"more: --cursor {next_cursor}", soft_wrap=True, markup=False)
+
+
+def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> None:
+    """Print everything about one order.
+
+    Raises:
+        OrderNotFound: There is none.
+    """
+
+    async def read(conn: Connection) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+        order = await reading.get_order(conn, order_ledger_id, None)
+        return order, await reading.get_journal(conn, order_ledger_id)
+
+    order, journal = _ask(database_url, read)
+    if order is None:
+        raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
+    if as_json:
+        print_json({**order, "journal": journal})
+    else:
+        print_order(open_console(), order, journal or [])
+
+
+def show_statistics(database_url: str, *, as_json: bool) -> None:
+    """Print what the ledger is doing."""
+
+    async def read(conn: Connection) -> dict[str, Any]:
+        return {"orders": await reading.count_by_status(conn), **await reading.statistics(conn)}
+
+    statistics = _ask(database_url, read)
+    if as_json:
+        print_json(statistics)
+    else:
+        print_stats(open_console(), statistics)
+
+
+async def client_of(database_url: str, order_ledger_id: UUID) -> str:
+    """Return the client for which an order is recorded.
+
+    Raises:
+        OrderNotFound: There is none.
+    """
+    async with connected(database_url) as conn:
+        order = await reading.get_order(conn, order_ledger_id, None)
+    if order is None:
+        raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
+    return str(order["client_id"])
+
+
+@asynccontextmanager
+async def connected(database_url: str) -> AsyncIterator[Connection]:
+    """Connect to the ledger, in autocommit."""
+    async with await psycopg.AsyncConnection.connect(
+        database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="saga cli"
+    ) as conn:
+        yield conn
+
+
+def _ask(database_url: str, question: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+    async def ask() -> T:
+        async with connected(database_url) as conn:
+            return await question(conn)
+
+    return asyncio.run(ask())
+
+
+def _position(cursor: str) -> reading.Position:
+    try:
+        return reading.decode_cursor(cursor)
+    except ValueError:
+        raise SettingsError("--cursor is none that `saga ledger list` gave: leave it out to start anew") from None

@@ -1,0 +1,40 @@
+"""Kinds of values on the command line that click does not have."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from sql.models import Status
+
+
+class _Time(click.ParamType[datetime]):
+    """An ISO 8601 time, as this project prints it; UTC where it says no zone."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it."""
+        try:
+            time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no ISO 8601 time, such as 2026-01-31T09:00:00Z", param, ctx)
+        return time.replace(tzinfo=time.tzinfo or UTC)
+
+
+class _Text(click.ParamType[str]):
+    """A text that says something."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        text = str(value).strip()
+        if not text:
+            self.fail("must not be empty", param, ctx)
+        return text
+
+
+TIME: Final = _Time()
+TEXT: Final = _Text()
+STATUS: Final = click.Choice([status.value for status in Status], case_sensitive=False)

@@ -1,0 +1,120 @@
+"""Which installation a command talks to: the one that is set, or the stack that runs from a folder."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import conninfo
+
+from orchestrator.operations.plan import Databases, local_host
+from orchestrator.settings import Settings, SettingsError, load_settings
+from sql.registry import list_participants
+
+CONNECT_TIMEOUT_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Addresses of an installation.
+
+    Attributes:
+        database_url: The ledger.
+        edge_url: The clients' listener.
+        participants: Address of each participant.
+        participant_databases: Database of each participant.
+        metrics_url: An orchestrator's listener for metrics; None where none is set.
+    """
+
+    database_url: str
+    edge_url: str
+    participants: Mapping[str, str]
+    participant_databases: Mapping[str, str]
+    metrics_url: str | None
+
+    @property
+    def databases(self) -> dict[str, str]:
+        """Every database, by its folder of migrations; the ledger's first."""
+        return {"ledger": self.database_url, **self.participant_databases}
+
+
+def find_place(database_url: str | None, folder: Path, databases_of: Databases) -> Place:
+    """Return the installation that a command talks to.
+
+    Args:
+        database_url: As given on the command line; None for SAGA_DATABASE_URL.
+        folder: Data folder of a stack, which is asked where no database is set.
+        databases_of: Where the participants' databases are.
+
+    Raises:
+        SettingsError: No database is set and no stack runs there, or a setting is wrong.
+    """
+    settings = checked_settings(database_url=database_url)
+    if settings.database_url is not None:
+        url = settings.ledger_url()
+        with contextlib.suppress(SettingsError):
+            running = _running_stack(folder)
+            if running.database_url == url:
+                return running
+        metrics = f"http://{local_host(settings.admin_host)}:{settings.metrics_port}" if settings.metrics_port else None
+        edge = f"http://{local_host(settings.host)}:{settings.port}"
+        return Place(url, edge, {**settings.participants, **_registered(settings)}, databases_of(url), metrics)
+    return _running_stack(folder)
+
+
+def _registered(settings: Settings) -> dict[str, str]:
+    """Return where participants are by the ledger's registry, but for those that a setting names."""
+    known = list_participants(settings.ledger_url())
+    return {name: url for name, url in known.items() if f"{name}_url" not in settings.model_fields_set}
+
+
+def _running_stack(folder: Path) -> Place:
+    try:
+        stack = json.loads((folder / "stack.json").read_text(encoding="utf-8"))
+        participants = stack["participants"]
+        return Place(
+            stack["database_url"],
+            stack["edge_url"],
+            {name: part["url"] for name, part in participants.items()},
+            {name: part["database_url"] for name, part in participants.items()},
+            None,
+        )
+    except FileNotFoundError:
+        raise SettingsError(
+            "no database is given: set SAGA_DATABASE_URL or --database-url, or start a stack here with `saga up`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise SettingsError(f"{folder / 'stack.json'} can't be read: set SAGA_DATABASE_URL or --database-url") from None
+
+
+def service_settings(database_url: str | None) -> Settings:
+    """Read the settings of a service that is about to start, and see that its ledger answers.
+
+    A connection pool would try for a while and write about each try; an operator wants the reason, at once.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        psycopg.OperationalError: The ledger can't be reached.
+    """
+    settings = checked_settings(database_url=database_url)
+    psycopg.connect(settings.ledger_url(), connect_timeout=CONNECT_TIMEOUT_S).close()
+    return settings
+
+
+def checked_settings(*, database_url: str | None = None, **overrides: object) -> Settings:
+    """Read the settings, and see that the database's address is one.
+
+    Raises:
+        SettingsError: One is wrong; the sentence names it and never shows an address, which may hold a password.
+    """
+    settings = load_settings(database_url=database_url, **overrides)
+    if settings.database_url is not None:
+        try:
+            conninfo.conninfo_to_dict(settings.ledger_url())
+        except psycopg.ProgrammingError:
+            source = "--database-url" if database_url else "SAGA_DATABASE_URL"
+            raise SettingsError(f"{source}: must be an address like postgresql://user@host/database") from None
+    return settings

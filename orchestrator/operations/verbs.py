@@ -1,0 +1,58 @@
+"""What operators do to an order from the command line: `saga ledger retry` and `saga ledger cancel`."""
+
+import asyncio
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from rich.console import Console
+
+from orchestrator import operating
+from orchestrator.definitions import Definitions
+from orchestrator.operating import Verdict
+from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.render import open_console, plain, print_json
+from orchestrator.sagas import SHIPPED
+from orchestrator.settings import load_settings
+
+VERBS: Final = MappingProxyType({"retry": operating.retry, "cancel": operating.cancel})
+
+
+def act(verb: str, database_url: str, *, order_ledger_id: UUID, actor: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    """Do something to an order, or show what would follow, and print it.
+
+    Raises:
+        LedgerError: It can't be done; nothing was changed.
+    """
+    verdict = asyncio.run(_act(verb, database_url, order_ledger_id, actor=actor, reason=reason, dry_run=dry_run))
+    if as_json:
+        print_json({**asdict(verdict), "dry_run": dry_run})
+    else:
+        _print(open_console(), verb, order_ledger_id, verdict, dry_run=dry_run)
+
+
+async def _act(verb: str, database_url: str, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool) -> Verdict:
+    definitions = Definitions(SHIPPED, load_settings())
+    async with connected(database_url) as conn:
+        return await VERBS[verb](conn, definitions, order_ledger_id, actor=actor, reason=reason, dry_run=dry_run)
+
+
+def _print(console: Console, verb: str, asked: UUID, verdict: Verdict, *, dry_run: bool) -> None:
+    order = f"order {asked}"
+    if verdict.order_ledger_id != asked:
+        order += f", which was undone and is tried anew as order {verdict.order_ledger_id},"
+    if dry_run:
+        console.print(f"{verb} of {order} would be followed by:", soft_wrap=True)
+    elif verdict.done:
+        console.print(f"{verb} of {order} is recorded; it is {verdict.status}, and goes on with:", soft_wrap=True)
+    else:
+        console.print(f"{verb} of {order} had been asked for before; it is {verdict.status}", soft_wrap=True)
+    for number, call in enumerate(verdict.calls, start=1):
+        console.print(plain(f"{number:>4}  {call}"), soft_wrap=True)
+    if not verdict.calls:
+        console.print("      no calls")
+    for sentence in verdict.irreversible:
+        console.print(plain(f"can't be undone: {sentence}"), soft_wrap=True)
+    if dry_run:
+        console.print("nothing was changed")

@@ -1,0 +1,197 @@
+"""One call to a participant over HTTP, and what its answer means: the one module that knows the HTTP client.
+
+Answers are hostile until they are read: capped, with one limit on the whole time, no redirect followed, nothing sent
+twice by the client itself, strict JSON of the agreed model that repeats what the request named. What is not clearly
+done and not clearly refused is Unknown.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import orjson
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from participants.contracts import ECHO_EXEMPT, Endpoint
+from sql.models import Json
+
+ANSWER_BYTES_MAX: Final = 256 * 1024
+"""Room for a refusal that names each of 2,000 lines."""
+CONNECT_TIMEOUT_S: Final = 2.0
+KEEPALIVE_S: Final = 15.0
+"""Shorter than any server's, so that no call is lost on a connection that is being closed."""
+
+SUCCESS: Final = frozenset({200, 201})
+REJECTION: Final = frozenset({402, 409, 410, 422})
+"""A business answer: no effect, and never will have one."""
+OUR_BUG: Final = frozenset({400, 401, 403, 404, 405, 415})
+"""The call itself is wrong. Unknown and loud, so that a bad deployment does not refund every customer."""
+IN_PROGRESS: Final = "in-progress"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What is sent along for logs and traces."""
+
+    correlation_id: str
+    traceparent: str | None = None
+
+
+class Caller:
+    """Calls participants.
+
+    Args:
+        session: Made by `open_session`.
+        addresses: Base URL of each participant, by name.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, addresses: Mapping[str, str]) -> None:
+        self._session = session
+        self._addresses = addresses
+
+    async def call(
+        self, endpoint: Endpoint[Any, Any], request: BaseModel, *, key: str, tracing: Tracing, timeout_s: float
+    ) -> Outcome:
+        """Make one attempt of an operation.
+
+        Args:
+            endpoint: What to do.
+            request: Its request.
+            key: Idempotency key; the same for every attempt of the operation.
+            tracing: Sent along.
+            timeout_s: Total seconds, from the connection to the last byte.
+
+        Returns:
+            What the answer means; never raises for anything that a participant or the network does.
+        """
+        headers = {"X-Correlation-ID": tracing.correlation_id}
+        if tracing.traceparent:
+            headers["traceparent"] = tracing.traceparent
+        if endpoint.method != "GET":
+            headers["Idempotency-Key"] = key
+        body = endpoint.body(request)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with asyncio.timeout(timeout_s):
+                status, answer_headers, answer = await self._exchange(
+                    endpoint.method,
+                    self._addresses[endpoint.participant] + endpoint.url_path(request),
+                    headers,
+                    None if body is None else orjson.dumps(body),
+                )
+        except TimeoutError:
+            return Unknown(f"{endpoint.participant} did not answer within {timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Unknown(f"{endpoint.participant} could not be asked: {type(error).__name__}: {_printable(str(error))}")
+        if answer is None:
+            return Unknown(f"{endpoint.participant} answered {status} with more than {ANSWER_BYTES_MAX} bytes")
+        outcome = read_answer(endpoint, request, status, answer, answer_headers.get("Retry-After"))
+        if status in OUR_BUG or 300 <= status < 400:
+            log.error("call_refused", participant=endpoint.participant, path=endpoint.path, status=status, key=key)
+        return outcome
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes | None]:
+        async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            answer = bytearray()
+            async for chunk in response.content.iter_chunked(16 * 1024):
+                answer += chunk
+                if len(answer) > ANSWER_BYTES_MAX:
+                    response.close()
+                    return response.status, response.headers, None
+            return response.status, response.headers, bytes(answer)
+
+
+def open_session(connections_max: int) -> aiohttp.ClientSession:
+    """Return a client session with every safety setting; must be made inside the running loop, and closed."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0, limit_per_host=connections_max, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=10
+        ),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sagaledger"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+    )
+    # aiohttp repeats PUT and DELETE by itself when a kept-alive connection dies; whether to repeat is for the core.
+    session._retry_connection = False
+    return session
+
+
+def read_answer(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, body: bytes, retry_after: str | None) -> Outcome:
+    """Tell what an answer means.
+
+    Args:
+        endpoint: What was asked.
+        request: With what.
+        status: HTTP status code.
+        body: At most `ANSWER_BYTES_MAX` bytes.
+        retry_after: Value of the header of that name; None when there was none.
+    """
+    who = endpoint.participant
+    if status in SUCCESS:
+        return _read_success(endpoint, request, status, body)
+    problem = _json_object(body)
+    detail = _detail(problem)
+    if status in REJECTION and not (status == 409 and _problem_type(problem) == IN_PROGRESS):
+        return Rejected(f"{who} answered {status}{detail}", problem)
+    return Unknown(f"{who} answered {status}{detail}", parse_retry_after(retry_after), problem)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for; None for no header, a date or garbage."""
+    return float(value) if value is not None and re.fullmatch(r"[0-9]{1,10}", value) else None
+
+
+def _read_success(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, body: bytes) -> Outcome:
+    who, parsed = endpoint.participant, _json_object(body)
+    if parsed is None:
+        return Unknown(f"{who} answered {status} with what is no JSON object")
+    try:
+        answer = endpoint.response.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Unknown(f"{who} answered {status} with another shape: {where}: {first['msg']}", response=parsed)
+    result: Json = answer.model_dump(mode="json")
+    asked = request.model_dump(mode="json", include=set(result) - ECHO_EXEMPT)
+    for name, value in asked.items():
+        if result[name] != value:
+            log.error("answer_of_another_operation", participant=who, member=name)
+            return Unknown(f"{who} answered for another operation: {name} differs", response=parsed)
+    return Succeeded(result)
+
+
+def _json_object(body: bytes) -> Json | None:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    # PostgreSQL stores no NUL in text, so an answer with one could not be recorded.
+    if not isinstance(parsed, dict) or b"\\u0000" in body:
+        return None
+    return parsed
+
+
+def _detail(problem: Json | None) -> str:
+    text = problem.get("detail") or problem.get("title") if problem else None
+    return f": {_printable(text)}" if isinstance(text, str) else ""
+
+
+def _problem_type(problem: Json | None) -> str:
+    value = problem.get("type") if problem else None
+    return value.rpartition("/")[2] if isinstance(value, str) else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)[:300]

@@ -1,0 +1,202 @@
+"""The state of one saga, what can be observed of it, and what a decision changes: the values that the core works on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from orchestrator.outcome import Outcome
+from sql.models import Direction, Entry, Json, Status
+
+
+class StepState(StrEnum):
+    """Where a step stands; what `GET /orders/ID` shows as `steps[].state`."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    SKIPPED = "skipped"
+    COMPENSATION_FAILED = "compensation_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An attempt of the step that is on its way ended.
+
+    Attributes:
+        step: Name of the step.
+        outcome: How.
+        duration_ms: How long it took.
+    """
+
+    step: str
+    outcome: Outcome
+    duration_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """The owner before let its lease run out; a call of its may be on its way or done.
+
+    Attributes:
+        too_often: Whether so many owners in a row did that the order is put aside.
+    """
+
+    too_often: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody asked for the order to be undone."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """An operator asked a stuck order to go on."""
+
+    actor: str
+    reason: str
+
+
+Observation = Answered | Lapsed | CancelRequested | Retried
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """Where a step stands.
+
+    Attributes:
+        state: For people and for the core.
+        attempts: Intents in the present direction and round; the number of the next one is one more.
+        lapses: Those of them that a lapsed lease ended; they spend nothing of the retry budget.
+        doubtful: Whether an attempt of the action ended Unknown, so that its effect may exist.
+    """
+
+    state: StepState = StepState.PENDING
+    attempts: int = 0
+    lapses: int = 0
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of one saga; what `order_ledger.progress` holds.
+
+    Attributes:
+        direction: Forward or back.
+        round: From 1; each operator's retry opens another.
+        ending: Status it ends with when everything is undone; None while it goes forward.
+        reason: Why it is undone; None while it goes forward.
+        on_its_way: Name of the step whose call is intended and has not ended; None when there is none.
+        cancelling: Whether it turns round as soon as that call has ended.
+        stuck: Why an operator is needed; None when none is.
+        retries: How often any call was or will be repeated.
+        steps: Progress of each step, by name; one that is missing is pending.
+    """
+
+    direction: Direction = Direction.ACTION
+    round: int = 1
+    ending: Status | None = None
+    reason: str | None = None
+    on_its_way: str | None = None
+    cancelling: bool = False
+    stuck: str | None = None
+    retries: int = 0
+    steps: Mapping[str, StepProgress] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of(self, step: str) -> StepProgress:
+        """Return a step's progress."""
+        return self.steps.get(step, _PENDING)
+
+    def having(self, step: str, progress: StepProgress) -> "Progress":
+        """Return this with another progress of one step."""
+        return replace(self, steps=MappingProxyType({**self.steps, step: progress}))
+
+    def having_all(self, steps: Mapping[str, StepProgress]) -> "Progress":
+        """Return this with other progress of every step."""
+        return replace(self, steps=MappingProxyType(dict(steps)))
+
+    def to_json(self) -> Json:
+        """Return the stored form."""
+        steps = {
+            name: {"state": p.state.value, "attempts": p.attempts, "lapses": p.lapses, "doubtful": p.doubtful}
+            for name, p in self.steps.items()
+        }
+        ending = self.ending.value if self.ending else None
+        return {
+            "direction": self.direction.value,
+            "round": self.round,
+            "ending": ending,
+            "reason": self.reason,
+            "on_its_way": self.on_its_way,
+            "cancelling": self.cancelling,
+            "stuck": self.stuck,
+            "retries": self.retries,
+            "steps": steps,
+        }
+
+    @staticmethod
+    def from_json(stored: Json) -> "Progress":
+        """Read the stored form."""
+        steps = {name: StepProgress(**{**p, "state": StepState(p["state"])}) for name, p in stored["steps"].items()}
+        return Progress(
+            direction=Direction(stored["direction"]),
+            round=stored["round"],
+            ending=Status(stored["ending"]) if stored["ending"] else None,
+            reason=stored["reason"],
+            on_its_way=stored["on_its_way"],
+            cancelling=stored["cancelling"],
+            stuck=stored["stuck"],
+            retries=stored["retries"],
+            steps=MappingProxyType(steps),
+        )
+
+
+_PENDING: Final = StepProgress()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to make, once its intent is durable."""
+
+    step: str
+    direction: Direction
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a decision changes.
+
+    Attributes:
+        progress: The new state.
+        entries: Journal entries, in order; the requests of intents are filled in by who makes the calls.
+        events: Each an event's type and the step that it tells of, None for the whole order.
+        calls: Calls to make after the write.
+        delay_s: Seconds to wait before going on, without jitter; None for none.
+        error: Why the last attempt did not succeed; None when it did.
+    """
+
+    progress: Progress
+    entries: tuple[Entry, ...] = ()
+    events: tuple[tuple[str, str | None], ...] = ()
+    calls: tuple[Call, ...] = ()
+    delay_s: float | None = None
+    error: str | None = None
+
+    def then(self, later: "Move") -> "Move":
+        """Return this decision and the one that followed it as one."""
+        return replace(
+            later,
+            entries=self.entries + later.entries,
+            events=self.events + later.events,
+            error=later.error or self.error,
+        )

@@ -1,0 +1,151 @@
+"""Settings of the edge and the orchestrators: one class, from the environment or `.env`, prefix `SAGA_`.
+
+`saga config env` prints each with its default and meaning.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestrator.saga import Retry
+
+LEASE_MARGIN_S = 0.5
+"""A call must end this long before the lease does, so that its outcome can still be written."""
+
+
+class SettingsError(Exception):
+    """A setting is wrong; nothing was started."""
+
+
+class Environment(StrEnum):
+    """Where the process runs."""
+
+    DEV = "dev"
+    PREVIEW = "preview"
+    PROD = "prod"
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be an http or https address without user, query or fragment")
+    return text.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Settings(BaseSettings):
+    """Every setting of edge and orchestrator."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SAGA_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="The ledger's database, as a libpq URL; none: an embedded PostgreSQL for `up` and `demo`",
+    )
+    listen_database_url: SecretStr | None = Field(
+        default=None, description="A session-mode address for LISTEN, where the first goes through a pooler"
+    )
+    database_connections: int = Field(default=8, ge=2, le=100, description="Most connections of one process to the ledger")
+    orders_url: HttpUrl = Field(default="http://127.0.0.1:8101", description="Address of the orders service")
+    inventory_url: HttpUrl = Field(default="http://127.0.0.1:8102", description="Address of the inventory service")
+    payments_url: HttpUrl = Field(default="http://127.0.0.1:8103", description="Address of the payments service")
+    shipping_url: HttpUrl = Field(default="http://127.0.0.1:8104", description="Address of the shipping service")
+    notifications_url: HttpUrl = Field(default="http://127.0.0.1:8105", description="Address of the notifications service")
+    host: str = Field(default="127.0.0.1", description="Address the edge's clients' listener binds to")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the clients' listener; 0 picks a free one")
+    admin_host: str = Field(default="127.0.0.1", description="Address the admin listener binds to")
+    admin_port: int = Field(default=8090, ge=0, le=65535, description="Port of the admin listener; 0 picks a free one")
+    api_keys: SecretStr | None = Field(
+        default=None, description="Clients and their keys, `client=key,client=key`; none: every caller is one client"
+    )
+    poll_interval_s: float = Field(default=5.0, gt=0, le=60, description="Seconds between two looks for work, at most")
+    notify: bool = Field(default=True, description="Wake orchestrators by NOTIFY; off leaves the poll alone")
+    lease_s: float = Field(default=30.0, gt=0, le=3600, description="Seconds for which a claim holds without renewal")
+    concurrency: int = Field(default=100, ge=1, le=10_000, description="Sagas that one replica works on at once")
+    step_timeout_s: float = Field(default=5.0, gt=0, le=300, description="Total seconds of one call to a participant")
+    edge_timeout_s: float = Field(
+        default=2.0, gt=0, le=30, description="Seconds that a request waits for the payment's authorization"
+    )
+    retry_first_s: float = Field(default=1.0, ge=0, le=3600, description="Seconds before the second attempt of a step")
+    retry_factor: float = Field(default=4.0, ge=1, le=100, description="Each further wait is so many times the one before")
+    retry_attempts: int = Field(default=5, ge=1, le=100, description="Attempts of a step before the saga is undone")
+    retry_jitter: float = Field(default=0.2, ge=0, le=1, description="Most of a wait that is added at random; 0 for none")
+    lapses_max: int = Field(default=5, ge=1, le=1000, description="Claims in a row that may run out before an order is STUCK")
+    shutdown_s: float = Field(default=8.0, gt=0, le=300, description="Seconds that a process takes at most to stop")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of an orchestrator's /metrics and /healthz; none: not served"
+    )
+    log_level: str = Field(
+        default="warning", pattern="^(debug|info|warning|error)$", description="Least severity that is logged"
+    )
+    environment: Environment = Field(default=Environment.DEV, description="dev, preview or prod")
+
+    @model_validator(mode="after")
+    def _lease_outlasts_a_call(self) -> Self:
+        # Leases are renewed every third of their time, so a call may start with two thirds left.
+        if self.lease_s * 2 / 3 <= self.step_timeout_s + LEASE_MARGIN_S:
+            raise ValueError(
+                f"SAGA_LEASE_S ({self.lease_s:g}) must exceed one and a half times SAGA_STEP_TIMEOUT_S"
+                f" ({self.step_timeout_s:g}) plus {LEASE_MARGIN_S:g} s, or every slow call would be taken over"
+            )
+        return self
+
+    @property
+    def retry(self) -> Retry:
+        """The retry policy of steps that state none of their own."""
+        return Retry(first_s=self.retry_first_s, factor=self.retry_factor, attempts_max=self.retry_attempts)
+
+    @property
+    def participants(self) -> dict[str, str]:
+        """Address of each participant, by name."""
+        return {
+            "orders": self.orders_url,
+            "inventory": self.inventory_url,
+            "payments": self.payments_url,
+            "shipping": self.shipping_url,
+            "notifications": self.notifications_url,
+        }
+
+    def ledger_url(self) -> str:
+        """Return the ledger's address.
+
+        Raises:
+            SettingsError: None is set.
+        """
+        if self.database_url is None:
+            raise SettingsError("no database is given: set SAGA_DATABASE_URL, or use `saga up`, which brings its own")
+        return self.database_url.get_secret_value()
+
+    def listen_url(self) -> str:
+        """Return the address for LISTEN: its own, or the ledger's."""
+        return self.listen_database_url.get_secret_value() if self.listen_database_url else self.ledger_url()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        **overrides: Values that win over the environment, by field name; None leaves the environment's.
+
+    Raises:
+        SettingsError: One is wrong; the sentence names it.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"SAGA_{first['loc'][0]}".upper() if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {message}" if name else message) from None

@@ -1,0 +1,166 @@
+"""One order at work: what the pure core needs of its row, and how a decision becomes a transition of that row."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel
+
+from orchestrator import machine
+from orchestrator.identity import operation_key
+from orchestrator.progress import Call, Move, Observation, Progress
+from orchestrator.saga import Context, Saga, Step
+from participants.contracts import Endpoint
+from sql.models import Direction, Entry, Event, Json, Kind, SagaRow, Transition
+
+SHOWN_BYTES_MAX: Final = 16 * 1024
+"""Of larger bodies the journal keeps the size: requests follow from the order's input, answers repeat them."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A row with the definition that it runs on, and its typed input.
+
+    Attributes:
+        saga: The definition, with the settings of the row's snapshot.
+        row: As it was last read or written.
+        progress: The state machine's state.
+        context: What requests are built from.
+    """
+
+    saga: Saga[Any]
+    row: SagaRow
+    progress: Progress
+    context: Context[Any]
+
+    @staticmethod
+    def of(saga: Saga[Any], row: SagaRow) -> "Work":
+        """Read a row.
+
+        Raises:
+            pydantic.ValidationError, KeyError, ValueError: What is stored does not fit the definition.
+        """
+        stored = orjson.dumps({**row.input, **row.personal})
+        order = saga.input.model_validate_json(stored)
+        return Work(saga, row, Progress.from_json(row.progress), Context(row.order_ledger_id, order, row.results))
+
+    def on(self, row: SagaRow) -> "Work":
+        """Return the same order with its row read again."""
+        context = replace(self.context, results=row.results)
+        return replace(self, row=row, progress=Progress.from_json(row.progress), context=context)
+
+    def after(self, transition: Transition, last_seq: int) -> "Work":
+        """Return the same order with a transition written that brought its journal to `last_seq`."""
+        row = replace(
+            self.row,
+            status=transition.status,
+            step=transition.step,
+            direction=transition.direction,
+            retry_count=transition.retry_count,
+            progress=transition.progress,
+            results={**self.row.results, **transition.results},
+            last_seq=last_seq,
+            lapses=transition.lapses,
+        )
+        return self.on(row)
+
+    def advance(self, observation: Observation | None, *, go_on: bool) -> Move:
+        """Decide what an observation changes and, if it may go on at once, what comes next.
+
+        Args:
+            observation: None when there is nothing new but the claim.
+            go_on: Whether to plan the next call; False to stop at what was observed.
+        """
+        move = machine.settle(self.saga, self.progress, observation) if observation else Move(self.progress)
+        if go_on and move.delay_s is None:
+            move = move.then(machine.proceed(self.saga, move.progress))
+        return move
+
+    def transition(self, move: Move, *, replica: str, jitter: float = 0.0) -> Transition:
+        """Return the fenced write of a decision.
+
+        Args:
+            move: The decision; the row is kept when it has calls to make.
+            replica: Who writes.
+            jitter: Share of a wait that is added to it.
+        """
+        progress = move.progress
+        step = machine.current_step(self.saga, progress)
+        shown = step.name if step else self.row.step
+        return Transition(
+            order_ledger_id=self.row.order_ledger_id,
+            lease_epoch=self.row.lease_epoch,
+            last_seq=self.row.last_seq,
+            replica=replica,
+            status=machine.status_of(self.saga, progress),
+            step=shown,
+            direction=progress.direction,
+            retry_count=progress.retries,
+            progress=progress.to_json(),
+            results=_results(move.entries),
+            last_error=move.error or progress.stuck or progress.reason,
+            keep_lease=bool(move.calls),
+            delay_s=None if move.delay_s is None else move.delay_s * (1.0 + jitter),
+            # An attempt that ended is a sign of life, and an operator's word a new start; a bare takeover is neither.
+            lapses=0 if any(entry.kind in (Kind.OUTCOME, Kind.OPERATOR) for entry in move.entries) else self.row.lapses,
+            entries=tuple(self._dressed(entry) for entry in move.entries),
+            events=tuple(self._event(type_, of_step, move) for type_, of_step in move.events),
+        )
+
+    def endpoint(self, call: Call) -> Endpoint[Any, Any]:
+        """Return where a call goes."""
+        return _endpoint(self.saga.step(call.step), call.direction)
+
+    def request(self, call: Call) -> BaseModel:
+        """Build a call's request; the same in every attempt, and for action and compensation."""
+        request: BaseModel = self.saga.step(call.step).request(self.context)
+        return request
+
+    def key(self, call: Call) -> str:
+        """Return a call's idempotency key."""
+        return operation_key(self.row.order_ledger_id, call.step, call.direction)
+
+    def _dressed(self, entry: Entry) -> Entry:
+        if entry.response is not None:
+            return replace(entry, response=_shown(entry.response))
+        if entry.kind is not Kind.INTENT or entry.step is None or entry.direction is None:
+            return entry
+        step = self.saga.step(entry.step)
+        body = _endpoint(step, entry.direction).redacted_body(step.request(self.context))
+        return replace(entry, request=_shown(body))
+
+    def _event(self, type_: str, step: str | None, move: Move) -> Event:
+        return Event(type_, event_payload(self.row, machine.status_of(self.saga, move.progress).value, step))
+
+
+def event_payload(row: SagaRow, status: str, step: str | None = None) -> Json:
+    """Return what consumers of an event get: no personal data."""
+    payload: Json = {
+        "order_ledger_id": str(row.order_ledger_id),
+        "saga": row.saga,
+        "status": status,
+        "customer_id": row.customer_id,
+        "currency": row.currency,
+        "total_minor": row.total_minor,
+    }
+    return payload if step is None else {**payload, "step": step}
+
+
+def _shown(body: Json) -> Json:
+    size = len(orjson.dumps(body))
+    return body if size <= SHOWN_BYTES_MAX else {"bytes": size, "left_out": True}
+
+
+def _endpoint(step: Step[Any, Any], direction: Direction) -> Endpoint[Any, Any]:
+    endpoint = step.action if direction is Direction.ACTION else step.compensation
+    assert endpoint is not None
+    return endpoint
+
+
+def _results(entries: Iterable[Entry]) -> Json:
+    return {
+        entry.step: entry.response
+        for entry in entries
+        if entry.kind is Kind.OUTCOME and entry.outcome == "succeeded" and entry.direction is Direction.ACTION and entry.step
+    }

@@ -1,0 +1,226 @@
+"""The loop of a replica: look for work when woken, when a row falls due, and every few seconds whatever happens.
+
+The wake flag is cleared before the look, never after: what arrives during a look causes the next one.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from psycopg_pool import AsyncConnectionPool
+
+from orchestrator.definitions import Definitions
+from orchestrator.metrics import Metrics
+from orchestrator.runner import Hold, Runner
+from orchestrator.settings import Settings
+from sql import ledger
+from sql.connect import OUTAGE
+from sql.models import Claim
+
+CLAIM_MAX: Final = 100
+"""Rows of one claim: few enough that a backlog is shared among replicas."""
+DUE_SLACK_S: Final = 0.002
+"""A timer fires this much after a row is due, so that the look finds it due."""
+HERD_JITTER_S: Final = 0.01
+"""Replicas that see the same row waiting do not all look at the same instant."""
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Claims sagas for one replica and has them run.
+
+    Args:
+        replica: Name of the replica; authority is the epoch, never the name.
+        pool: Autocommit connections to the ledger.
+        definitions: What this replica can run.
+        runner: Runs a claim.
+        settings: Poll interval, lease, concurrency.
+        metrics: Counters.
+    """
+
+    def __init__(
+        self,
+        *,
+        replica: str,
+        pool: AsyncConnectionPool[Any],
+        definitions: Definitions,
+        runner: Runner,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._replica = replica
+        self._pool = pool
+        self._definitions = definitions
+        self._runner = runner
+        self._settings = settings
+        self._metrics = metrics
+        self._wake = asyncio.Event()
+        self._resting = asyncio.Event()  # set while the loop does not look for work
+        self._resting.set()
+        self._woken_by = "poll"
+        self._timer: asyncio.TimerHandle | None = None
+        self._active: dict[UUID, tuple[Hold, asyncio.Task[None]]] = {}
+
+    def wake(self, by: str = "notify") -> None:
+        """Have the loop look for work now."""
+        self._woken_by = by
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claim and run until cancelled or stopped."""
+        renewal = asyncio.create_task(self._renew_leases(), name="renew leases")
+        self._resting.clear()
+        try:
+            while not self._runner.stopping:
+                self._wake.clear()
+                claimed_all = await self._look()
+                if not claimed_all:
+                    await self._pause()
+        finally:
+            self._resting.set()
+            renewal.cancel()
+            await asyncio.gather(renewal, return_exceptions=True)
+
+    async def stop(self, limit_s: float) -> None:
+        """Claim nothing more, let every call on its way end and be written, then give back what is left.
+
+        Args:
+            limit_s: Seconds after which what has not ended is given back as it is: the next owner takes it over.
+        """
+        self._runner.stopping = True
+        self.wake("stop")
+        began_s = time.monotonic()
+        # A claim that is on its way still brings orders; only then is it known what has to end.
+        await _ended_within(self._resting, limit_s / 2)
+        tasks = [task for _, task in self._active.values()]
+        if tasks:
+            renewal = asyncio.create_task(self._renew_leases(), name="renew leases")
+            await asyncio.wait(tasks, timeout=max(began_s + limit_s - time.monotonic(), 0.0))
+            renewal.cancel()
+        held = [(id_, hold.claim.row.lease_epoch) for id_, (hold, task) in self._active.items() if not task.done()]
+        for _, task in self._active.values():
+            task.cancel()
+        if held:
+            await self._give_back(held)
+
+    async def _give_back(self, held: list[tuple[UUID, int]]) -> None:
+        log.warning("leases_given_back", orders=len(held))
+        try:
+            async with self._pool.connection(timeout=1.0) as conn:
+                await ledger.release_leases(conn, held)
+        except OUTAGE as error:
+            # Then they run out by themselves.
+            log.warning("leases_not_given_back", error=str(error).splitlines()[0])
+
+    async def _look(self) -> bool:
+        """Claim what is due and start it; tell whether there may be more at once."""
+        limit = min(self._settings.concurrency - len(self._active), CLAIM_MAX)
+        if limit <= 0:
+            return False
+        woken_by, began_s = self._woken_by, time.monotonic()
+        self._woken_by = "poll"
+        try:
+            async with self._pool.connection() as conn:
+                found = await ledger.claim_due(
+                    conn,
+                    owner=self._replica,
+                    lease_s=self._settings.lease_s,
+                    limit=limit,
+                    fingerprints=self._definitions.fingerprints,
+                )
+        except OUTAGE as error:
+            log.warning("claim_failed", error=str(error).splitlines()[0])
+            await asyncio.sleep(random.uniform(0.1, 1.0))
+            return True
+        for claim in found.claims:
+            self._metrics.claims.labels(woken_by).inc()
+            self._metrics.claim_lag.observe(max(claim.lag_s, 0.0))
+            self._start(Hold(claim, ends_at_s=began_s + self._settings.lease_s))
+        if found.next_due_s is not None:
+            self._wake_in(found.next_due_s + random.uniform(0.0, HERD_JITTER_S))
+        return len(found.claims) == limit
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.poll_interval_s):
+                await self._wake.wait()
+        except TimeoutError:
+            self._woken_by = "poll"
+
+    def _start(self, hold: Hold) -> None:
+        order_ledger_id = hold.claim.row.order_ledger_id
+        if order_ledger_id in self._active:
+            # Its lease ran out while this replica had it: what is left of that work has no claim any more.
+            self._active[order_ledger_id][1].cancel()
+        task = asyncio.create_task(self._run(hold), name=f"order {order_ledger_id}")
+        self._active[order_ledger_id] = (hold, task)
+
+    async def _run(self, hold: Hold) -> None:
+        order_ledger_id = hold.claim.row.order_ledger_id
+        full = False
+        try:
+            delay_s = await self._runner.run(hold)
+            if delay_s is not None:
+                self._wake_in(delay_s)
+        finally:
+            full = len(self._active) >= self._settings.concurrency
+            if self._active.get(order_ledger_id, (None,))[0] is hold:
+                del self._active[order_ledger_id]
+            if full:
+                self.wake("poll")
+
+    def _wake_in(self, delay_s: float) -> None:
+        """Have the loop look when a waiting row falls due, unless it will look earlier."""
+        if delay_s >= self._settings.poll_interval_s:
+            return
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() + max(delay_s, 0.0) + DUE_SLACK_S
+        if self._timer is not None and not self._timer.cancelled() and loop.time() < self._timer.when() <= at_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(at_s, self.wake, "timer")
+
+    async def _renew_leases(self) -> None:
+        """Renew the leases of everything that is at work, in one statement."""
+        while True:
+            await asyncio.sleep(self._settings.lease_s / 3)
+            holds = [hold for hold, task in self._active.values() if not task.done()]
+            if not holds:
+                continue
+            began_s = time.monotonic()
+            try:
+                async with self._pool.connection() as conn:
+                    held = [(hold.claim.row.order_ledger_id, hold.claim.row.lease_epoch) for hold in holds]
+                    renewed = await ledger.renew_leases(conn, held, lease_s=self._settings.lease_s)
+                    missed = [order_ledger_id for order_ledger_id, _ in held if order_ledger_id not in renewed]
+                    rows = await ledger.get_rows(conn, missed) if missed else {}
+            except OUTAGE as error:
+                log.warning("renewal_failed", error=str(error).splitlines()[0])
+                continue
+            for hold in holds:
+                claimed = hold.claim.row
+                row = rows.get(claimed.order_ledger_id)
+                if claimed.order_ledger_id in renewed:
+                    hold.ends_at_s = began_s + self._settings.lease_s
+                elif row is None or row.lease_epoch != claimed.lease_epoch:
+                    # One that is still this replica's was locked by somebody else, and is renewed the next time.
+                    self._drop(hold.claim)
+
+    def _drop(self, claim: Claim) -> None:
+        """Stop working on a row that was taken over; one that ended meanwhile is not at work any more."""
+        active = self._active.get(claim.row.order_ledger_id)
+        if active is not None and active[0].claim is claim:
+            self._metrics.lease_lost.inc()
+            active[1].cancel()
+
+
+async def _ended_within(event: asyncio.Event, limit_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await event.wait()
