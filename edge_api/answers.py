@@ -1,0 +1,139 @@
+"""What clients get, as models: the contract's source, which a test holds against real answers."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from orchestrator.progress import StepState
+from sql.models import Direction, Kind, Status
+
+Metadata = dict[str, str | int | bool | None]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Links(_Answer):
+    """Paths of what belongs to an order."""
+
+    self: str
+    journal: str | None = None
+
+
+class Accepted(_Answer):
+    """An order that is recorded."""
+
+    order_ledger_id: UUID
+    status: Status
+    saga: str
+    created_at: AwareDatetime
+    links: Links
+
+
+class Cancelling(_Answer):
+    """An order that is cancelled, or will be."""
+
+    order_ledger_id: UUID
+    status: Status
+    links: Links
+
+
+class OrderItem(_Answer):
+    """One line of an order; its price is in minor units of the order's currency."""
+
+    line: int
+    sku: str
+    quantity: int
+    unit_price_minor: int
+    description: str | None
+
+
+class OrderStep(_Answer):
+    """Where a step of an order stands; `attempts` counts the calls of its action."""
+
+    name: str
+    state: StepState
+    attempts: int
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    error: str | None
+
+
+class OrderSummary(_Answer):
+    """An order as lists show it."""
+
+    order_ledger_id: UUID
+    client_request_id: str
+    saga: str
+    saga_version: int
+    status: Status
+    step: str | None
+    direction: Direction
+    retry_count: int
+    next_retry_at: AwareDatetime | None
+    last_error: str | None
+    customer_id: str | None
+    currency: str | None
+    total_minor: int | None
+    metadata: Metadata
+    correlation_id: str
+    parent_id: UUID | None
+    paused_at: AwareDatetime | None
+    deadline_at: AwareDatetime | None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    links: Links
+
+
+class Order(OrderSummary):
+    """An order with its items, its steps in order, and the answers of the steps that succeeded."""
+
+    results: dict[str, Any]
+    items: list[OrderItem]
+    steps: list[OrderStep]
+
+
+class OrderPage(_Answer):
+    """Orders, newest first; `next_cursor` is null on the last page."""
+
+    orders: list[OrderSummary]
+    next_cursor: str | None
+
+
+class JournalEntry(_Answer):
+    """What was intended, answered or decided; `hash` is over this entry and the hash of the one before it."""
+
+    order_ledger_id: UUID
+    seq: int
+    at: AwareDatetime
+    kind: Kind
+    step: str | None
+    direction: Direction | None
+    round: int
+    attempt: int | None
+    outcome: str | None
+    request: Any
+    response: Any
+    error: str | None
+    duration_ms: float | None
+    replica: str
+    lease_epoch: int
+    actor: str | None
+    reason: str | None
+    hash: str
+
+
+class Journal(_Answer):
+    """The journal of one order, from its first entry on."""
+
+    order_ledger_id: UUID
+    entries: list[JournalEntry]
+
+
+class Health(_Answer):
+    """That the process runs, or is ready."""
+
+    status: Literal["ok", "ready"]

@@ -1,0 +1,88 @@
+"""The two applications of an edge, one for clients and one for operators, over the same parts."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from psycopg_pool import AsyncConnectionPool
+
+from edge_api import cancelling, dashboard, keys, openapi, operating, placing, reading
+from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
+from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
+from edge_api.placing import EDGE_NAME, FINISHES, WAKER
+from edge_api.requests import BODY_BYTES_MAX
+from edge_api.waking import Finishes, Waker
+from orchestrator.definitions import Definitions
+from orchestrator.participant import Caller
+from orchestrator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What handlers work with.
+
+    Attributes:
+        name: Of this edge, as leases and the journal show it.
+        settings: As given.
+        pool: Autocommit connections to the ledger.
+        definitions: Registered sagas.
+        caller: For the authorization of payments.
+        probes: For asking participants for their health.
+        waker: Wakes orchestrators.
+        finishes: Lets requests wait for orders to finish.
+        metrics: What is counted.
+        ready: Set while orders are taken.
+    """
+
+    name: str
+    settings: Settings
+    pool: AsyncConnectionPool[Any]
+    definitions: Definitions
+    caller: Caller
+    probes: aiohttp.ClientSession
+    waker: Waker
+    finishes: Finishes
+    metrics: EdgeMetrics
+    ready: asyncio.Event
+
+
+def clients_app(parts: Parts, api_keys: Mapping[str, str]) -> web.Application:
+    """Return the application of the clients' listener.
+
+    Args:
+        parts: What handlers work with.
+        api_keys: Client of each key; empty when every caller is one client.
+    """
+    app = web.Application(
+        middlewares=[identify_request, answer_problems, authenticate(api_keys), limit_reads], client_max_size=BODY_BYTES_MAX
+    )
+    _put(parts, app)
+    for routes in (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, operating.CLIENT_ROUTES):
+        app.add_routes(routes)
+    openapi.add_to(app)
+    return app
+
+
+def admin_app(parts: Parts) -> web.Application:
+    """Return the application of the admin listener."""
+    app = web.Application(middlewares=[identify_request, answer_problems, limit_reads], client_max_size=BODY_BYTES_MAX)
+    _put(parts, app)
+    for routes in (operating.ADMIN_ROUTES, operating.CLIENT_ROUTES, dashboard.ROUTES):
+        app.add_routes(routes)
+    return app
+
+
+def _put(parts: Parts, app: web.Application) -> None:
+    app[EDGE_NAME] = parts.name
+    app[keys.SETTINGS] = parts.settings
+    app[keys.POOL] = parts.pool
+    app[keys.DEFINITIONS] = parts.definitions
+    app[keys.CALLER] = parts.caller
+    app[PROBES] = parts.probes
+    app[WAKER] = parts.waker
+    app[FINISHES] = parts.finishes
+    app[METRICS] = parts.metrics
+    app[READY] = parts.ready

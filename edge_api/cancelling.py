@@ -1,0 +1,65 @@
+"""`POST /orders/ID/cancel`: a client takes an order back while it is on its way."""
+
+from typing import Final
+from uuid import UUID
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_api import keys
+from edge_api.problems import Problem, ProblemType, order_not_found
+from edge_api.requests import read_body
+from orchestrator.operating import Busy, NotCancellable, cancel
+from sql import reading
+from sql.ledger import OrderNotFound
+from sql.models import Status
+
+
+class CancelRequest(BaseModel):
+    """Body of a cancellation.
+
+    Attributes:
+        reason: Why, for the journal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+async def cancel_order(request: web.Request) -> web.Response:
+    """Have an order undone: 202 when it will be, 200 when it was, 409 when it can't be."""
+    asked = await read_body(request, CancelRequest)
+    try:
+        order_ledger_id = UUID(request.match_info["order_ledger_id"])
+    except ValueError:
+        raise order_not_found() from None
+    async with request.app[keys.POOL].connection() as conn:
+        # Another client's order must look like one that does not exist.
+        if await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID]) is None:
+            raise order_not_found()
+        try:
+            verdict = await cancel(
+                conn,
+                request.app[keys.DEFINITIONS],
+                order_ledger_id,
+                actor=f"client {request[keys.CLIENT_ID]}",
+                reason=asked.reason,
+            )
+        except OrderNotFound:
+            raise order_not_found() from None
+        except (NotCancellable, Busy) as error:
+            raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
+    path = f"/orders/{order_ledger_id}"
+    body = {"order_ledger_id": str(order_ledger_id), "status": verdict.status.value, "links": {"self": path}}
+    cancelled = verdict.status is Status.CANCELLED
+    return web.Response(
+        status=200 if cancelled else 202,
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers={"Location": path},
+    )
+
+
+ROUTES: Final = [web.post("/orders/{order_ledger_id}/cancel", cancel_order)]

@@ -1,0 +1,216 @@
+"""What each route of the clients' listener takes and answers: the table that the OpenAPI document is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from edge_api import answers
+from edge_api.cancelling import CancelRequest
+from edge_api.idempotency import KEY_MAX
+from edge_api.problems import ProblemType
+from edge_api.reading import LIMIT_DEFAULT, LIMIT_MAX, METADATA_PREFIX
+from edge_api.requests import WAIT_MAX_S
+from edge_api.schemas import PlaceOrderRequest
+from sql.models import Status
+
+Json = dict[str, Any]
+
+_BODY_PROBLEMS: Final = (
+    ProblemType.MALFORMED_JSON,
+    ProblemType.REQUEST_TIMEOUT,
+    ProblemType.TOO_LARGE,
+    ProblemType.UNSUPPORTED_MEDIA_TYPE,
+    ProblemType.INVALID,
+)
+_LEDGER_PROBLEMS: Final = (ProblemType.UNAUTHORIZED, ProblemType.INTERNAL, ProblemType.UNAVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """An answer that is no error.
+
+    Attributes:
+        description: When it is given.
+        model: Of its body; None for any JSON object.
+        headers: Names among the document's headers, beside those that every answer has.
+    """
+
+    description: str
+    model: type[BaseModel] | None
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one route does.
+
+    Attributes:
+        id: Name for generated clients.
+        summary: One sentence.
+        successes: By status.
+        problems: Every problem that it answers with.
+        parameters: Names among the document's parameters.
+        body: Model of the request's body; None for none.
+        open: Whether it needs no key.
+    """
+
+    id: str
+    summary: str
+    successes: Mapping[int, Success]
+    problems: tuple[ProblemType, ...] = ()
+    parameters: tuple[str, ...] = ()
+    body: type[BaseModel] | None = None
+    open: bool = False
+
+
+OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("POST", "/orders"): Operation(
+        "placeOrder",
+        "Record an order and start its saga; a repeat with the same key gets the same answer.",
+        {
+            200: Success(
+                "The order finished within the time of `Prefer: wait`.", answers.Order, ("PreferenceApplied", "ContentLocation")
+            ),
+            202: Success(
+                "The order is recorded; its saga runs or will.", answers.Accepted, ("Location", "IdempotencyReplayed")
+            ),
+        },
+        (
+            ProblemType.KEY_MISSING,
+            ProblemType.KEY_INVALID,
+            ProblemType.DECLINED,
+            ProblemType.IN_PROGRESS,
+            ProblemType.KEY_REUSED,
+            ProblemType.OUTCOME_UNKNOWN,
+            *_BODY_PROBLEMS,
+            *_LEDGER_PROBLEMS,
+        ),
+        ("IdempotencyKey", "Prefer"),
+        PlaceOrderRequest,
+    ),
+    ("GET", "/orders"): Operation(
+        "listOrders",
+        "List orders, newest first.",
+        {200: Success("One page.", answers.OrderPage)},
+        (ProblemType.BAD_QUERY, *_LEDGER_PROBLEMS),
+        ("Status", "Saga", "CustomerId", "ClientRequestId", "Metadata", "Since", "Cursor", "Limit"),
+    ),
+    ("GET", "/orders/{order_ledger_id}"): Operation(
+        "getOrder",
+        "Show an order with its items and steps.",
+        {200: Success("The order as it is now.", answers.Order)},
+        (ProblemType.ORDER_NOT_FOUND, *_LEDGER_PROBLEMS),
+        ("OrderLedgerId",),
+    ),
+    ("GET", "/orders/{order_ledger_id}/journal"): Operation(
+        "getJournal",
+        "Show everything that was intended, answered or decided for an order.",
+        {200: Success("The journal.", answers.Journal)},
+        (ProblemType.ORDER_NOT_FOUND, *_LEDGER_PROBLEMS),
+        ("OrderLedgerId",),
+    ),
+    ("POST", "/orders/{order_ledger_id}/cancel"): Operation(
+        "cancelOrder",
+        "Have an order undone while it is on its way.",
+        {
+            200: Success("The order is cancelled.", answers.Cancelling, ("Location",)),
+            202: Success("The order will be undone.", answers.Cancelling, ("Location",)),
+        },
+        (ProblemType.ORDER_NOT_FOUND, ProblemType.CONFLICT, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
+        ("OrderLedgerId",),
+        CancelRequest,
+    ),
+    ("GET", "/healthz"): Operation(
+        "getLiveness", "Tell that the process runs.", {200: Success("It does.", answers.Health)}, open=True
+    ),
+    ("GET", "/readyz"): Operation(
+        "getReadiness",
+        "Tell whether orders can be taken.",
+        {200: Success("They can.", answers.Health)},
+        (ProblemType.UNAVAILABLE,),
+        open=True,
+    ),
+    ("GET", "/openapi.json"): Operation("getContract", "Show this document.", {200: Success("OpenAPI 3.1.", None)}, open=True),
+}
+
+
+def _query(name: str, description: str, schema: Json, **more: Any) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema, **more}
+
+
+def _header(name: str, description: str, schema: Json, *, required: bool = False) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": schema, "required": required}
+
+
+_TEXT: Final[Json] = {"type": "string"}
+_CORRELATION: Final[Json] = {"type": "string", "pattern": "^[!-~]{1,128}$"}
+_TRACEPARENT: Final[Json] = {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"}
+
+PARAMETERS: Final[Mapping[str, Json]] = {
+    "CorrelationId": _header("X-Correlation-ID", "Sent on with every call to a participant; made when missing.", _CORRELATION),
+    "Traceparent": _header("traceparent", "W3C trace context; made when missing.", _TRACEPARENT),
+    "IdempotencyKey": _header(
+        "Idempotency-Key",
+        "One key for one order, in every repeat: visible ASCII without quote and backslash, bare or in quotes.",
+        {"type": "string", "minLength": 1, "maxLength": KEY_MAX + 2},
+        required=True,
+    ),
+    "Prefer": _header("Prefer", f"`wait=SECONDS`, at most {WAIT_MAX_S}: answer when the order has finished.", _TEXT),
+    "OrderLedgerId": {
+        "name": "order_ledger_id",
+        "in": "path",
+        "required": True,
+        "description": "The order's id.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "Status": _query(
+        "status",
+        "Orders in one of these; several with commas or by repeating the parameter.",
+        {"type": "array", "items": {"type": "string", "enum": list(Status)}},
+        style="form",
+        explode=False,
+    ),
+    "Saga": _query("saga", "Orders of this saga.", _TEXT),
+    "CustomerId": _query("customer_id", "Orders of this customer.", _TEXT),
+    "ClientRequestId": _query("client_request_id", "The order of this Idempotency-Key.", _TEXT),
+    "Metadata": _query(
+        f"{METADATA_PREFIX}KEY", "Orders whose label KEY has this value as text; KEY stands for any name.", _TEXT
+    ),
+    "Since": _query("since", "Orders recorded then or later.", {"type": "string", "format": "date-time"}),
+    "Cursor": _query("cursor", "The `next_cursor` of an earlier answer.", _TEXT),
+    "Limit": _query(
+        "limit", "Most orders of the page.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
+    ),
+}
+"""By their names in the document."""
+
+HEADERS: Final[Mapping[str, Json]] = {
+    "CorrelationId": {"description": "X-Correlation-ID of the request, or the one made for it.", "schema": _CORRELATION},
+    "RequestId": {
+        "description": "Id of this request; `instance` of a problem.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "Traceparent": {"description": "W3C trace context of the request.", "schema": _TRACEPARENT},
+    "Location": {"description": "Path of the order.", "schema": {"type": "string", "format": "uri-reference"}},
+    "ContentLocation": {"description": "Path of the order.", "schema": {"type": "string", "format": "uri-reference"}},
+    "PreferenceApplied": {"description": "The preference that was followed.", "schema": _TEXT},
+    "IdempotencyReplayed": {"description": "Present when the answer was given before.", "schema": {"const": "true"}},
+    "RetryAfter": {"description": "Seconds to wait before a repeat.", "schema": {"type": "integer", "minimum": 0}},
+    "Authenticate": {"description": "How to say who is asking.", "schema": _TEXT},
+}
+"""By their names in the document."""
+
+HEADER_NAMES: Final[Mapping[str, str]] = {
+    "CorrelationId": "X-Correlation-ID",
+    "RequestId": "X-Request-Id",
+    "Traceparent": "traceparent",
+    "Location": "Location",
+    "ContentLocation": "Content-Location",
+    "PreferenceApplied": "Preference-Applied",
+    "IdempotencyReplayed": "Idempotency-Replayed",
+    "RetryAfter": "Retry-After",
+    "Authenticate": "WWW-Authenticate",
+}
+"""What each is called in HTTP."""

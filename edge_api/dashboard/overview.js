@@ -1,0 +1,134 @@
+// Fills index.html from two routes of this listener, each on its own: one that fails says so and keeps its old numbers.
+"use strict";
+
+const PAUSE_MS = 2000;
+const TIMEOUT_MS = 7000; // A little more than the edge gives a read itself, so that its own answer is seen.
+const UNFINISHED = ["RECEIVED", "PENDING", "RUNNING", "COMPENSATING", "STUCK"];
+const FINISHED = ["COMPLETED", "FAILED", "CANCELLED", "DECLINED"];
+const OUTCOMES = ["succeeded", "rejected", "unknown"];
+const NOTHING = "–";
+
+const byId = (id) => document.getElementById(id);
+const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
+const shown = (count) => count.toLocaleString("en");
+const timeOf = (date) => date.toTimeString().slice(0, 8);
+
+// Assigning the same text again would make screen readers say it again.
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function lasting(seconds) {
+  if (seconds === null) return NOTHING;
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+// A cell is a text, or a text with a class.
+function row(cells, loud = false) {
+  const tr = document.createElement("tr");
+  if (loud) tr.className = "loud";
+  cells.forEach((cell, index) => {
+    const [text, name] = Array.isArray(cell) ? cell : [cell, ""];
+    const td = document.createElement(index === 0 ? "th" : "td");
+    if (index === 0) td.scope = "row";
+    if (name) td.className = name;
+    td.textContent = text;
+    tr.append(td);
+  });
+  return tr;
+}
+
+// The known ones first and always, so that nothing jumps; then what a newer ledger may have.
+const known = (names, found) => [...names, ...found.filter((name) => !names.includes(name))];
+
+function countRows(names, counts) {
+  return known(names, Object.keys(counts)).map((status) => {
+    const orders = counts[status] ?? 0;
+    return row([status, [shown(orders), orders ? "number" : "number none"]], status === "STUCK" && orders > 0);
+  });
+}
+
+function showAttempts(attempts) {
+  const outcomes = known(OUTCOMES, [...new Set(attempts.map((attempt) => attempt.outcome))]);
+  const steps = new Map();
+  for (const attempt of attempts) {
+    const key = JSON.stringify([attempt.saga, attempt.step, attempt.direction]);
+    if (!steps.has(key)) steps.set(key, { of: attempt, counts: {} });
+    steps.get(key).counts[attempt.outcome] = attempt.attempts;
+  }
+  const head = ["Step", "Direction", ...outcomes, "Saga"].map((text) => {
+    const th = document.createElement("th");
+    th.scope = "col";
+    if (outcomes.includes(text)) th.className = "number";
+    th.textContent = text;
+    return th;
+  });
+  byId("attempts-head").replaceChildren(...head);
+  const rows = [...steps.values()].map(({ of, counts }) =>
+    row([of.step, of.direction, ...outcomes.map((outcome) => {
+      const count = counts[outcome] ?? 0;
+      return [shown(count), count ? "number" : "number none"];
+    }), of.saga]));
+  byId("attempts").replaceChildren(...(rows.length ? rows : [row(["none yet"])]));
+}
+
+function showStatistics(statistics) {
+  const stuck = byId("stuck");
+  stuck.className = statistics.stuck > 0 ? "loud" : "";
+  const need = statistics.stuck === 1 ? "order is STUCK and needs" : "orders are STUCK and need";
+  put(stuck, statistics.stuck > 0 ? `${shown(statistics.stuck)} ${need} an operator: saga ledger list --status STUCK`
+    : "No order is stuck.");
+  put(byId("unfinished-total"), shown(sum(statistics.unfinished)));
+  put(byId("oldest"), lasting(statistics.oldest_unfinished_age_s));
+  put(byId("finished-total"), shown(sum(statistics.finished_last_hour)));
+  put(byId("p50"), lasting(statistics.p50_s));
+  put(byId("p95"), lasting(statistics.p95_s));
+  byId("unfinished").replaceChildren(...countRows(UNFINISHED, statistics.unfinished));
+  byId("finished").replaceChildren(...countRows(FINISHED, statistics.finished_last_hour));
+  showAttempts(statistics.attempts_last_hour);
+}
+
+function showParticipants(health) {
+  const rows = Object.entries(health.participants).map(([name, participant]) => {
+    const up = participant.status === "up";
+    const latency = participant.latency_ms.toFixed(1);
+    return row([name, [participant.status, up ? "up" : "down"], [`${latency} ms`, "number"], participant.error ?? ""], !up);
+  });
+  byId("participants-rows").replaceChildren(...rows);
+}
+
+const SOURCES = [
+  { name: "Orders", path: "statistics", sections: ["orders", "calls"], asOf: "orders-as-of", show: showStatistics },
+  { name: "Participants", path: "health/participants", sections: ["participants"], asOf: "participants-as-of",
+    show: showParticipants },
+];
+
+function showStale() {
+  const told = SOURCES.filter((source) => source.error).map((source) =>
+    source.freshAt ? `${source.name} stale since ${timeOf(source.freshAt)} (${source.error}).`
+      : `${source.name} not known yet (${source.error}).`);
+  put(byId("stale"), told.join(" "));
+}
+
+async function refresh(source) {
+  try {
+    const response = await fetch(source.path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    source.show(await response.json());
+    source.freshAt = new Date();
+    source.error = "";
+    put(byId(source.asOf), timeOf(source.freshAt));
+  } catch (error) {
+    source.error = error.name === "TimeoutError" ? "no answer in time" : error.message;
+  }
+  for (const section of source.sections) byId(section).classList.toggle("old", Boolean(source.error));
+  showStale();
+  setTimeout(refresh, PAUSE_MS, source);
+}
+
+SOURCES.forEach((source) => refresh(source));

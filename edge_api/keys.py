@@ -1,0 +1,21 @@
+"""What handlers find in the application and in the request, typed."""
+
+from typing import Any, Final
+
+from aiohttp import web
+from psycopg_pool import AsyncConnectionPool
+
+from orchestrator.definitions import Definitions
+from orchestrator.participant import Caller
+from orchestrator.settings import Settings
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+POOL: Final = web.AppKey("pool", AsyncConnectionPool[Any])
+DEFINITIONS: Final = web.AppKey("definitions", Definitions)
+CALLER: Final = web.AppKey("caller", Caller)
+
+CLIENT_ID: Final = web.RequestKey("client_id", str)
+"""Key of the request: who is asking. Set by the middleware, never taken from the request itself."""
+CORRELATION_ID: Final = web.RequestKey("correlation_id", str)
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+TRACEPARENT: Final = web.RequestKey("traceparent", str)

@@ -1,0 +1,193 @@
+"""The edge process: everything opened in order, two listeners, stopped in reverse."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+from uuid import uuid4
+
+import aiohttp
+import psycopg
+import structlog
+from aiohttp import web
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from edge_api.app import Parts, admin_app, clients_app
+from edge_api.clients import read_api_keys
+from edge_api.errors import EdgeError
+from edge_api.operating import EdgeMetrics
+from edge_api.waking import Finishes, Waker
+from orchestrator.definitions import Definitions
+from orchestrator.logs import configure_logs
+from orchestrator.participant import Caller, open_session
+from orchestrator.sagas import SHIPPED
+from orchestrator.settings import Settings
+from sql.connect import START_TIMEOUT_S, open_pool
+from sql.loader import Queries
+from sql.migrate import MIGRATIONS
+
+KEEPALIVE_S: Final = 75.0
+"""Idle connections are closed after this; aiohttp's own default is an hour, and each holds a file descriptor."""
+CALLS_MAX: Final = 100
+"""Most calls to payments on their way at once."""
+_CLOSING_S: Final = 2.0
+"""Kept of the time to stop for closing what requests use."""
+_LIST_MIGRATIONS: Final = Queries("schema")["list_schema_migrations"]
+
+Announce = Callable[[str, str | None], None]
+log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, *, admin: bool = True, announce: Announce | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: Where the ledger, the participants and the listeners are.
+        admin: Whether the admin listener is opened too.
+        announce: Given the base URLs of the clients' and the admin listener once requests are taken.
+
+    Raises:
+        EdgeError: The ledger can't be reached or is not migrated, a port is in use, or the keys are wrong.
+        SettingsError: No database is set.
+        DefinitionError: A saga's code was changed under its version.
+    """
+    configure_logs(settings.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings, admin=admin, announce=announce))
+
+
+async def serve(
+    settings: Settings, *, admin: bool = True, announce: Announce | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Serve until told to stop; see `run`.
+
+    Args:
+        settings: As for `run`.
+        admin: As for `run`.
+        announce: As for `run`.
+        stop: Ends it when set; None to be ended by SIGTERM or SIGINT.
+    """
+    api_keys = read_api_keys(settings.api_keys)
+    stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(open_parts(settings))
+        listeners: list[web.AppRunner] = []
+        # Both are stopped at once, so that together they take no longer than one.
+        stack.push_async_callback(_stop, parts, listeners)
+        clients = clients_app(parts, api_keys)
+        url = await _listen(listeners, clients, settings, settings.host, settings.port, "SAGA_PORT")
+        admin_url = None
+        if admin:
+            app = admin_app(parts)
+            admin_url = await _listen(listeners, app, settings, settings.admin_host, settings.admin_port, "SAGA_ADMIN_PORT")
+        parts.ready.set()
+        log.info("edge_listening", clients=url, admin=admin_url, edge=parts.name)
+        if announce is not None:
+            announce(url, admin_url)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Open what handlers work with.
+
+    Raises:
+        EdgeError: The ledger can't be reached or is not migrated.
+    """
+    async with AsyncExitStack() as stack:
+        pool = await _open_ledger(stack, settings)
+        definitions = Definitions(SHIPPED, settings)
+        await _register(pool, definitions)
+        waker, finishes = Waker(pool, enabled=settings.notify), Finishes(pool)
+        parts = Parts(
+            # The random part makes a restart on the same host another edge.
+            name=f"edge-{uuid4().hex[:8]}",
+            settings=settings,
+            pool=pool,
+            definitions=definitions,
+            caller=Caller(await stack.enter_async_context(open_session(CALLS_MAX)), settings.participants),
+            probes=await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())),
+            waker=waker,
+            finishes=finishes,
+            metrics=EdgeMetrics(),
+            ready=asyncio.Event(),
+        )
+        for loop in (waker.run(), finishes.run()):
+            stack.push_async_callback(_cancelled, asyncio.create_task(loop))
+        yield parts
+
+
+async def _open_ledger(stack: AsyncExitStack, settings: Settings) -> AsyncConnectionPool[Any]:
+    try:
+        return await stack.enter_async_context(
+            open_pool(settings.ledger_url(), name="edge", connections_max=settings.database_connections)
+        )
+    except (psycopg.OperationalError, PoolTimeout):
+        raise EdgeError(
+            f"the ledger did not answer within {START_TIMEOUT_S:g} s: is PostgreSQL up, and SAGA_DATABASE_URL right?"
+        ) from None
+
+
+async def _register(pool: AsyncConnectionPool[Any], definitions: Definitions) -> None:
+    known = {path.name.removesuffix(".sql") for path in (MIGRATIONS / "ledger").glob("*.sql") if ".rollback" not in path.name}
+    try:
+        async with pool.connection() as conn:
+            applied = {str(row[0]) for row in await (await conn.execute(_LIST_MIGRATIONS)).fetchall()}
+            if known - applied:
+                raise EdgeError(f"the ledger's schema is behind this release by {len(known - applied)}: run `saga migrate`")
+            await definitions.register(conn)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        raise EdgeError("the ledger's schema is behind this release: run `saga migrate`") from None
+
+
+async def _listen(
+    listeners: list[web.AppRunner], app: web.Application, settings: Settings, host: str, port: int, setting: str
+) -> str:
+    """Open a listener and return its base URL."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=max(settings.shutdown_s - _CLOSING_S, settings.shutdown_s / 2),
+    )
+    listeners.append(runner)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EdgeError(f"the edge can't listen on {host}:{port}, set {setting} to another port: {reason}") from None
+    bound_host, bound_port = runner.addresses[0][:2]
+    return f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}"
+
+
+async def _stop(parts: Parts, listeners: list[web.AppRunner]) -> None:
+    """Take no more requests and finish those in hand."""
+    parts.ready.clear()
+    parts.finishes.close()
+    await asyncio.gather(*(runner.cleanup() for runner in listeners))
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _stopped_by_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    with contextlib.suppress(ImportError):  # not on every platform
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None

@@ -1,0 +1,147 @@
+"""What holds for every request: ids, who is asking, headers, and errors as problems."""
+
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from psycopg_pool import PoolClosed
+
+from edge_api import keys
+from edge_api.limits import in_time
+from edge_api.operating import METRICS
+from edge_api.problems import Problem, ProblemType
+from sql.connect import OUTAGE
+
+ANONYMOUS: Final = "default"
+"""The one client of an installation without keys."""
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+READ_TIMEOUT_S: Final = 5.5
+"""A little more than the statement's own limit, which holds as long as the server can be reached."""
+_CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+log = structlog.get_logger(__name__)
+
+
+@web.middleware
+async def identify_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its ids, and the answer the headers that every answer has."""
+    given = request.headers.get("X-Correlation-ID", "")
+    request[keys.CORRELATION_ID] = given if _CORRELATION_ID.fullmatch(given) else str(uuid4())
+    request[keys.REQUEST_ID] = str(uuid4())
+    request[keys.TRACEPARENT] = _traceparent(request.headers.get("traceparent", ""))
+    structlog.contextvars.bind_contextvars(correlation_id=request[keys.CORRELATION_ID])
+    began_s = time.monotonic()
+    response = await handler(request)
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Correlation-ID"] = request[keys.CORRELATION_ID]
+    response.headers["X-Request-Id"] = request[keys.REQUEST_ID]
+    response.headers["traceparent"] = request[keys.TRACEPARENT]
+    response.headers[hdrs.SERVER] = "sagaledger"
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "none"
+    method = request.method if request.method in hdrs.METH_ALL else "other"
+    request.app[METRICS].request_duration.labels(route, method, response.status).observe(time.monotonic() - began_s)
+    return response
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever is raised into a problem that says nothing of the inside."""
+    try:
+        return await handler(request)
+    except Problem as raised:
+        problem = raised
+    except web.HTTPException as error:
+        problem = _http_problem(error)
+    except (*OUTAGE, PoolClosed) as error:
+        log.warning("database_away", error=type(error).__name__)
+        problem = unavailable()
+    except Exception:
+        log.exception("request_failed", path=request.path)
+        problem = Problem(ProblemType.INTERNAL, "The request failed here; repeat it with the same Idempotency-Key.")
+    return problem.response(f"urn:uuid:{request[keys.REQUEST_ID]}")
+
+
+@web.middleware
+async def limit_reads(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give up a read that the ledger does not answer; it changes nothing, so nobody has to know how it ends."""
+
+    async def read() -> web.StreamResponse:
+        return await handler(request)
+
+    if request.method != hdrs.METH_GET:
+        return await handler(request)
+    try:
+        return await in_time(read(), READ_TIMEOUT_S)
+    except TimeoutError:
+        raise unavailable() from None
+
+
+def authenticate(api_keys: Mapping[str, str]) -> Middleware:
+    """Return the middleware that tells who is asking.
+
+    Args:
+        api_keys: Client of each key; empty when every caller is one client.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not api_keys:
+            request[keys.CLIENT_ID] = ANONYMOUS
+        elif request.path not in OPEN_PATHS:
+            request[keys.CLIENT_ID] = _client_of(request, api_keys)
+        return await handler(request)
+
+    return middleware
+
+
+def unavailable() -> Problem:
+    """Return the answer while the database is away."""
+    return Problem(
+        ProblemType.UNAVAILABLE,
+        "The ledger can't be reached now; repeat the request with the same Idempotency-Key.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _client_of(request: web.Request, api_keys: Mapping[str, str]) -> str:
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    found = None
+    # Every key is compared, whatever was found, so that the time tells nothing.
+    for key, client in api_keys.items():
+        if hmac.compare_digest(key.encode(), given.strip().encode(errors="surrogateescape")):
+            found = client
+    if scheme.lower() != "bearer" or found is None:
+        raise Problem(ProblemType.UNAUTHORIZED, "Send `Authorization: Bearer KEY`.", headers={"WWW-Authenticate": "Bearer"})
+    return found
+
+
+def _http_problem(error: web.HTTPException) -> Problem:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return Problem(
+            ProblemType.METHOD_NOT_ALLOWED,
+            "The method is not allowed here; see Allow.",
+            headers={"Allow": error.headers.get("Allow", "")},
+        )
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Problem(ProblemType.TOO_LARGE, "The body may have at most 1 MiB.")
+    if error.status == 404:
+        return Problem(ProblemType.NOT_FOUND, "There is nothing at this path.")
+    log.error("unmapped_http_error", status=error.status)
+    return Problem(ProblemType.INTERNAL, "The request failed here.")
+
+
+def _traceparent(given: str) -> str:
+    """Return the trace context (W3C Trace Context, level 1) of a request, or a new one."""
+    if _TRACEPARENT.fullmatch(given):
+        return given
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

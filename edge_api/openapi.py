@@ -1,0 +1,166 @@
+"""The contract of the clients' listener as OpenAPI 3.1, made of the real routes, the models and the table of problems.
+
+A route without an entry in `edge_api.contract.OPERATIONS` stops the start: what is not described can't be used.
+"""
+
+from collections import defaultdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import orjson
+from aiohttp import web
+from pydantic.json_schema import models_json_schema
+
+from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, Json, Operation, Success
+from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
+
+DOCUMENT: Final = web.AppKey("openapi", bytes)
+_SCHEMAS: Final = "#/components/schemas/"
+_OF_EVERY_REQUEST: Final = ("CorrelationId", "Traceparent")
+_OF_EVERY_ANSWER: Final = ("CorrelationId", "RequestId", "Traceparent")
+_WITH_RETRY_AFTER: Final = frozenset({ProblemType.IN_PROGRESS, ProblemType.UNAVAILABLE, ProblemType.OUTCOME_UNKNOWN})
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answer `GET /openapi.json`."""
+    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+
+
+def add_to(app: web.Application) -> None:
+    """Add the route of the contract to an application that has all its other routes.
+
+    Raises:
+        LookupError: A route has no entry in `OPERATIONS`.
+    """
+    app.add_routes([web.get("/openapi.json", show, allow_head=False)])
+    app[DOCUMENT] = orjson.dumps(document(app))
+
+
+def document(app: web.Application) -> Json:
+    """Return the contract of an application's routes.
+
+    Raises:
+        LookupError: A route has no entry in `OPERATIONS`.
+    """
+    paths: Json = {}
+    for route in app.router.routes():
+        path = route.resource.canonical if route.resource is not None else ""
+        operation = OPERATIONS.get((route.method, path))
+        if operation is None:
+            raise LookupError(f"{route.method} {path} is not described in edge_api.contract.OPERATIONS")
+        paths.setdefault(path, {})[route.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sagaledger edge API",
+            "version": _version(),
+            "description": "Orders, each wholly done or wholly undone.",
+        },
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "parameters": dict(PARAMETERS),
+            "headers": dict(HEADERS),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Where keys are configured."}},
+        },
+    }
+
+
+def _operation(operation: Operation) -> Json:
+    described: Json = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in (*operation.parameters, *_OF_EVERY_REQUEST)],
+        # Without configured keys everybody is one client, so a key is never required by the document.
+        "security": [] if operation.open else [{"key": []}, {}],
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        schema = {"$ref": _SCHEMAS + operation.body.__name__}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return described
+
+
+def _responses(operation: Operation) -> Json:
+    by_status: defaultdict[int, list[ProblemType]] = defaultdict(list)
+    for problem in operation.problems:
+        by_status[problem.value.status].append(problem)
+    successes = {status: _success(success) for status, success in operation.successes.items()}
+    failures = {status: _failure(problems) for status, problems in by_status.items()}
+    return {str(status): response for status, response in sorted({**successes, **failures}.items())}
+
+
+def _success(success: Success) -> Json:
+    schema: Json = {"$ref": _SCHEMAS + success.model.__name__} if success.model else {"type": "object"}
+    return {
+        "description": success.description,
+        "headers": _headers(*success.headers),
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _failure(problems: list[ProblemType]) -> Json:
+    names: list[str] = []
+    if any(problem in _WITH_RETRY_AFTER for problem in problems):
+        names.append("RetryAfter")
+    if ProblemType.UNAUTHORIZED in problems:
+        names.append("Authenticate")
+    if ProblemType.DECLINED in problems:
+        names += ["Location", "IdempotencyReplayed"]
+    types = {"properties": {"type": {"enum": [BASE + problem.value.name for problem in problems]}}}
+    return {
+        "description": "; ".join(f"{problem.value.title} (`{problem.value.name}`)" for problem in problems) + ".",
+        "headers": _headers(*names),
+        "content": {CONTENT_TYPE: {"schema": {"allOf": [{"$ref": _SCHEMAS + "Problem"}, types]}}},
+    }
+
+
+def _headers(*names: str) -> Json:
+    return {HEADER_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in (*_OF_EVERY_ANSWER, *names)}
+
+
+def _schemas() -> Json:
+    bodies = {operation.body for operation in OPERATIONS.values() if operation.body}
+    models = {success.model for operation in OPERATIONS.values() for success in operation.successes.values() if success.model}
+    _, given = models_json_schema([(model, "validation") for model in bodies], ref_template=_SCHEMAS + "{model}")
+    _, answered = models_json_schema([(model, "serialization") for model in models], ref_template=_SCHEMAS + "{model}")
+    schemas = {**given["$defs"], **answered["$defs"], "Problem": _problem()}
+    return {name: _first_sentences(schema) for name, schema in sorted(schemas.items())}
+
+
+def _first_sentences(schema: Json) -> Json:
+    # A docstring's list of attributes repeats what the properties say.
+    if "description" not in schema:
+        return schema
+    return {**schema, "description": schema["description"].partition("\n\n")[0]}
+
+
+def _problem() -> Json:
+    error = {
+        "type": "object",
+        "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+        "required": ["pointer", "detail"],
+    }
+    return {
+        "type": "object",
+        "description": "An error (RFC 9457). Act on `type`, never on a text.",
+        "properties": {
+            "type": {"type": "string", "format": "uri", "enum": [BASE + kind.value.name for kind in ProblemType]},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "instance": {"type": "string", "format": "uri"},
+            "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
+            "order_ledger_id": {"type": "string", "format": "uuid"},
+            "errors": {"type": "array", "items": error},
+        },
+        "required": ["type", "title", "status", "detail", "instance", "retryable"],
+    }
+
+
+def _version() -> str:
+    try:
+        return version("sagaledger")
+    except PackageNotFoundError:
+        return "0"

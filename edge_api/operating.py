@@ -1,0 +1,162 @@
+"""What operators and their tools ask of the edge: liveness and readiness, metrics, statistics, the participants' health."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import aiohttp
+import psycopg
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from edge_api import keys
+from edge_api.limits import in_time
+from edge_api.problems import Problem, ProblemType
+from edge_api.reading import json_response
+from orchestrator.metrics import StepMetrics
+from sql import reading
+
+LEDGER_TIMEOUT_S: Final = 1.0
+"""Probes and scrapes give up after about this long themselves, and then nobody would get the answer."""
+PARTICIPANT_TIMEOUT_S: Final = 2.0
+_DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LEDGER_AWAY: Final = (TimeoutError, psycopg.Error, PoolTimeout, PoolClosed)
+
+log = structlog.get_logger(__name__)
+
+
+class EdgeMetrics:
+    """The counters of one edge, in a registry of their own; names and labels are part of the public surface.
+
+    Attributes:
+        registry: Everything below.
+        request_duration: Seconds of a request, by route template, method and status.
+        started: Orders recorded, by saga.
+    """
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.request_duration = Histogram(
+            "http_request_duration_seconds",
+            "From the request's head to the answer",
+            ["route", "method", "status"],
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.started = Counter("saga_started_total", "Sagas that were recorded", ["saga"], registry=registry)
+        self.finished = Counter("saga_finished_total", "Sagas that ended here", ["saga", "status"], registry=registry)
+        self.steps = StepMetrics(registry)
+        self._active = Gauge("saga_active", "Unfinished sagas in the ledger", ["saga", "status"], registry=registry)
+        self._pending = Gauge("saga_outbox_pending", "Events still to be delivered to a subscriber", registry=registry)
+        self._seen: set[tuple[str, str]] = set()
+
+    def show_ledger(self, active: dict[tuple[str, str], int], pending: int) -> None:
+        """Set the gauges of what the ledger holds.
+
+        Args:
+            active: Number of unfinished orders by saga and status.
+            pending: Number of events still to be delivered.
+        """
+        # What was there once is shown as 0, not left out: a sum over nothing is no number in Prometheus.
+        self._seen |= active.keys()
+        for saga, status in self._seen:
+            self._active.labels(saga, status).set(active.get((saga, status), 0))
+        self._pending.set(pending)
+
+    def hide_ledger(self) -> None:
+        """Show no number of the ledger's, because an old one would look like a new one."""
+        self._active.clear()
+        self._pending.set(float("nan"))
+
+
+METRICS: Final = web.AppKey("metrics", EdgeMetrics)
+READY: Final = web.AppKey("ready", asyncio.Event)
+"""Set from the end of the start to the beginning of the stop."""
+PROBES: Final = web.AppKey("probes", aiohttp.ClientSession)
+"""For asking participants for their health."""
+
+
+async def liveness(_request: web.Request) -> web.Response:
+    """Answer `GET /healthz`: the process runs. It asks nobody, or a database that is away would restart every edge."""
+    return json_response({"status": "ok"})
+
+
+async def readiness(request: web.Request) -> web.Response:
+    """Answer `GET /readyz`: orders can be taken."""
+    if not request.app[READY].is_set():
+        raise _not_ready("This process is starting or stopping.")
+    try:
+        await in_time(_ping(request.app[keys.POOL]), LEDGER_TIMEOUT_S)
+    except _LEDGER_AWAY:
+        raise _not_ready(f"The ledger does not answer within {LEDGER_TIMEOUT_S:g} s.") from None
+    return json_response({"status": "ready"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer `GET /metrics`, with the ledger's numbers as they are now and without them while it is away."""
+    shown = request.app[METRICS]
+    try:
+        shown.show_ledger(*await in_time(_count(request.app[keys.POOL]), LEDGER_TIMEOUT_S))
+    except _LEDGER_AWAY as error:
+        log.warning("metrics_without_ledger", error=type(error).__name__)
+        shown.hide_ledger()
+    return web.Response(body=generate_latest(shown.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def statistics(request: web.Request) -> web.Response:
+    """Answer `GET /statistics`; see `sql.reading.statistics`."""
+    async with request.app[keys.POOL].connection() as conn:
+        return json_response(await reading.statistics(conn))
+
+
+async def participants_health(request: web.Request) -> web.Response:
+    """Answer `GET /health/participants`: each asked at once; one that is down is a fact, not an error."""
+    session, urls = request.app[PROBES], request.app[keys.SETTINGS].participants
+    answers = await asyncio.gather(*(_probe(session, url) for url in urls.values()))
+    return json_response({"participants": dict(zip(urls, answers, strict=True))})
+
+
+CLIENT_ROUTES: Final = [
+    web.get("/healthz", liveness, allow_head=False),
+    web.get("/readyz", readiness, allow_head=False),
+]
+ADMIN_ROUTES: Final = [
+    web.get("/metrics", metrics, allow_head=False),
+    web.get("/statistics", statistics, allow_head=False),
+    web.get("/health/participants", participants_health, allow_head=False),
+]
+
+
+async def _ping(pool: AsyncConnectionPool[Any]) -> None:
+    async with pool.connection() as conn:
+        await reading.ping(conn)
+
+
+async def _count(pool: AsyncConnectionPool[Any]) -> tuple[dict[tuple[str, str], int], int]:
+    async with pool.connection() as conn:
+        return await reading.count_active(conn), await reading.count_pending(conn)
+
+
+async def _probe(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    began_s = time.monotonic()
+    error = None
+    try:
+        async with (
+            asyncio.timeout(PARTICIPANT_TIMEOUT_S),
+            session.get(f"{url}/healthz", allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                error = f"it answered {response.status}"
+    except TimeoutError:
+        error = f"no answer within {PARTICIPANT_TIMEOUT_S:g} s"
+    except (aiohttp.ClientError, OSError) as failure:
+        error = f"{type(failure).__name__}: {failure}"
+    latency_ms = round((time.monotonic() - began_s) * 1000, 3)
+    found = {"status": "down" if error else "up", "url": url, "latency_ms": latency_ms}
+    return {**found, "error": error} if error else found
+
+
+def _not_ready(detail: str) -> Problem:
+    return Problem(ProblemType.UNAVAILABLE, detail, headers={"Retry-After": "1"})

@@ -1,0 +1,166 @@
+"""What clients read: an order, the list of their orders, an order's journal.
+
+A client sees its own orders. Another client's order, an id of nothing and a text that is no id at all get one answer.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from aiohttp import web
+
+from edge_api import keys, problems
+from edge_api.problems import Problem, ProblemType
+from sql import reading
+from sql.models import Status
+
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 200
+METADATA_PREFIX: Final = "metadata."
+_EXACT: Final = ("saga", "customer_id", "client_request_id")
+_PARAMETERS: Final = frozenset({*_EXACT, "status", "since", "cursor", "limit"})
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
+)
+
+
+async def get_order(request: web.Request) -> web.Response:
+    """Answer `GET /orders/ID`."""
+    order_ledger_id = _id_of(request)
+    async with request.app[keys.POOL].connection() as conn:
+        row = await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID])
+    if row is None:
+        raise problems.order_not_found()
+    return json_response(representation(row))
+
+
+async def list_orders(request: web.Request) -> web.Response:
+    """Answer `GET /orders`: one page, newest first, and the cursor of the next one."""
+    filters = read_query(request.query.items())
+    limit: int = filters.pop("limit")
+    async with request.app[keys.POOL].connection() as conn:
+        # One more than is shown tells whether there is a next page.
+        rows = await reading.list_orders(conn, client_id=request[keys.CLIENT_ID], limit=limit + 1, **filters)
+    page = rows[:limit]
+    next_cursor = reading.encode_cursor(reading.position_of(page[-1])) if len(rows) > limit else None
+    return json_response({"orders": [representation(row) for row in page], "next_cursor": next_cursor})
+
+
+async def get_journal(request: web.Request) -> web.Response:
+    """Answer `GET /orders/ID/journal`."""
+    order_ledger_id = _id_of(request)
+    async with request.app[keys.POOL].connection() as conn:
+        entries = await reading.get_journal(conn, order_ledger_id, request[keys.CLIENT_ID])
+    if entries is None:
+        raise problems.order_not_found()
+    return json_response({"order_ledger_id": order_ledger_id, "entries": entries})
+
+
+ROUTES: Final = [
+    web.get("/orders", list_orders, allow_head=False),
+    web.get("/orders/{order_ledger_id}", get_order, allow_head=False),
+    web.get("/orders/{order_ledger_id}/journal", get_journal, allow_head=False),
+]
+
+
+def representation(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an order as clients get it: a row of `sql.reading` with its links, ready for JSON."""
+    path = f"/orders/{row['order_ledger_id']}"
+    shown = {name: value for name, value in row.items() if name != "client_id"}
+    document: dict[str, Any] = orjson.loads(_dump(shown))
+    return {**document, "links": {"self": path, "journal": f"{path}/journal"}}
+
+
+def json_response(document: Any) -> web.Response:
+    """Return a document as an answer that nobody may keep; times are in UTC, marked `Z`."""
+    return web.Response(body=_dump(document), content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Read the query of `GET /orders`.
+
+    Args:
+        pairs: Names and values as they stand in the query.
+
+    Returns:
+        Arguments of `sql.reading.list_orders`, `limit` among them.
+
+    Raises:
+        Problem: 400; the detail names the parameter.
+    """
+    found: dict[str, Any] = {"limit": LIMIT_DEFAULT, "statuses": [], "metadata": {}}
+    seen: set[str] = set()
+    for name, value in pairs:
+        if "\0" in name or "\0" in value:
+            raise _bad_query("The query must not hold U+0000.")
+        if name in seen and name != "status":
+            raise _bad_query(f"{name!r} may stand once.")
+        seen.add(name)
+        if name in _EXACT:
+            found[name] = value
+        elif name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX:
+            found["metadata"][name.removeprefix(METADATA_PREFIX)] = value
+        elif name == "status":
+            found["statuses"] += _statuses(value)
+        elif name == "since":
+            found["since"] = _since(value)
+        elif name == "cursor":
+            found["cursor"] = _cursor(value)
+        elif name == "limit":
+            found["limit"] = _limit(value)
+        else:
+            known = ", ".join(sorted(_PARAMETERS))
+            raise _bad_query(f"There is no parameter {name!r}; there are {known} and {METADATA_PREFIX}KEY.")
+    return found
+
+
+def _statuses(value: str) -> list[Status]:
+    statuses = []
+    for name in value.split(","):
+        if name not in Status.__members__:
+            raise _bad_query(f"There is no status {name!r}; there are {', '.join(Status)}.")
+        statuses.append(Status(name))
+    return statuses
+
+
+def _since(value: str) -> datetime:
+    try:
+        if not _RFC_3339.fullmatch(value):
+            raise ValueError(value)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _bad_query(
+            "'since' must be a time with its zone (RFC 3339), for example 2026-07-01T12:00:00Z; write a plus sign as %2B."
+        ) from None
+
+
+def _cursor(value: str) -> reading.Position:
+    try:
+        return reading.decode_cursor(value)
+    except ValueError:
+        raise _bad_query("'cursor' must be the `next_cursor` of an earlier answer.") from None
+
+
+def _limit(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= LIMIT_MAX:
+        raise _bad_query(f"'limit' must be a whole number from 1 to {LIMIT_MAX}.")
+    return int(value)
+
+
+def _id_of(request: web.Request) -> UUID:
+    text = request.match_info["order_ledger_id"]
+    if not _UUID.fullmatch(text):
+        raise problems.order_not_found()
+    return UUID(text)
+
+
+def _bad_query(detail: str) -> Problem:
+    return Problem(ProblemType.BAD_QUERY, detail)
+
+
+def _dump(document: Any) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_UTC_Z)

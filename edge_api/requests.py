@@ -1,0 +1,74 @@
+"""What a request says, checked in the order in which it is refused: type, size, time, JSON, members."""
+
+import asyncio
+import re
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from edge_api import strict_json
+from edge_api.idempotency import nul_pointer
+from edge_api.problems import Problem, ProblemType
+from edge_api.schemas import Model, validated
+
+BODY_BYTES_MAX: Final = 1024 * 1024
+BODY_TIMEOUT_S: Final = 10.0
+WAIT_MAX_S: Final = 30
+
+
+async def read_body(request: web.Request, model: type[Model]) -> Model:
+    """Read a body that must fit a model.
+
+    Raises:
+        Problem: 400, 408, 413, 415 or 422; nothing was recorded.
+    """
+    check_type(request)
+    body = await _read_bytes(request)
+    try:
+        document = strict_json.loads(body)
+    except strict_json.NotJson as error:
+        raise Problem(ProblemType.MALFORMED_JSON, f"The body {error}.") from None
+    pointer = nul_pointer(document)
+    if pointer is not None:
+        raise Problem(ProblemType.INVALID, "The body does not fit; see `errors`.", errors=((pointer, "must not hold U+0000"),))
+    return validated(body, model)
+
+
+def preferred_wait_s(request: web.Request) -> int:
+    """Return the seconds that a client prefers to wait (RFC 7240), at most `WAIT_MAX_S`; 0 for none."""
+    for preference in ",".join(request.headers.getall("Prefer", [])).split(","):
+        found = re.fullmatch(r"\s*wait\s*=\s*([0-9]{1,6})\s*(;.*)?", preference, re.IGNORECASE)
+        if found:
+            return min(int(found[1]), WAIT_MAX_S)
+    return 0
+
+
+def check_type(request: web.Request) -> None:
+    """Refuse a body that does not say that it is JSON in UTF-8.
+
+    Raises:
+        Problem: 415.
+    """
+    charset = request.charset
+    is_json = request.content_type == "application/json" and hdrs.CONTENT_TYPE in request.headers
+    is_utf8 = charset is None or charset.lower().replace("_", "-") in ("utf-8", "utf8")
+    if not is_json or not is_utf8 or request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Problem(
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            "Send `Content-Type: application/json` in UTF-8, without a Content-Encoding.",
+            headers={"Accept-Post": "application/json"},
+        )
+
+
+async def _read_bytes(request: web.Request) -> bytes:
+    if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
+        raise Problem(ProblemType.TOO_LARGE, f"The body may have at most {BODY_BYTES_MAX} bytes.")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(
+            ProblemType.REQUEST_TIMEOUT,
+            f"The body did not arrive within {BODY_TIMEOUT_S:g} s.",
+            headers={"Connection": "close"},
+        ) from None
