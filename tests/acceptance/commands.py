@@ -1,0 +1,132 @@
+"""Runs `saga` as people do: a process of its own, in a folder of its own, with nothing in its environment."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """This process's environment without settings of Sagaledger, and with these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "MOCK_", "PYTEST"))}
+    return kept | {"PYTHONPATH": str(ROOT)} | settings
+
+
+def saga(*arguments: str, cwd: Path, timeout_s: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=cwd,
+        env=clean_environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def assert_told(result: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    """Assert that a command failed with this code and said why in one sentence on stderr."""
+    assert result.returncode == code, result
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("saga: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def wait_for(look: Callable[[], T | None], *, timeout_s: float = 60.0) -> T:
+    """Return the first thing that is seen."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        seen = look()
+        if seen is not None and seen is not False:
+            return seen
+        time.sleep(0.02)
+    raise AssertionError(f"not seen within {timeout_s} s")
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def call(url: str, body: dict[str, Any] | None = None, **headers: str) -> tuple[int, Any]:
+    """Call a URL; status and body, status 0 for no answer."""
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=40) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return 0, None
+
+
+class Up:
+    """A `saga up` that runs in a folder."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self._err = (folder / "err.txt").open("w")
+        self._out = (folder / "out.txt").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cli", "up", "--data-dir", str(self.data), *arguments],
+            cwd=folder,
+            env=clean_environment(**settings),
+            stdout=self._out,
+            stderr=self._err,
+        )
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "err.txt").read_text()
+
+    @property
+    def postmaster(self) -> int:
+        return int((self.data / "pg/postmaster.pid").read_text().split()[0])
+
+    def addresses(self) -> dict[str, Any] | None:
+        """What stack.json says; None while there is none."""
+        assert self.process.poll() is None, self.errors
+        try:
+            addresses: dict[str, Any] = json.loads((self.data / "stack.json").read_text())
+        except FileNotFoundError:
+            return None
+        return addresses
+
+    def ready(self) -> dict[str, Any]:
+        """Wait until everything is said to be ready; what stack.json says then."""
+        wait_for(lambda: "ready" in (self.folder / "out.txt").read_text() or self.process.poll() is not None)
+        return wait_for(self.addresses)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        code = self.process.wait(30)
+        self._err.close()
+        self._out.close()
+        return code
+
+
+def pids_of(addresses: dict[str, Any]) -> Iterator[int]:
+    """Every process id that stack.json names."""
+    for value in addresses["pids"].values():
+        yield from value if isinstance(value, list) else [value]

@@ -1,0 +1,58 @@
+"""Fixtures of the acceptance tests: one stack for all, whole again before each test and audited after each module."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql as pgsql
+
+from sql.embedded import with_database
+from tests.acceptance.stack import Stack, running_stack
+from tests.acceptance.stack_shop import Shop, open_shop
+from tests.conftest import SCHEMAS
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory, server_url: str, template: Callable[[str], str]) -> Iterator[Stack]:
+    """A stack that is started on first use."""
+    databases = _databases(server_url, f"saga_acceptance_{os.getpid()}", template)
+    with running_stack(tmp_path_factory.mktemp("stack"), databases) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(shared_stack: Stack) -> Iterator[Stack]:
+    """The stack; what the tests of a module leave behind must stand up to an audit."""
+    yield shared_stack
+    shared_stack.restore()
+    audit = shared_stack.audit()
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert json.loads(audit.stdout)["clean"] is True
+
+
+@pytest.fixture
+async def shop(stack: Stack) -> AsyncIterator[Shop]:
+    """A client of the stack, which is whole again."""
+    stack.restore()
+    async with open_shop(stack) as opened:
+        yield opened
+
+
+@contextmanager
+def _databases(server_url: str, prefix: str, template: Callable[[str], str]) -> Iterator[Mapping[str, str]]:
+    names = {schema: f"{prefix}_{schema}" for schema in SCHEMAS}
+    create = pgsql.SQL("create database {} template {}")
+    drop = pgsql.SQL("drop database if exists {} with (force)")
+    try:
+        for schema, name in names.items():
+            source = template(schema)
+            with psycopg.connect(server_url, autocommit=True) as conn:
+                conn.execute(create.format(pgsql.Identifier(name), pgsql.Identifier(source)))
+        yield {schema: with_database(server_url, name) for schema, name in names.items()}
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as conn:
+            for name in names.values():
+                conn.execute(drop.format(pgsql.Identifier(name)))

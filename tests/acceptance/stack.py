@@ -1,0 +1,222 @@
+"""A stack of real processes whose parts a test may stop, kill, freeze and replace, with timings scaled down.
+
+It takes the product's own description of a stack and its own way to start a part; so nothing of it outlives the tests,
+however they end.
+"""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.operations.part import Part, start_part
+from orchestrator.operations.plan import Addresses, Listeners, PartPlan, StackPlan, plan_parts, reserve_addresses
+from orchestrator.operations.ports import Ports
+from tests.acceptance.commands import call, clean_environment, wait_for
+
+LEASE_S = 2.0
+EDGE_TIMEOUT_S = 0.5
+STEP_TIMEOUT_S = 0.8
+RETRY_FIRST_S = 0.02
+RETRY_FACTOR = 2.0
+CLIENTS = {"shop": "shop-key-1234", "rival": "rival-key-1234"}
+SETTINGS = {
+    "SAGA_RETRY_FIRST_S": f"{RETRY_FIRST_S:g}",
+    "SAGA_RETRY_FACTOR": f"{RETRY_FACTOR:g}",
+    "SAGA_LEASE_S": f"{LEASE_S:g}",
+    "SAGA_STEP_TIMEOUT_S": f"{STEP_TIMEOUT_S:g}",
+    "SAGA_EDGE_TIMEOUT_S": f"{EDGE_TIMEOUT_S:g}",
+    "SAGA_POLL_INTERVAL_S": "0.5",
+    "SAGA_FAULTS": "1",
+    "SAGA_API_KEYS": ",".join(f"{client}={key}" for client, key in CLIENTS.items()),
+    "SAGA_DATABASE_CONNECTIONS": "4",
+    "SAGA_PARTICIPANT_POOL_SIZE": "6",
+}
+REPLICAS = 2
+EDGES = 2
+READY_S = 30.0
+STOP_S = 10.0  # the contract's limit for an orderly stop
+
+
+@dataclass
+class Process:
+    """A part that runs; `url` is where its metrics and health are."""
+
+    part: Part
+    url: str
+
+    @property
+    def pid(self) -> int:
+        return self.part.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.part.ended() is None
+
+    def kill(self) -> None:
+        """Kill it as a power cut would, and wait until it is gone."""
+        self.part.signal(signal.SIGKILL)
+        self.part.wait(STOP_S)
+
+    def freeze(self) -> None:
+        self.part.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.part.signal(signal.SIGCONT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def stop(self) -> int:
+        """Stop it in good order; the exit code."""
+        self.part.signal(signal.SIGTERM)
+        self.part.wait(STOP_S)
+        code = self.part.ended()
+        assert code is not None, f"{self.part.name} did not stop within {STOP_S:g} s"
+        return code
+
+    def is_well(self) -> bool:
+        assert self.alive, f"{self.part.name} ended: {self.part.last_words()}"
+        return call(f"{self.url}/{'readyz' if self.part.name == 'edge' else 'healthz'}")[0] == 200
+
+
+class Stack:
+    """Participants for the whole of its life; replicas and edges that come and go.
+
+    Args:
+        folder: For logs; the processes run in it.
+        databases: URL of each database, `ledger` among them.
+    """
+
+    def __init__(self, folder: Path, databases: Mapping[str, str], ports: Ports) -> None:
+        self.databases = dict(databases)
+        self.replicas: list[Process] = []
+        self.edges: list[Process] = []
+        self._folder = folder
+        self._ports = ports
+        self._started: list[Process] = []
+        self._participants = {name: url for name, url in databases.items() if name != "ledger"}
+        self._plan = StackPlan(
+            folder=folder,
+            database_url=self.databases["ledger"],
+            listeners=Listeners(),
+            replicas=1,
+            databases_of=lambda _: self._participants,
+            environment=clean_environment(**SETTINGS),
+            cwd=folder,
+        )
+        self._addresses = reserve_addresses(self._plan, ports)
+        self.participants = {name: f"http://127.0.0.1:{port}" for name, port in self._addresses.participants.items()}
+
+    @property
+    def edge_urls(self) -> list[str]:
+        return [edge.url for edge in self.edges]
+
+    def start(self) -> None:
+        """Start everything at once and wait until it is well."""
+        participants = [self._start(plan) for plan in self._plans(self._addresses) if plan.name in self.participants]
+        self.replicas = [self._start_replica() for _ in range(REPLICAS)]
+        self.edges = [self._start_edge() for _ in range(EDGES)]
+        self._wait_until_well([*participants, *self.replicas, *self.edges])
+
+    def restore(self) -> None:
+        """Bring back what a test took away, and take away what it brought."""
+        for process in (*self.replicas, *self.edges):
+            process.thaw()
+        self.replicas = [replica for replica in self.replicas if replica.alive]
+        self.edges = [edge for edge in self.edges if edge.alive]
+        replicas = [self._start_replica() for _ in range(REPLICAS - len(self.replicas))]
+        edges = [self._start_edge() for _ in range(EDGES - len(self.edges))]
+        self.replicas += replicas
+        self.edges += edges
+        self._wait_until_well([*replicas, *edges])
+        for url in self.participants.values():
+            assert call(f"{url}/test/reset", {})[0] in (200, 204)
+
+    @contextmanager
+    def only_replica(self, **settings: str) -> Iterator[Process]:
+        """Have one replica with settings of its own do all the work."""
+        for replica in self.replicas:
+            assert replica.stop() == 0
+        self.replicas = [self._start_replica(**settings)]
+        self._wait_until_well(self.replicas)
+        try:
+            yield self.replicas[0]
+        finally:
+            for replica in self.replicas:
+                assert replica.stop() == 0
+
+    def replica_of(self, lease_owner: str) -> Process:
+        """Return the replica of this name, which is host-pid-random."""
+        return next(replica for replica in self.replicas if f"-{replica.pid}-" in lease_owner)
+
+    def other_than(self, replica: Process) -> Process:
+        return next(other for other in self.replicas if other is not replica)
+
+    def audit(self) -> subprocess.CompletedProcess[str]:
+        """Run `saga audit` on this stack."""
+        plan = next(self._plans(self._addresses))
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "cli", "audit", "--json"],
+            env=dict(plan.environment),
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def close(self) -> None:
+        """End every process; none of them has anything left to do."""
+        for process in self._started:
+            process.part.signal(signal.SIGKILL)
+        for process in self._started:
+            process.part.wait(STOP_S)
+            process.part.close()
+
+    def _plans(self, addresses: Addresses, **settings: str) -> Iterator[PartPlan]:
+        for part in plan_parts(self._plan, addresses, self.databases["ledger"]):
+            yield replace(part, environment={**part.environment, **settings})
+
+    def _start_replica(self, **settings: str) -> Process:
+        addresses = replace(self._addresses, orchestrators=(self._free_port(),))
+        return self._start(next(p for p in self._plans(addresses, **settings) if p.name.startswith("orchestrator")))
+
+    def _start_edge(self) -> Process:
+        addresses = replace(self._addresses, edge=self._free_port(), admin=self._free_port())
+        return self._start(next(p for p in self._plans(addresses) if p.name == "edge"))
+
+    def _start(self, plan: PartPlan) -> Process:
+        process = Process(start_part(plan, self._folder, self._folder), plan.health_url.rpartition("/")[0])
+        self._started.append(process)
+        process.part.release()
+        return process
+
+    def _free_port(self) -> int:
+        return self._ports.reserve("127.0.0.1", 0, setting="nothing")
+
+    def _wait_until_well(self, processes: list[Process]) -> None:
+        deadline = time.monotonic() + READY_S
+        for process in processes:
+            wait_for(process.is_well, timeout_s=deadline - time.monotonic())
+
+
+@contextmanager
+def running_stack(folder: Path, databases: AbstractContextManager[Mapping[str, str]]) -> Iterator[Stack]:
+    """Run a stack on these databases until the context is left."""
+    with ExitStack() as opened:
+        urls = opened.enter_context(databases)
+        stack = Stack(folder, urls, opened.enter_context(contextlib.closing(Ports())))
+        opened.callback(stack.close)
+        stack.start()
+        yield stack

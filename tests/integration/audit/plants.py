@@ -1,0 +1,281 @@
+"""What must be found: for each invariant a way to break it behind the back of everything that forbids it."""
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+# Run after a plant that is not about the chain: whoever can change the journal can compute its hashes again.
+RECHAIN: LiteralString = """
+update ledger_journal j set hash = c.hash
+from (select order_ledger_id, seq, journal_chain(''::bytea, journal_entry_text(order_ledger_id, seq, at, kind, step, direction,
+          round, attempt, outcome, request, response, error, duration_ms, replica, lease_epoch, actor, reason))
+          over (partition by order_ledger_id order by seq) as hash
+      from ledger_journal) c
+where c.order_ledger_id = j.order_ledger_id and c.seq = j.seq;
+update order_ledger l set chain_head = (select hash from ledger_journal j where j.order_ledger_id = l.order_ledger_id
+                                        order by seq desc limit 1);
+"""
+
+# Plants name orders by their keys, and entries of the journal by what they are.
+HELP: LiteralString = """
+create function o(key text) returns uuid language sql as
+$$ select order_ledger_id from order_ledger where client_request_id = key $$;
+create function swap(key text, kind_ text, step_a text, direction_a text, step_b text, direction_b text) returns void
+    language plpgsql as $$
+declare a integer; b integer;
+begin
+    select seq into strict a from ledger_journal
+        where order_ledger_id = o(key) and kind = kind_ and step = step_a and direction = direction_a;
+    select seq into strict b from ledger_journal
+        where order_ledger_id = o(key) and kind = kind_ and step = step_b and direction = direction_b;
+    update ledger_journal set seq = 1000 where order_ledger_id = o(key) and seq = a;
+    update ledger_journal set seq = a where order_ledger_id = o(key) and seq = b;
+    update ledger_journal set seq = b where order_ledger_id = o(key) and seq = 1000;
+end $$;
+"""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A violation.
+
+    Attributes:
+        query: The query that must find it.
+        sql: Plants it.
+        also: Other queries that can't but find it too.
+    """
+
+    query: str
+    sql: LiteralString
+    also: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return self.query
+
+
+LEDGER = (
+    Plant(
+        "ledger_one_row_per_key",
+        """alter table order_ledger drop constraint order_ledger_client_key;
+        update order_ledger set client_request_id = 'completed' where order_ledger_id = o('failed')""",
+        frozenset({"ledger_id_follows_key"}),
+    ),
+    Plant("ledger_id_follows_key", "update order_ledger set client_request_id = 'x' where order_ledger_id = o('completed')"),
+    Plant("ledger_id_follows_key", "update order_ledger set client_id = 'Ω' where order_ledger_id = o('completed')"),
+    Plant("ledger_answers_frozen", "update order_ledger set response_status = 402 where order_ledger_id = o('completed')"),
+    Plant(
+        "ledger_answers_frozen",
+        """update order_ledger set response_status = null, response_body = null
+        where order_ledger_id = o('declined')""",
+    ),
+    Plant(
+        "ledger_answers_frozen",
+        """update order_ledger set response_body = (select response_body from order_ledger where order_ledger_id = o('failed'))
+        where order_ledger_id = o('completed')""",
+    ),
+    Plant("ledger_orders_announced", "delete from outbox where type = 'OrderReceived' and aggregateid = o('waiting')"),
+    Plant("ledger_status_announced", "delete from outbox where type = 'OrderCompleted' and aggregateid = o('completed')"),
+    Plant(
+        "ledger_status_announced",
+        "update outbox set type = 'OrderFailed' where type = 'OrderStuck' and aggregateid = o('stuck')",
+        frozenset({"ledger_stuck_is_loud"}),
+    ),
+    Plant("ledger_journal_gap_free", "update order_ledger set last_seq = last_seq + 1 where order_ledger_id = o('waiting')"),
+    Plant(
+        "ledger_journal_gap_free",
+        "delete from ledger_journal where order_ledger_id = o('waiting') and kind = 'outcome' and step = 'create_order'",
+    ),
+    Plant(
+        "ledger_journal_gap_free",
+        """delete from ledger_journal where order_ledger_id = o('waiting');
+        update order_ledger set results = '{}', status = 'PENDING' where order_ledger_id = o('waiting')""",
+    ),
+    Plant("ledger_epochs_never_fall", "update order_ledger set lease_epoch = 1 where order_ledger_id = o('completed')"),
+    Plant(
+        "ledger_epochs_never_fall",
+        """update ledger_journal set lease_epoch = 1
+        where order_ledger_id = o('taken_over') and kind = 'intent' and step = 'capture_payment'""",
+        frozenset({"ledger_epochs_never_overlap"}),  # and replica-3 with it
+    ),
+    Plant(
+        "ledger_epochs_never_overlap",
+        """update ledger_journal set replica = 'zombie'
+        where order_ledger_id = o('completed') and kind = 'outcome' and step = 'capture_payment'""",
+    ),
+    Plant(
+        "ledger_epochs_never_overlap",
+        "update ledger_journal set at = at + interval '1 h' where order_ledger_id = o('completed') and seq = 1",
+    ),
+    Plant(
+        "ledger_outcome_follows_intent",
+        """update ledger_journal set seq = seq + 1000
+        where order_ledger_id = o('waiting') and step = 'create_order' and kind in ('intent', 'outcome');
+        update ledger_journal j set seq = (select sum(seq) - 2000 from ledger_journal
+            where order_ledger_id = o('waiting') and seq > 1000) - (j.seq - 1000)
+        where order_ledger_id = o('waiting') and seq > 1000""",
+    ),
+    Plant(
+        "ledger_attempts_end_once",
+        """update ledger_journal set step = null, direction = null, attempt = null, outcome = null
+        where order_ledger_id = o('taken_over') and kind = 'takeover'""",
+    ),
+    Plant(
+        "ledger_attempts_end_once",
+        """drop index ledger_journal_closed;
+        update ledger_journal set kind = 'takeover', step = 'create_order', direction = 'action', attempt = 1,
+            outcome = 'unknown'
+        where order_ledger_id = o('completed') and kind = 'status' and outcome = 'RUNNING'""",
+    ),
+    Plant(
+        "ledger_done_once",
+        """drop index ledger_journal_done;
+        update ledger_journal j set outcome = 'succeeded', response = (select results -> 'create_order' from order_ledger
+            where order_ledger_id = o('completed_late'))
+        where order_ledger_id = o('completed_late') and kind = 'outcome' and outcome = 'unknown'""",
+    ),
+    Plant(
+        "ledger_undone_in_reverse",
+        """select swap('failed', 'intent', 'create_order', 'compensation', 'authorize_payment', 'compensation');
+        select swap('failed', 'outcome', 'create_order', 'compensation', 'authorize_payment', 'compensation')""",
+    ),
+    Plant(
+        "ledger_undone_whole",
+        """update ledger_journal set outcome = 'rejected'
+        where order_ledger_id = o('failed') and step = 'authorize_payment' and direction = 'compensation'
+            and kind = 'outcome'""",
+    ),
+    Plant(
+        "ledger_undone_whole",  # refused in the end, but in doubt before
+        """update ledger_journal set outcome = 'rejected'
+        where order_ledger_id = o('declined_in_doubt') and direction = 'compensation' and kind = 'outcome'""",
+    ),
+    Plant(
+        "ledger_undone_whole",  # confirm_order is in doubt, and create_order, whose compensation undoes it, was refused
+        """update ledger_journal set outcome = 'rejected'
+        where order_ledger_id = o('failed_at_confirm') and step = 'create_order' and kind = 'outcome';
+        update order_ledger set results = results - 'create_order' where order_ledger_id = o('failed_at_confirm')""",
+    ),
+    Plant(
+        "ledger_no_way_forward_again",
+        """select swap('failed', 'intent', 'reserve_inventory', 'action', 'create_order', 'compensation');
+        select swap('failed', 'outcome', 'reserve_inventory', 'action', 'create_order', 'compensation')""",
+    ),
+    Plant(
+        "ledger_attempts_within_budget",
+        """update ledger_journal set attempt = 3
+        where order_ledger_id = o('completed_late') and step = 'create_order' and attempt = 2""",
+    ),
+    Plant(
+        "ledger_attempts_within_budget",
+        """update saga_definition set body = replace(body::text, '"attempts_max": 2', '"attempts_max": 1')::jsonb""",
+    ),
+    Plant(
+        "ledger_no_lease_at_rest",
+        """alter table order_ledger drop constraint order_ledger_no_lease_at_rest;
+        update order_ledger set lease_owner = 'ghost', lease_expires_at = now() where order_ledger_id = o('completed')""",
+    ),
+    Plant(
+        "ledger_nothing_overdue",
+        """update order_ledger set created_at = now() - interval '1 h', next_retry_at = now() - interval '61 s'
+        where order_ledger_id = o('waiting')""",
+    ),
+    Plant(
+        "ledger_stuck_is_loud",
+        """update ledger_journal set reason = null
+        where order_ledger_id = o('stuck') and kind = 'status' and outcome = 'STUCK'""",
+    ),
+    Plant("ledger_status_follows_journal", "update order_ledger set status = 'PENDING' where order_ledger_id = o('waiting')"),
+    Plant(
+        "ledger_status_follows_journal",
+        """alter table order_ledger drop constraint order_ledger_finished;
+        update order_ledger set finished_at = null where order_ledger_id = o('completed')""",
+    ),
+    Plant(
+        "ledger_completed_whole",
+        """update ledger_journal set outcome = 'rejected'
+        where order_ledger_id = o('completed') and step = 'confirm_order' and kind = 'outcome';
+        update order_ledger set results = results - 'confirm_order' where order_ledger_id = o('completed')""",
+    ),
+    Plant(
+        "ledger_results_follow_journal",
+        "update order_ledger set results = results - 'create_order' where order_ledger_id = o('completed')",
+    ),
+    Plant(
+        "ledger_results_follow_journal",
+        """update order_ledger set results = jsonb_set(results, '{create_order,step}', '"x"')
+        where order_ledger_id = o('completed')""",
+    ),
+    Plant("ledger_items_add_up", "update order_ledger_items set quantity = 7 where order_ledger_id = o('failed') and line = 1"),
+    Plant("ledger_items_add_up", "delete from order_ledger_items where order_ledger_id = o('failed')"),
+)
+
+CHAIN = (
+    Plant("ledger_chain_intact", "update ledger_journal set error = 'x' where order_ledger_id = o('completed') and seq = 3"),
+    Plant("ledger_chain_intact", "update ledger_journal set hash = '\\x00' where order_ledger_id = o('failed') and seq = 2"),
+    Plant("ledger_chain_intact", "update order_ledger set chain_head = null where order_ledger_id = o('failed')"),
+)
+
+_FENCE: LiteralString = "insert into fence (subject, operation, reason, idempotency_key) "
+
+PARTICIPANTS = {
+    "inventory": (
+        Plant("inventory_stock_adds_up", "update stock set on_hand = on_hand - 1"),
+        Plant("inventory_stock_adds_up", "update stock set reserved = reserved + 1"),
+        Plant(
+            "inventory_reservations_follow_effects",
+            "update reservation set status = 'released', released_at = now(); update stock set reserved = 0",
+        ),
+        Plant("inventory_nothing_held_after_undo", _FENCE + "values ('reservation/stands', 'compensation', 'done', 'x')"),
+        Plant(
+            "inventory_nothing_held_after_undo",
+            "update fence set reason = 'undone', status = null, body = null, idempotency_key = 'x'"
+            " where subject = 'reservation/stands';" + _FENCE + "values ('other', 'action', 'done', 'stands');"
+            " update fence set status = 200, body = '{}' where subject = 'other'",
+        ),
+        Plant("inventory_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
+    ),
+    "payments": (
+        Plant(
+            "payments_money_within_bounds",
+            """update effect set amounts = '{"captured": -801}' where kind = 'refunded'""",
+            frozenset({"payments_follow_effects", "payments_effects_sound"}),
+        ),
+        Plant(
+            "payments_follow_effects",
+            "update payment set status = 'authorized', captured_at = null where order_id = 'stands'",
+        ),
+        Plant("payments_nothing_held_after_undo", _FENCE + "values ('capture/stands', 'compensation', 'done', 'x')"),
+        Plant("payments_nothing_held_after_undo", _FENCE + "values ('authorization/stands', 'compensation', 'done', 'x')"),
+        Plant("payments_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
+        Plant(
+            "payments_effects_sound",
+            """insert into effect (operation_key, order_id, kind, amounts)
+            select operation_key, order_id, kind, amounts from effect where order_id = 'stands' and kind = 'captured'""",
+            frozenset({"payments_follow_effects", "payments_money_within_bounds"}),
+        ),
+        Plant(
+            "payments_effects_sound",  # given back before it was taken: only the order of the log is wrong
+            """update effect set seq = default where order_id = 'undone' and kind = 'captured'""",
+        ),
+    ),
+    "orders": (
+        Plant(
+            "orders_follow_effects",
+            "update shop_order set status = 'created', confirmed_at = null where order_ledger_id = 'stands'",
+        ),
+        Plant("orders_lines_add_up", "update shop_order_line set quantity = 9"),
+        Plant("orders_nothing_stands_after_undo", _FENCE + "values ('order/stands', 'compensation', 'done', 'x')"),
+        Plant("orders_effects_sound", "update effect set operation_key = 'x' where kind = 'order_confirmed'"),
+    ),
+    "shipping": (
+        Plant(
+            "shipping_shipments_follow_effects",
+            "update shipment set status = 'cancelled', cancelled_at = now() where order_id = 'stands'",
+        ),
+        Plant("shipping_nothing_sent_after_undo", _FENCE + "values ('shipment/stands', 'compensation', 'done', 'x')"),
+        Plant("shipping_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
+    ),
+    "notifications": (
+        Plant("notifications_follow_effects", "delete from notification where order_id = 'stands'"),
+        Plant("notifications_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
+    ),
+}

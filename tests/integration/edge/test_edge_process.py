@@ -1,0 +1,204 @@
+"""The edge as a process: how it starts, why it does not, and what its end leaves behind."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, ServerDisconnectedError, web
+
+from edge_api.main import EdgeError
+from tests.integration.edge.service import Edge, Scripted, StartEdge, authorized, eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+StartProcess = Callable[..., Any]
+
+
+@pytest.fixture
+async def process(ledger_url: str, payments: Scripted) -> AsyncIterator[tuple[asyncio.subprocess.Process, Edge]]:
+    """An edge in a process of its own, with the scripted payments service."""
+    ports = [_free_port(), _free_port()]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")} | {
+        "SAGA_DATABASE_URL": ledger_url,
+        "SAGA_PAYMENTS_URL": payments.url,
+        "SAGA_PORT": str(ports[0]),
+        "SAGA_ADMIN_PORT": str(ports[1]),
+        "SAGA_EDGE_TIMEOUT_S": "20",
+        "SAGA_SHUTDOWN_S": "4",
+    }
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", "edge", env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    async with ClientSession() as session:
+        edge = Edge(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", ledger_url, session)
+
+        async def ready() -> bool:
+            try:
+                return (await edge.get("/readyz")).status == 200
+            except OSError:
+                assert started.returncode is None
+                return False
+
+        try:
+            await eventually(ready, timeout_s=20)
+            yield started, edge
+        finally:
+            if started.returncode is None:
+                started.kill()
+            await started.communicate()
+
+
+def _free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+async def _hang(_body: Any) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def _called(payments: Scripted) -> bool:
+    return bool(payments.calls)
+
+
+async def test_sigterm_finishes_the_requests_in_hand(
+    process: tuple[asyncio.subprocess.Process, Edge], payments: Scripted
+) -> None:
+    (running, edge), go_on = process, asyncio.Event()
+
+    async def slow(body: Any) -> web.StreamResponse:
+        await go_on.wait()
+        return authorized(body)
+
+    payments.answer = slow
+    in_hand = asyncio.create_task(edge.place(key="one"))
+    await eventually(lambda: _called(payments))
+
+    running.send_signal(signal.SIGTERM)
+    await eventually(lambda: _refused(edge))
+    go_on.set()
+
+    assert (await in_hand).json["status"] == "PENDING"
+    async with asyncio.timeout(5):
+        assert await running.wait() == 0
+
+
+async def test_sigterm_answers_who_waits_for_the_end_of_an_order(process: tuple[asyncio.subprocess.Process, Edge]) -> None:
+    running, edge = process
+    waiting = asyncio.create_task(edge.place(key="one", headers={"Prefer": "wait=30"}))
+    await eventually(lambda: _pending(edge))
+
+    running.send_signal(signal.SIGTERM)
+
+    assert (await waiting).status == 202
+    async with asyncio.timeout(5):
+        assert await running.wait() == 0
+
+
+async def test_an_edge_killed_during_the_authorization_loses_nothing(
+    process: tuple[asyncio.subprocess.Process, Edge], payments: Scripted, start_edge: StartEdge
+) -> None:
+    running, edge = process
+    payments.answer = _hang
+    lost = asyncio.create_task(edge.place(key="one"))
+    await eventually(lambda: _called(payments))
+
+    running.kill()
+    await running.wait()
+    with pytest.raises(ServerDisconnectedError):
+        await lost
+
+    (row,) = await edge.orders()
+    assert (row["status"], row["lease_owner"][:5], row["response_status"]) == ("RECEIVED", "edge-", None)
+    other = await start_edge(payments_url=payments.url)
+    assert (await other.place(key="one")).problem == "idempotency-request-in-progress"
+    await edge.rows("update order_ledger set lease_expires_at = clock_timestamp()")
+    assert (await other.place(key="one")).id == str(row["order_ledger_id"])
+    assert len(await edge.orders()) == len(payments.calls) == 1
+
+
+@pytest.mark.parametrize(("taken", "setting"), [("port", "SAGA_PORT"), ("admin_port", "SAGA_ADMIN_PORT")])
+async def test_a_port_in_use_is_named(start_edge: StartEdge, taken: str, setting: str) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        port = bound.getsockname()[1]
+
+        with pytest.raises(EdgeError, match=f"127.0.0.1:{port}, set {setting} ") as raised:
+            await start_edge(**{taken: port})
+
+    assert "\n" not in str(raised.value)
+
+
+async def test_a_ledger_that_is_away_stops_the_start(start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sql.connect.START_TIMEOUT_S", 0.5)
+
+    with pytest.raises(EdgeError, match="is PostgreSQL up, and SAGA_DATABASE_URL right"):
+        await start_edge(database_url="postgresql://nobody@127.0.0.1:1/none")
+
+
+async def test_a_database_without_the_ledgers_schema_stops_the_start(
+    start_edge: StartEdge, participant_database: Callable[[str], str]
+) -> None:
+    with pytest.raises(EdgeError, match="run `saga migrate`"):
+        await start_edge(database_url=participant_database("orders"))
+
+
+async def test_a_ledger_that_lacks_one_migration_stops_the_start(start_edge: StartEdge, edge_ledger: Edge) -> None:
+    await edge_ledger.rows("delete from _yoyo_migration where migration_id = (select max(migration_id) from _yoyo_migration)")
+
+    with pytest.raises(EdgeError, match="behind this release by 1: run `saga migrate`"):
+        await start_edge()
+
+
+@pytest.mark.parametrize(
+    "keys", ["ann", "ann=", "=secret-key", "ann=k\u00e9y", "ann=a b", "a b=secret-key", "ann=secret-key,bob=secret-key", ","]
+)
+async def test_wrong_keys_stop_the_start_and_are_not_shown(start_edge: StartEdge, keys: str) -> None:
+    with pytest.raises(EdgeError, match="SAGA_API_KEYS: entry") as raised:
+        await start_edge(api_keys=keys)
+
+    assert "secret-key" not in str(raised.value)
+
+
+async def test_both_listeners_answer_and_each_its_own(start_edge: StartEdge, payments: Scripted) -> None:
+    edge = await start_edge(payments_url=payments.url)
+    await edge.place()
+
+    async with edge.session.get(f"{edge.admin_url}/metrics") as response:
+        text = await response.text()
+    assert 'saga_started_total{saga="place_order"} 1.0' in text
+    assert 'saga_active{saga="place_order",status="PENDING"} 1.0' in text
+    assert 'http_request_duration_seconds_count{method="POST",route="/orders",status="202"} 1.0' in text
+    for path, status in (("/readyz", 200), ("/healthz", 200), ("/statistics", 200), ("/orders", 404)):
+        async with edge.session.get(f"{edge.admin_url}{path}") as response:
+            assert response.status == status, path
+    assert (await edge.get("/openapi.json")).json["openapi"].startswith("3.1")
+
+
+@pytest.fixture
+def edge_ledger(ledger_url: str) -> Edge:
+    """A way to the ledger without an edge."""
+    return Edge("", "", ledger_url, None)  # type: ignore[arg-type]
+
+
+async def _refused(edge: Edge) -> bool:
+    try:
+        host, _, port = edge.url.removeprefix("http://").partition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return True
+    writer.close()
+    return False
+
+
+async def _pending(edge: Edge) -> bool:
+    return [row["status"] for row in await edge.orders()] == ["PENDING"]

@@ -1,0 +1,234 @@
+"""What the ledger tells of orders, through real rows with real journals."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from orchestrator.identity import order_id
+from orchestrator.outcome import Rejected, Unknown
+from sql import reading
+from sql.reading import decode_cursor, encode_cursor, position_of
+from tests.integration.audit.shop import Shop, scripted
+
+HIDDEN = {"lease_owner", "lease_epoch", "lease_expires_at", "request_hash", "chain_head", "response_body", "response_status"}
+
+
+@pytest.fixture
+async def shop(ledger_url: str) -> AsyncIterator[Shop]:
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn:
+        opened = Shop(conn, scripted())
+        await opened.open()
+        yield opened
+
+
+def _id(key: str) -> UUID:
+    return order_id("client", key)
+
+
+async def _place_some(shop: Shop) -> None:
+    """Place one order in each of five statuses, each under the key that names it."""
+    unclear, refused = Unknown("no answer in time"), Rejected("not possible")
+    await shop.place("completed")
+    await shop.place("declined", scripted(authorize_payment=refused))
+    await shop.place("failed", scripted(reserve_inventory=refused))
+    await shop.place("stuck", scripted(reserve_inventory=refused, create_order_undo=refused))
+    await shop.place("waiting", scripted(create_order=unclear))
+
+
+async def _all_pages(shop: Shop, limit: int) -> list[UUID]:
+    seen: list[UUID] = []
+    cursor = None
+    while page := await reading.list_orders(shop.conn, cursor=cursor, limit=limit):
+        assert len(page) <= limit
+        seen.extend(row["order_ledger_id"] for row in page)
+        cursor = decode_cursor(encode_cursor(position_of(page[-1])))
+    return seen
+
+
+async def test_an_order_is_shown_with_items_and_steps_in_order(shop: Shop) -> None:
+    await shop.place("one")
+
+    order = await reading.get_order(shop.conn, _id("one"), "client")
+
+    assert order is not None
+    assert (order["status"], order["total_minor"], order["client_request_id"]) == ("COMPLETED", 800, "one")
+    assert [(item["line"], item["sku"], item["quantity"]) for item in order["items"]] == [(1, "tea", 2), (2, "cup", 1)]
+    assert [step["name"] for step in order["steps"]] == [
+        "authorize_payment",
+        "create_order",
+        "reserve_inventory",
+        "capture_payment",
+        "confirm_order",
+    ]
+    for step in order["steps"]:
+        assert (step["state"], step["attempts"], step["error"]) == ("succeeded", 1, None)
+        assert order["created_at"] - timedelta(seconds=1) <= step["started_at"] <= step["finished_at"] <= datetime.now(UTC)
+
+
+async def test_steps_tell_of_attempts_and_the_last_error(shop: Shop) -> None:
+    refusing = scripted(create_order_1=Unknown("no answer"), reserve_inventory=Rejected("sold out"))
+    await shop.place("failed", refusing)
+    await shop.retry_now()
+    await shop.run(refusing)
+
+    order = await reading.get_order(shop.conn, _id("failed"), None)
+
+    assert order is not None
+    steps = {step["name"]: step for step in order["steps"]}
+    assert (steps["create_order"]["state"], steps["create_order"]["attempts"]) == ("compensated", 2)
+    assert (steps["reserve_inventory"]["state"], steps["reserve_inventory"]["error"]) == ("rejected", "sold out")
+    assert steps["confirm_order"] == {
+        "name": "confirm_order",
+        "state": "pending",
+        "attempts": 0,
+        "started_at": None,
+        "finished_at": None,
+        "error": None,
+    }
+
+
+async def test_a_step_that_waits_has_not_finished(shop: Shop) -> None:
+    await shop.place("waiting", scripted(create_order=Unknown("no answer")))
+
+    order = await reading.get_order(shop.conn, _id("waiting"), None)
+
+    assert order is not None
+    step = order["steps"][1]
+    assert (step["state"], step["finished_at"], step["error"]) == ("unknown", None, "no answer")
+    assert step["started_at"] is not None
+    assert order["next_retry_at"] > order["updated_at"]
+
+
+async def test_an_error_that_was_overcome_is_not_shown(shop: Shop) -> None:
+    await shop.place("late", scripted(create_order_1=Unknown("no answer")))
+    await shop.retry_now()
+    await shop.run()
+
+    order = await reading.get_order(shop.conn, _id("late"), None)
+
+    assert order is not None
+    assert (order["steps"][1]["attempts"], order["steps"][1]["error"]) == (2, None)
+
+
+async def test_nothing_internal_is_returned(shop: Shop) -> None:
+    await shop.receive("one")
+
+    one = await reading.get_order(shop.conn, _id("one"), None)
+    (listed,) = await reading.list_orders(shop.conn, limit=10)
+
+    assert one is not None
+    assert not HIDDEN & one.keys()
+    assert not HIDDEN & listed.keys()
+
+
+async def test_another_clients_order_is_absent(shop: Shop) -> None:
+    await shop.place("one")
+
+    assert await reading.get_order(shop.conn, _id("one"), "other") is None
+    assert await reading.get_journal(shop.conn, _id("one"), "other") is None
+    assert await reading.list_orders(shop.conn, client_id="other", limit=10) == []
+    assert len(await reading.list_orders(shop.conn, client_id="client", limit=10)) == 1
+
+
+async def test_the_journal_is_whole(shop: Shop) -> None:
+    await shop.place("one")
+
+    journal = await reading.get_journal(shop.conn, _id("one"))
+
+    assert journal is not None
+    assert [entry["seq"] for entry in journal] == list(range(1, len(journal) + 1))
+    assert (journal[0]["kind"], journal[0]["step"]) == ("intent", "authorize_payment")
+    assert all(len(bytes.fromhex(entry["hash"])) == 32 for entry in journal)
+    assert await reading.get_journal(shop.conn, uuid4()) is None
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_paging_is_stable_where_times_are_equal(shop: Shop, limit: int) -> None:
+    ids = {(await shop.receive(f"key-{number}")).row.order_ledger_id for number in range(7)}
+    await shop.conn.execute(
+        "update order_ledger set created_at = '2026-01-01T00:00:00.123457Z' where client_request_id > 'key-2'"
+    )
+
+    seen = await _all_pages(shop, limit)
+
+    assert len(seen) == 7
+    assert set(seen) == ids
+
+
+async def test_an_order_recorded_meanwhile_is_not_put_into_the_pages_that_follow(shop: Shop) -> None:
+    for number in range(3):
+        await shop.receive(f"key-{number}")
+    first = await reading.list_orders(shop.conn, limit=2)
+
+    await shop.receive("later")
+    rest = await reading.list_orders(shop.conn, cursor=position_of(first[-1]), limit=10)
+
+    assert [row["client_request_id"] for row in (*first, *rest)] == ["key-2", "key-1", "key-0"]
+
+
+async def test_filters_leave_what_they_ask_for(shop: Shop) -> None:
+    await _place_some(shop)
+    await shop.receive("mine", customer_id="4711")
+    await shop.conn.execute(
+        """update order_ledger set metadata = '{"channel": "web", "n": 5}' where client_request_id = 'mine'"""
+    )
+
+    async def keys(**filters: object) -> list[str]:
+        return [row["client_request_id"] for row in await reading.list_orders(shop.conn, limit=50, **filters)]  # type: ignore[arg-type]
+
+    assert await keys(statuses=["STUCK"]) == ["stuck"]
+    assert set(await keys(statuses=["STUCK", "DECLINED"])) == {"stuck", "declined"}
+    assert await keys(customer_id="4711") == ["mine"]
+    assert await keys(client_request_id="failed") == ["failed"]
+    assert await keys(metadata={"channel": "web", "n": "5"}) == ["mine"]
+    assert await keys(metadata={"channel": "web", "missing": "5"}) == []
+    assert await keys(saga="place_order", metadata={"channel": "shop"}) == []
+    assert await keys(saga="other") == []
+    assert await keys(since=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert len(await keys(since=datetime.now(UTC) - timedelta(hours=1))) == 6
+
+
+async def test_statistics_tell_what_is_active_and_what_ended(shop: Shop) -> None:
+    await _place_some(shop)
+
+    told = await reading.statistics(shop.conn)
+
+    assert told["active"] == {"place_order": {"RUNNING": 1, "STUCK": 1}}
+    assert told["unfinished"] == {"RUNNING": 1, "STUCK": 1}
+    assert told["stuck"] == 1
+    assert told["oldest_unfinished_age_s"] > 0
+    assert told["finished_last_hour"] == {"COMPLETED": 1, "DECLINED": 1, "FAILED": 1}
+    assert 0 < told["p50_s"] <= told["p95_s"]
+    attempts = {(a["step"], a["direction"], a["outcome"]): a["attempts"] for a in told["attempts_last_hour"]}
+    assert attempts["reserve_inventory", "action", "rejected"] == 2
+    assert told["outbox_rows"] > 9
+    assert told["outbox_pending"] == 0
+    assert await reading.count_active(shop.conn) == {("place_order", "RUNNING"): 1, ("place_order", "STUCK"): 1}
+    assert (await reading.count_by_status(shop.conn)) == dict.fromkeys(
+        ("COMPLETED", "DECLINED", "FAILED", "STUCK", "RUNNING"), 1
+    )
+
+
+async def test_statistics_of_an_empty_ledger(shop: Shop) -> None:
+    told = await reading.statistics(shop.conn)
+
+    assert (told["active"], told["stuck"], told["oldest_unfinished_age_s"], told["p50_s"]) == ({}, 0, None, None)
+    assert await reading.count_by_status(shop.conn) == {}
+    assert await reading.count_pending(shop.conn) == 0
+
+
+def test_a_cursor_comes_back_as_it_was() -> None:
+    position = datetime(2026, 7, 1, 12, 0, 0, 123457, tzinfo=UTC), uuid4()
+
+    assert decode_cursor(encode_cursor(position)) == position
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", "x", "é", "A" * 32 + "!", "A" * 31, "A" * 33, "f" + "_" * 31, "\0" * 32, "A" * 31 + "!"]
+)
+def test_garbage_is_no_cursor(garbage: str) -> None:
+    with pytest.raises(ValueError, match="no cursor"):
+        decode_cursor(garbage)

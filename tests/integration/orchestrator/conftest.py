@@ -1,0 +1,22 @@
+"""Fixtures for tests of the orchestrator on a real ledger."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from sql.connect import open_pool
+from tests.integration.orchestrator.shop import Shop, open_shop
+
+
+@pytest.fixture
+async def pool(ledger_url: str) -> AsyncIterator[AsyncConnectionPool[Any]]:
+    async with open_pool(ledger_url, name="tests", connections_max=8) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    async with open_shop() as opened:
+        yield opened

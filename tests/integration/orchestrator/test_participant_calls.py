@@ -1,0 +1,150 @@
+"""A participant's answer is hostile until it is read: what each comes to, over real HTTP."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator.participant import ANSWER_BYTES_MAX, Caller, Tracing, open_session, parse_retry_after
+from participants.contracts import Endpoint
+from tests.integration.orchestrator.shop import Behaviour, Done, Shop, Thing, status
+
+ENDPOINT = Endpoint("shop", "POST", "/do", Thing, Done)
+
+
+@pytest.fixture
+async def caller(shop: Shop) -> AsyncIterator[Caller]:
+    async with open_session(4) as session:
+        yield Caller(session, {"shop": shop.url, "nobody": "http://127.0.0.1:1", "nowhere": "http://nope.invalid"})
+
+
+async def call(caller: Caller, participant: str = "shop", timeout_s: float = 2.0) -> Outcome:
+    endpoint = Endpoint(participant, "POST", "/do", Thing, Done)
+    return await caller.call(
+        endpoint, Thing(order_id="o"), key="o:do:action", tracing=Tracing("corr", "00-1"), timeout_s=timeout_s
+    )
+
+
+def raw(body: bytes, code: int = 200, **headers: str) -> Behaviour:
+    async def behave(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=code, body=body, content_type="application/json", headers=headers)
+
+    return behave
+
+
+async def test_an_answer_of_the_agreed_shape_succeeds(caller: Caller, shop: Shop) -> None:
+    assert await call(caller) == Succeeded({"order_id": "o"})
+    assert shop.calls == [("/do", "o:do:action")]
+
+
+@pytest.mark.parametrize("code", [402, 409, 410, 422])
+async def test_a_business_refusal_is_rejected(code: int, caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [status(code, {"detail": "sold out"})]
+
+    assert await call(caller) == Rejected(f"shop answered {code}: sold out", {"detail": "sold out"})
+
+
+@pytest.mark.parametrize("code", [202, 204, 301, 302, 307, 400, 401, 403, 404, 405, 408, 415, 425, 429, 500, 502, 503, 504])
+async def test_everything_else_is_unknown(code: int, caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [status(code, {"order_id": "o"}, Location="/stolen")]
+
+    assert isinstance(await call(caller), Unknown)
+    assert shop.paths() == ["/do"]
+
+
+async def test_a_conflict_that_says_in_progress_is_unknown(caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [status(409, {"type": "https://example.com/problems/in-progress"})]
+
+    assert isinstance(await call(caller), Unknown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"order_id": 7}',
+        b'{"order_id": NaN}',
+        b'{"order_id": "o"',
+        b'{"order_id": "o", "x": "\\u0000"}',
+        b'{"order_id": "\xff"}',
+        b'{"order_id": "another"}',
+    ],
+)
+async def test_a_success_that_is_not_the_agreed_answer_is_unknown(body: bytes, caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [raw(body)]
+
+    assert isinstance(await call(caller), Unknown)
+
+
+@pytest.mark.parametrize("code", [200, 422])
+async def test_an_oversized_answer_is_unknown_whatever_it_says(code: int, caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [raw(b'{"order_id": "o", "x": "' + b"x" * ANSWER_BYTES_MAX + b'"}', code)]
+
+    outcome = await call(caller)
+
+    assert isinstance(outcome, Unknown)
+    assert f"more than {ANSWER_BYTES_MAX} bytes" in outcome.reason
+
+
+async def test_a_compressed_answer_is_never_unpacked(caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [raw(gzip.compress(b" " * 10_000_000), **{"Content-Encoding": "gzip"})]
+
+    assert isinstance(await call(caller), Unknown)
+
+
+async def test_a_slow_answer_is_unknown_at_its_total_time(caller: Caller, shop: Shop) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for _ in range(600):
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+        return response
+
+    shop.behaviours["/do"] = [drip]
+
+    outcome = await call(caller, timeout_s=0.3)
+
+    assert outcome == Unknown("shop did not answer within 0.3 s")
+
+
+async def test_a_connection_that_is_closed_without_an_answer_is_unknown_and_not_repeated(caller: Caller, shop: Shop) -> None:
+    async def vanish(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    shop.behaviours["/do"] = [vanish]
+
+    assert isinstance(await call(caller), Unknown)
+    assert shop.paths() == ["/do"]
+
+
+@pytest.mark.parametrize("participant", ["nobody", "nowhere"])
+async def test_a_participant_that_can_not_be_reached_is_unknown(participant: str, caller: Caller) -> None:
+    assert isinstance(await call(caller, participant), Unknown)
+
+
+async def test_a_pause_that_a_participant_asks_for_is_passed_on(caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [status(503, {}, **{"Retry-After": "7"})]
+
+    outcome = await call(caller)
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.retry_after_s == 7.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, None), ("5", 5.0), ("1000000000", 1e9), ("-1", None), ("1.5", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+)
+def test_only_plain_seconds_are_read_from_retry_after(value: Any, seconds: float | None) -> None:
+    assert parse_retry_after(value) == seconds

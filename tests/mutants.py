@@ -1,0 +1,144 @@
+"""Plants known bugs one by one in a copy of the tree and fails when the tests do not notice one.
+
+Run it with `make mutants`, or `python tests/mutants.py NAME …` for some of them. A mutant is a text that must stand
+exactly once in a file, what it becomes, and the tests that must then fail; before anything is planted those tests must
+pass, so that a broken test can't pass for a vigilant one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".sagaledger", "build", "dist")
+LIMIT_S = 240
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One bug.
+
+    Attributes:
+        name: What is wrong.
+        path: File that it is planted in.
+        old: Text that stands there exactly once.
+        new: What it becomes.
+        tests: What must fail, as pytest takes it.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: str
+
+
+CLAIM = """            async with self._pool.connection() as conn:
+                found = await ledger.claim_due(
+                    conn,
+                    owner=self._replica,
+                    lease_s=self._settings.lease_s,
+                    limit=limit,
+                    fingerprints=self._definitions.fingerprints,
+                )
+"""
+CALL = """                for claim in found.claims:
+                    from orchestrator.work import Work
+
+                    work = Work.of(await self._definitions.of(conn, claim.row.definition_id), claim.row)
+                    for call in work.advance(None, go_on=True).calls:
+                        await self._runner._answer(work, call, Hold(claim, ends_at_s=began_s + self._settings.lease_s))
+"""
+REPLICA = "tests/integration/orchestrator/test_replica.py"
+MUTANTS = (
+    Mutant(
+        "no-epoch-in-the-write",
+        "sql/queries/ledger.sql",
+        "where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq",
+        "where l.last_seq = t.last_seq",
+        "tests/integration/orchestrator/test_writer.py::test_a_write_under_an_old_epoch_is_refused_whole",
+    ),
+    Mutant(
+        "http-inside-the-claim-transaction",
+        "orchestrator/worker.py",
+        CLAIM,
+        CLAIM.replace("as conn:", "as conn, conn.transaction():") + CALL,
+        f"{REPLICA}::test_no_transaction_is_open_while_a_participant_is_called",
+    ),
+    Mutant(
+        "timeout-counted-as-rejected",
+        "orchestrator/participant.py",
+        'return Unknown(f"{endpoint.participant} did not answer',
+        'return Rejected(f"{endpoint.participant} did not answer',
+        "tests/integration/orchestrator/test_participant_calls.py::test_a_slow_answer_is_unknown_at_its_total_time",
+    ),
+    Mutant(
+        "undo-without-tombstone",
+        "participants/idempotency.py",
+        '    await connection.execute(_PLACE_TOMBSTONES, {"subjects": list(undoes), "key": operation.key})\n',
+        "",
+        "tests/integration/participants/test_inventory_service.py::test_release_first_refuses_the_late_reservation",
+    ),
+    Mutant(
+        "operation-key-with-the-attempt-in-it",
+        "orchestrator/work.py",
+        "return operation_key(self.row.order_ledger_id, call.step, call.direction)",
+        'return f"{operation_key(self.row.order_ledger_id, call.step, call.direction)}:{call.attempt}"',
+        f"{REPLICA}::test_a_retry_carries_the_same_operation_key",
+    ),
+    Mutant(
+        "key-not-scoped-by-client",
+        "orchestrator/identity.py",
+        'return derived_id("order", client_id, client_request_id)',
+        'return derived_id("order", client_request_id)',
+        "tests/unit/core/test_identity.py::test_the_same_key_of_another_client_is_another_order",
+    ),
+)
+
+
+def main(names: list[str]) -> int:
+    """Plant the named mutants, or all; return the exit code."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    unknown = set(names) - {mutant.name for mutant in MUTANTS}
+    if unknown or not chosen:
+        print(f"no such mutant: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="saga-mutants-") as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        if _run(copy, sorted({mutant.tests for mutant in chosen})) != 0:
+            print("the tests fail before anything is planted", file=sys.stderr)
+            return 1
+        survivors = [mutant.name for mutant in chosen if not _is_caught(copy, mutant)]
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants were caught")
+    return 1 if survivors else 0
+
+
+def _is_caught(copy: Path, mutant: Mutant) -> bool:
+    path = copy / mutant.path
+    sound = path.read_text(encoding="utf-8")
+    if sound.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.name}: its text stands {sound.count(mutant.old)} times in {mutant.path}, not once")
+    path.write_text(sound.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        # 1: tests ran and failed. Anything else, such as a file that does not load, proves nothing.
+        caught = _run(copy, [mutant.tests]) == 1
+    finally:
+        path.write_text(sound, encoding="utf-8")
+    print(f"{'caught  ' if caught else 'SURVIVED'}  {mutant.name}", flush=True)
+    return caught
+
+
+def _run(copy: Path, tests: list[str]) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S, check=False)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

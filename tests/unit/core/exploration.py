@@ -1,0 +1,176 @@
+"""Every way a saga can go, by exhaustion: the real core against a model of its participants.
+
+A world is the core's state, what each participant holds, and which calls are still on the network. The network may keep
+a call whose answer nobody waits for and deliver it at any later moment. Participants fence as ours do: an effect at most
+once, and a tombstone after an undo. States that were seen before are not gone into again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from orchestrator import machine
+from orchestrator.outcome import Rejected, Succeeded, Unknown
+from orchestrator.progress import Answered, CancelRequested, Lapsed, Observation, Progress, Retried, StepState
+from orchestrator.saga import Saga
+from sql.models import TERMINAL, Direction, Status
+
+LAPSES_MAX = 1
+ROUNDS_MAX = 2
+ENDED = {StepState.SUCCEEDED, StepState.COMPENSATED}
+
+
+@dataclass(frozen=True)
+class World:
+    """One state of everything.
+
+    Attributes:
+        progress: The core's state.
+        effects: Steps whose effect stands at their participant.
+        tombstones: Steps that were undone: their action is refused from then on.
+        late: Steps whose action is still on the network, and could still have an effect.
+        cancelled: Whether somebody asked to cancel, which happens once at most.
+        lapses: How often an owner died so far.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    effects: frozenset[str] = frozenset()
+    tombstones: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
+    cancelled: bool = False
+    lapses: int = 0
+
+    def __post_init__(self) -> None:
+        # A late call changes nothing where its effect stands already or is refused: one world less to look at.
+        object.__setattr__(self, "late", self.late - self.effects - self.tombstones)
+
+    def key(self) -> tuple[object, ...]:
+        """What makes two worlds the same.
+
+        How many attempts a step took that has ended is not read again by the core, so it makes no difference.
+        """
+        progress = self.progress
+        steps = tuple(
+            (name, p.state) if p.state in ENDED else (name, p.state, p.attempts, p.lapses, p.doubtful)
+            for name, p in progress.steps.items()
+        )
+        core = (progress.direction, progress.round, progress.ending, progress.on_its_way, progress.cancelling)
+        world = (self.effects, self.tombstones, self.late, self.cancelled, self.lapses)
+        return (*core, progress.stuck, steps, *world)
+
+
+def explore(saga: Saga, *, cancels: bool = False, undo_rejections: bool = False) -> tuple[int, set[Status]]:
+    """Go through every reachable world and check each.
+
+    Args:
+        saga: The definition.
+        cancels: Whether somebody may ask to cancel at any moment.
+        undo_rejections: Whether a participant may refuse an undo for good.
+
+    Returns:
+        The number of worlds, and the terminal statuses that were reached.
+    """
+    seen: set[tuple[object, ...]] = set()
+    ends: set[Status] = set()
+    open_worlds = [World()]
+    while open_worlds:
+        world = open_worlds.pop()
+        if world.key() in seen:
+            continue
+        seen.add(world.key())
+        check(saga, world)
+        status = machine.status_of(saga, world.progress)
+        following = list(_next_worlds(saga, world, cancels=cancels, undo_rejections=undo_rejections))
+        if status in TERMINAL:
+            ends.add(status)
+        elif status is not Status.STUCK:
+            assert following, f"a world in {status} that nothing leads out of: {world}"
+        open_worlds.extend(following)
+    return len(seen), ends
+
+
+def check(saga: Saga, world: World) -> None:
+    """Assert what must hold of a world whatever comes."""
+    status = machine.status_of(saga, world.progress)
+    names = {step.name for step in saga.steps}
+    if status is Status.COMPLETED:
+        assert world.effects == names, f"completed without {names - world.effects}"
+    if status in (Status.FAILED, Status.CANCELLED, Status.DECLINED):
+        assert not world.effects, f"{status} with {set(world.effects)} done: {world}"
+    assert Progress.from_json(world.progress.to_json()) == world.progress
+    for step in saga.steps:
+        spent = world.progress.of(step.name).attempts - world.progress.of(step.name).lapses
+        assert spent <= saga.retry_of(step).attempts_max
+
+
+def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bool) -> Iterator[World]:
+    yield from _late_arrivals(world)
+    status = machine.status_of(saga, world.progress)
+    if status in TERMINAL:
+        return
+    if status is Status.STUCK:
+        if world.progress.round < ROUNDS_MAX:
+            yield _settled(saga, world, Retried("operator", "mended"))
+        return
+    forward = world.progress.direction is Direction.ACTION
+    if cancels and forward and not world.cancelled:
+        yield replace(_settled(saga, world, CancelRequested("client", "changed my mind")), cancelled=True)
+    if world.progress.on_its_way is None:
+        move = machine.proceed(saga, world.progress)
+        assert move.calls, f"nothing to do in {status}"
+        yield replace(world, progress=move.progress)
+        return
+    yield from _answers(saga, world, undo_rejections=undo_rejections)
+    if world.lapses < LAPSES_MAX:
+        for before in _fates_of_a_lost_call(saga, world):
+            yield replace(_settled(saga, before, Lapsed()), lapses=world.lapses + 1)
+
+
+def _answers(saga: Saga, world: World, *, undo_rejections: bool) -> Iterator[World]:
+    name = world.progress.on_its_way
+    assert name is not None
+    if world.progress.direction is Direction.COMPENSATION:
+        undone = _undo(saga, world, name)
+        yield _settled(saga, undone, Answered(name, Succeeded({})))
+        yield _settled(saga, undone, Answered(name, Unknown("after the effect")))
+        yield _settled(saga, world, Answered(name, Unknown("before the effect")))
+        if undo_rejections:
+            yield _settled(saga, world, Answered(name, Rejected("can't be undone")))
+        return
+    if name in world.tombstones:
+        yield _settled(saga, world, Answered(name, Rejected("undone before")))
+    else:
+        yield _settled(saga, _do(world, name), Answered(name, Succeeded({})))
+        if name not in world.effects:
+            yield _settled(saga, world, Answered(name, Rejected("refused")))
+    for before in _fates_of_a_lost_call(saga, world):
+        yield _settled(saga, before, Answered(name, Unknown("no answer")))
+
+
+def _fates_of_a_lost_call(saga: Saga, world: World) -> Iterator[World]:
+    """What a call may have come to whose answer was not heard: done, never to arrive, or still to arrive."""
+    name = world.progress.on_its_way
+    assert name is not None
+    yield world
+    if world.progress.direction is Direction.COMPENSATION:
+        yield _undo(saga, world, name)
+        return
+    yield _do(world, name)
+    yield replace(world, late=world.late | {name})
+
+
+def _late_arrivals(world: World) -> Iterator[World]:
+    for name in world.late:
+        yield replace(_do(world, name), late=world.late - {name})
+
+
+def _do(world: World, name: str) -> World:
+    return world if name in world.tombstones else replace(world, effects=world.effects | {name})
+
+
+def _undo(saga: Saga, world: World, name: str) -> World:
+    gone = {name} | {step.name for step in saga.steps if step.undone_by == name}
+    return replace(world, effects=world.effects - gone, tombstones=world.tombstones | gone)
+
+
+def _settled(saga: Saga, world: World, observation: Observation) -> World:
+    return replace(world, progress=machine.settle(saga, world.progress, observation).progress)

@@ -1,0 +1,237 @@
+"""The rules of the core, one at a time."""
+
+from types import MappingProxyType
+
+import pytest
+
+from orchestrator import machine
+from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator.progress import Answered, CancelRequested, Lapsed, Move, Progress, Retried, StepState
+from orchestrator.saga import Retry, Saga
+from sql.models import Direction, Kind, Status
+from tests.unit.core.sagas import plain_saga, saga, step
+
+REJECTED, UNKNOWN, SUCCEEDED = Rejected("no"), Unknown("?"), Succeeded({})
+
+
+def run(definition: Saga, *outcomes: Outcome, progress: Progress | None = None) -> Move:
+    """Answer the calls of a saga in turn; return the last decision."""
+    progress = progress or Progress()
+    move = Move(progress)
+    for outcome in outcomes:
+        call = machine.proceed(definition, progress).calls[0]
+        move = machine.settle(definition, machine.proceed(definition, progress).progress, Answered(call.step, outcome))
+        progress = move.progress
+    return move
+
+
+def test_waits_of_the_default_policy_are_1_4_16_64_seconds() -> None:
+    definition = saga(step("a"))
+    definition = Saga("test", 1, definition.input, definition.steps, retry=Retry())
+
+    waits = [run(definition, *[UNKNOWN] * failures).delay_s for failures in range(1, 6)]
+
+    assert waits == [1.0, 4.0, 16.0, 64.0, None]
+
+
+def test_the_fifth_unknown_is_the_last_and_undoes_the_step_itself() -> None:
+    definition = Saga("test", 1, plain_saga(1).input, plain_saga(1).steps, retry=Retry())
+
+    move = run(definition, *[UNKNOWN] * 5)
+
+    assert machine.status_of(definition, move.progress) is Status.COMPENSATING
+    assert machine.proceed(definition, move.progress).calls[0].step == "step_1"
+
+
+def test_a_longer_retry_after_is_honoured_up_to_its_cap() -> None:
+    definition = plain_saga(1)
+
+    assert run(definition, Unknown("busy", retry_after_s=7.0)).delay_s == 7.0
+    assert run(definition, Unknown("busy", retry_after_s=0.1)).delay_s == 1.0
+    assert run(definition, Unknown("busy", retry_after_s=1e9)).delay_s == 300.0
+
+
+def test_a_rejected_step_is_left_out_of_the_undoing() -> None:
+    definition = plain_saga(3)
+
+    move = run(definition, SUCCEEDED, SUCCEEDED, REJECTED)
+
+    assert machine.proceed(definition, move.progress).calls[0].step == "step_2"
+    assert run(definition, SUCCEEDED, SUCCEEDED, REJECTED, SUCCEEDED, SUCCEEDED).progress.of("step_3").attempts == 0
+
+
+def test_an_unknown_attempt_obliges_the_undo_even_when_a_later_one_was_rejected() -> None:
+    definition = plain_saga(2)
+
+    move = run(definition, SUCCEEDED, UNKNOWN, REJECTED)
+
+    assert machine.proceed(definition, move.progress).calls[0].step == "step_2"
+
+
+def test_compensations_run_in_reverse_order() -> None:
+    definition, undone = plain_saga(3), []
+    move = run(definition, SUCCEEDED, SUCCEEDED, UNKNOWN, UNKNOWN)
+
+    while calls := machine.proceed(definition, move.progress).calls:
+        undone.append(calls[0].step)
+        move = run(definition, SUCCEEDED, progress=move.progress)
+
+    assert undone == ["step_3", "step_2", "step_1"]
+    assert machine.status_of(definition, move.progress) is Status.FAILED
+
+
+def test_a_step_undone_by_another_has_no_call_of_its_own_and_ends_compensated() -> None:
+    definition = saga(step("create"), step("hold"), step("confirm", undone_by="create"))
+
+    move = run(definition, SUCCEEDED, SUCCEEDED, UNKNOWN, UNKNOWN, SUCCEEDED, SUCCEEDED)
+
+    assert machine.status_of(definition, move.progress) is Status.FAILED
+    assert move.progress.of("confirm").state is StepState.COMPENSATED
+
+
+def test_a_refused_payment_with_nothing_done_before_it_declines_the_order() -> None:
+    definition = saga(step("pay", at_edge=True, declines=True), step("create"))
+
+    move = run(definition, REJECTED)
+
+    assert machine.status_of(definition, move.progress) is Status.DECLINED
+    assert [type_ for type_, _ in move.events] == ["OrderDeclined"]
+
+
+def test_a_payment_that_is_refused_after_an_unclear_attempt_is_voided_before_the_order_is_declined() -> None:
+    definition = saga(step("pay", at_edge=True, declines=True), step("create"))
+
+    refused = run(definition, UNKNOWN, REJECTED)
+
+    assert machine.status_of(definition, refused.progress) is Status.COMPENSATING
+    assert machine.status_of(definition, run(definition, SUCCEEDED, progress=refused.progress).progress) is Status.DECLINED
+
+
+def test_the_status_follows_the_edge_step() -> None:
+    definition = saga(step("pay", at_edge=True), step("create"))
+    authorized = run(definition, SUCCEEDED).progress
+
+    assert machine.status_of(definition, Progress()) is Status.RECEIVED
+    assert machine.status_of(definition, machine.proceed(definition, Progress()).progress) is Status.RECEIVED
+    assert machine.status_of(definition, authorized) is Status.PENDING
+    assert machine.status_of(definition, machine.proceed(definition, authorized).progress) is Status.RUNNING
+    assert machine.status_of(definition, run(definition, SUCCEEDED, SUCCEEDED).progress) is Status.COMPLETED
+
+
+def test_a_lapse_spends_no_attempt_of_the_retry_budget_but_leaves_the_step_in_doubt() -> None:
+    definition = plain_saga(1)
+    begun = machine.proceed(definition, Progress()).progress
+
+    lapsed = machine.settle(definition, begun, Lapsed())
+    unknown = run(definition, UNKNOWN, progress=lapsed.progress)
+
+    assert (lapsed.entries[0].kind, lapsed.entries[0].outcome) == (Kind.TAKEOVER, "unknown")
+    assert lapsed.progress.of("step_1").doubtful
+    assert unknown.delay_s == 1.0
+    assert unknown.progress.of("step_1").attempts == 2
+
+
+def test_a_claim_that_lapsed_too_often_is_stuck_and_not_undone() -> None:
+    definition = plain_saga(1)
+
+    lapsed = machine.settle(definition, machine.proceed(definition, Progress()).progress, Lapsed(too_often=True))
+
+    assert machine.status_of(definition, lapsed.progress) is Status.STUCK
+    assert lapsed.progress.direction is Direction.ACTION
+    assert not machine.proceed(definition, lapsed.progress).calls
+
+
+def test_the_outcome_of_a_call_on_its_way_counts_when_the_order_is_cancelled() -> None:
+    definition = plain_saga(2)
+    begun = machine.proceed(definition, Progress()).progress
+
+    cancelling = machine.settle(definition, begun, CancelRequested("client", "changed my mind")).progress
+    answered = machine.settle(definition, cancelling, Answered("step_1", SUCCEEDED))
+
+    assert machine.status_of(definition, cancelling) is Status.RUNNING
+    assert answered.progress.of("step_1").state is StepState.SUCCEEDED
+    assert machine.status_of(definition, answered.progress) is Status.COMPENSATING
+    assert machine.status_of(definition, run(definition, SUCCEEDED, progress=answered.progress).progress) is Status.CANCELLED
+
+
+def test_an_order_that_nobody_works_on_turns_round_at_once_when_cancelled() -> None:
+    move = machine.settle(plain_saga(1), Progress(), CancelRequested("client", "changed my mind"))
+
+    assert machine.status_of(plain_saga(1), move.progress) is Status.CANCELLED
+    assert [entry.kind for entry in move.entries] == [Kind.OPERATOR, Kind.STATUS]
+
+
+def test_an_undo_that_fails_for_good_does_not_keep_the_others_from_being_undone() -> None:
+    definition = plain_saga(3)
+
+    move = run(definition, SUCCEEDED, SUCCEEDED, REJECTED, REJECTED)
+
+    assert move.progress.of("step_2").state is StepState.COMPENSATION_FAILED
+    assert machine.proceed(definition, move.progress).calls[0].step == "step_1"
+    stuck = run(definition, SUCCEEDED, progress=move.progress)
+    assert machine.status_of(definition, stuck.progress) is Status.STUCK
+    assert stuck.progress.stuck == "could not be undone: step_2"
+    assert stuck.entries[-1].reason == "could not be undone: step_2"
+
+
+def test_a_stuck_undo_goes_on_in_a_new_round_with_fresh_attempts() -> None:
+    definition = plain_saga(2)
+    stuck = run(definition, SUCCEEDED, REJECTED, UNKNOWN, UNKNOWN)
+
+    retried = machine.settle(definition, stuck.progress, Retried("ops", "the bank is back"))
+    move = machine.proceed(definition, retried.progress)
+
+    assert machine.status_of(definition, stuck.progress) is Status.STUCK
+    assert machine.status_of(definition, retried.progress) is Status.COMPENSATING
+    assert (move.entries[0].round, move.entries[0].attempt, move.calls[0].step) == (2, 1, "step_1")
+
+
+def test_a_retry_of_what_is_not_stuck_is_refused() -> None:
+    with pytest.raises(ValueError, match="only a stuck order"):
+        machine.settle(plain_saga(1), Progress(), Retried("ops", "impatience"))
+
+
+def test_an_answer_to_a_call_that_is_not_on_its_way_is_refused() -> None:
+    with pytest.raises(ValueError, match="not on its way"):
+        machine.settle(plain_saga(1), Progress(), Answered("step_1", SUCCEEDED))
+
+
+def test_a_call_on_its_way_is_not_made_again() -> None:
+    begun = machine.proceed(plain_saga(1), Progress()).progress
+
+    with pytest.raises(ValueError, match="has not ended"):
+        machine.proceed(plain_saga(1), begun)
+
+
+def test_the_cause_of_the_undoing_is_kept_to_the_end() -> None:
+    move = run(plain_saga(2), SUCCEEDED, Rejected("sold out"), SUCCEEDED)
+
+    assert move.progress.reason == "step_2 was rejected: sold out"
+    assert move.entries[-1].reason == "step_2 was rejected: sold out"
+
+
+def test_progress_survives_its_stored_form() -> None:
+    progress = run(plain_saga(2), SUCCEEDED, UNKNOWN).progress
+
+    assert Progress.from_json(progress.to_json()) == progress
+    assert isinstance(progress.steps, MappingProxyType)
+
+
+def test_retries_are_counted_over_the_whole_order() -> None:
+    move = run(plain_saga(2), UNKNOWN, SUCCEEDED, UNKNOWN, SUCCEEDED)
+
+    assert move.progress.retries == 2
+    assert run(plain_saga(1), UNKNOWN).progress.retries == 1
+    assert run(plain_saga(1), UNKNOWN, UNKNOWN).progress.retries == 1
+
+
+def test_an_order_that_was_being_cancelled_when_it_got_stuck_is_undone_when_retried() -> None:
+    definition = plain_saga(2)
+    begun = machine.proceed(definition, run(definition, SUCCEEDED).progress).progress
+    cancelling = machine.settle(definition, begun, CancelRequested("client", "changed my mind")).progress
+    stuck = machine.settle(definition, cancelling, Lapsed(too_often=True)).progress
+
+    retried = machine.settle(definition, stuck, Retried("ops", "mended"))
+
+    assert machine.status_of(definition, retried.progress) is Status.COMPENSATING
+    assert machine.proceed(definition, retried.progress).calls[0].direction is Direction.COMPENSATION

@@ -1,0 +1,111 @@
+"""The rules that hold the layout together: who may import whom, and what the pure core may not touch."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("sql", "participants", "orchestrator", "edge_api", "cli")
+ALLOWED = {
+    "sql": set(),
+    "participants": {"sql.loader"},
+    "orchestrator": {"sql", "participants.contracts"},
+    "edge_api": {"sql", "orchestrator", "participants.contracts"},
+}
+# The local stack starts every part as a process, so it and the command line are what may know them all.
+OPERATIONS = "orchestrator/operations/"
+PURE = ("machine", "progress", "outcome", "identity", "saga")
+IMPURE = {"time", "datetime", "random", "asyncio", "aiohttp", "psycopg", "psycopg_pool", "socket", "os", "secrets", "uuid4"}
+ORDER = ("saga", "progress", "machine", "work", "runner", "worker")
+
+
+def modules() -> list[Path]:
+    return [path for package in PACKAGES[:-1] for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _within(name: str, roots: set[str]) -> bool:
+    # `from sql import ledger` names `sql` itself, which is fine where a part of it is allowed.
+    return any(name == root or name.startswith(root + ".") or root.startswith(name + ".") for root in roots)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    if str(path.relative_to(ROOT)).startswith(OPERATIONS):
+        pytest.skip("operations may know every part")
+    package = path.relative_to(ROOT).parts[0]
+    ours = {name for name in imports(path) if name.split(".")[0] in PACKAGES}
+
+    assert {name for name in ours if not _within(name, ALLOWED[package] | {package})} == set()
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if "edge_api" in p.parts], ids=lambda path: path.name)
+def test_the_edge_never_imports_worker_or_listener(path: Path) -> None:
+    forbidden = {"orchestrator.worker", "orchestrator.listener", "orchestrator.runner", "orchestrator.writer"}
+
+    assert not imports(path) & forbidden
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_core_has_no_clock_no_randomness_and_no_io(name: str) -> None:
+    used = {part for imported in imports(ROOT / "orchestrator" / f"{name}.py") for part in imported.split(".")}
+
+    assert not used & IMPURE
+
+
+@pytest.mark.parametrize("index", range(len(ORDER)))
+def test_inside_the_orchestrator_imports_run_from_worker_to_saga(index: int) -> None:
+    later = {f"orchestrator.{name}" for name in ORDER[index + 1 :]}
+
+    assert not imports(ROOT / "orchestrator" / f"{ORDER[index]}.py") & later
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_fit_a_screen(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 70] == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_statement_is_built_in_python(path: Path) -> None:
+    """SQL lives in `.sql` files: nothing that is executed is an f-string, a sum or a string of the module."""
+    offences = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("execute", "executemany"):
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.JoinedStr | ast.BinOp | ast.Constant):
+                offences.append(node.lineno)
+
+    assert offences == []
+
+
+def test_no_test_waits_for_a_time() -> None:
+    """Tests wait for what they expect, in short steps of a bounded poll; a long sleep would be a guess."""
+    sleep = re.compile(r"\b(?:asyncio|time)\.sleep\(([0-9._]+)\)")
+    offences = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for seconds in sleep.findall(line)
+        if float(seconds) > 0.1
+    ]
+
+    assert offences == []
