@@ -2,6 +2,7 @@
 
 ::
 
+    commands/  what `saga` understands: each command a few lines over the modules below
     place      which ledger, edge and participants a command talks to
     plan       what a stack consists of: ports, environments          (no processes)
     stack      the parts as processes: started, watched, stopped

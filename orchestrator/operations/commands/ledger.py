@@ -1,0 +1,63 @@
+"""`saga ledger`: look at orders, and act on them."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from orchestrator.operations.commands.shared import AS_JSON, at_place, operator
+from orchestrator.operations.parameters import STATUS, TIME
+
+if TYPE_CHECKING:
+    from orchestrator.operations.place import Place
+
+
+@click.group()
+def ledger() -> None:
+    """Look at orders, and act on them."""
+
+
+@ledger.command("list")
+@click.option("--status", type=STATUS, help="Only orders of this status.")
+@click.option("--saga", help="Only orders of this saga.")
+@click.option("--customer", help="Only orders of this customer.")
+@click.option("--since", type=TIME, help="Only orders created at this time or later, ISO 8601; UTC where no zone is said.")
+@click.option("--stuck", is_flag=True, help="Only orders that need an operator.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most orders to show.")
+@click.option("--cursor", help="Go on where a page ended: its `next_cursor`.")
+@at_place
+@AS_JSON
+def list_orders(place: "Place", **filters: Any) -> None:
+    """List orders, newest first."""
+    from orchestrator.operations import ledger_view
+
+    ledger_view.show_list(place.database_url, **filters)
+
+
+@ledger.command()
+@click.argument("order_ledger_id", metavar="ID", type=click.UUID)
+@at_place
+@AS_JSON
+def show(place: "Place", order_ledger_id: UUID, as_json: bool) -> None:
+    """Show one order: its row, items, steps and journal."""
+    from orchestrator.operations import ledger_view
+
+    ledger_view.show_order(place.database_url, order_ledger_id, as_json=as_json)
+
+
+@ledger.command()
+@operator
+def retry(place: "Place", **asked: Any) -> None:
+    """Let a STUCK order go on, or place a FAILED one anew."""
+    from orchestrator.operations import verbs
+
+    verbs.act("retry", place.database_url, **asked)
+
+
+@ledger.command()
+@operator
+def cancel(place: "Place", **asked: Any) -> None:
+    """Have an order that is on its way undone."""
+    from orchestrator.operations import verbs
+
+    verbs.act("cancel", place.database_url, **asked)

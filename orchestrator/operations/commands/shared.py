@@ -1,0 +1,61 @@
+"""What commands take alike: the installation, JSON, and what every act of an operator states."""
+
+import functools
+import getpass
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import click
+
+from orchestrator.operations.parameters import TEXT
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PARTICIPANTS: Final = ("orders", "inventory", "payments", "shipping", "notifications")
+AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+DATABASE_URL: Final = click.option(
+    "--database-url", metavar="URL", help="The ledger's database; else SAGA_DATABASE_URL, else that of the stack in --data-dir."
+)
+DATA_DIR: Final = click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), default=".sagaledger", show_default=True,
+    help="Folder of the stack that `saga up` runs.",
+)  # fmt: skip
+
+
+def at_place(command: Command) -> Command:
+    """Give a command the installation it talks to, as its first parameter."""
+
+    @DATABASE_URL
+    @DATA_DIR
+    @click.pass_obj
+    @functools.wraps(command)
+    def placed(given: str | None, /, database_url: str | None, data_dir: Path, **parameters: Any) -> Any:
+        from orchestrator.operations.place import find_place
+
+        return command(find_place(database_url or given, data_dir, databases_of), **parameters)
+
+    return cast("Command", placed)
+
+
+def operator(command: Command) -> Command:
+    """Give a command what every act of an operator takes."""
+    command = AS_JSON(command)
+    command = click.option("--dry-run", is_flag=True, help="Show the calls that would follow; change nothing.")(command)
+    command = click.option("--actor", default=getpass.getuser, show_default="login name", help="Who; is recorded.")(command)
+    command = click.option("--reason", required=True, type=TEXT, help="Why; is recorded.")(command)
+    return at_place(click.argument("order_ledger_id", metavar="ID", type=click.UUID)(command))
+
+
+def databases_of(ledger_url: str) -> Mapping[str, str]:
+    """Return the participants' databases: as set, or beside the ledger."""
+    from participants.settings import load_settings
+
+    settings = load_settings(database_url=ledger_url)
+    return {name: settings.database_url_of(name) for name in PARTICIPANTS}
+
+
+def databases_beside(ledger_url: str) -> Mapping[str, str]:
+    """Return the participants' databases wherever no setting may send them elsewhere."""
+    from participants.settings import participant_database_url
+
+    return {name: participant_database_url(ledger_url, name) for name in PARTICIPANTS}
