@@ -17,11 +17,16 @@ demo: $(VENV)/.run ## Run a stack, place orders, lose a replica, audit it all; O
 up: $(VENV)/.run ## Run a stack until Ctrl-C; its data stay in .sagaledger
 	$(BIN)/saga up
 
+# Tests with real processes share the machine with each other: one that failed is run again by itself, and said so. What
+# fails by itself fails.
+PYTEST := $(BIN)/python -m pytest -q
+AGAIN := $(PYTEST) --last-failed --last-failed-no-failures none
+
 test: $(VENV)/.dev ## Run the tests, but for the slow ones
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
+	$(PYTEST) --cache-clear -n auto --dist loadfile -m "not slow" || { echo "once more, what failed, one by one:"; $(AGAIN) -m "not slow"; }
 
 test-slow: $(VENV)/.dev ## Run the slow tests
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m slow
+	$(PYTEST) --cache-clear -n auto --dist loadfile -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) -m slow; }
 
 test-all: test test-slow ## Run every test
 

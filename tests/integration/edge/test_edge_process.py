@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession, ServerDisconnectedError, web
 
 from edge_api.main import EdgeError
+from orchestrator.operations.ports import Ports
 from tests.integration.edge.service import Edge, Scripted, StartEdge, authorized, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +23,8 @@ StartProcess = Callable[..., Any]
 @pytest.fixture
 async def process(ledger_url: str, payments: Scripted) -> AsyncIterator[tuple[asyncio.subprocess.Process, Edge]]:
     """An edge in a process of its own, with the scripted payments service."""
-    ports = [_free_port(), _free_port()]
+    held = Ports()
+    ports = [held.reserve("127.0.0.1", 0, setting="nothing") for _ in range(2)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")} | {
         "SAGA_DATABASE_URL": ledger_url,
         "SAGA_PAYMENTS_URL": payments.url,
@@ -51,13 +53,7 @@ async def process(ledger_url: str, payments: Scripted) -> AsyncIterator[tuple[as
             if started.returncode is None:
                 started.kill()
             await started.communicate()
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+            held.close()
 
 
 async def _hang(_body: Any) -> web.StreamResponse:
