@@ -26,7 +26,8 @@ NAMES = (
     "bench/README.md",
     *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
 )
-README_LINES_MAX, DOCUMENT_LINES_MAX = 400, 200
+DOCUMENT_LINES_MAX = 200
+LONGER = {"README.md": 400, "docs/guarantees.md": 300}
 # Written so that this file is not what it looks for.
 FOREIGN = {
     "host of a package registry": r"pypi\.(?:org|python)|pythonhosted\.|registry\.npmjs|proxy\.golang|/opt/pypi",
@@ -203,7 +204,7 @@ def test_files_that_are_named_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_documents_stay_short(name: str) -> None:
-    assert len(text_of(name).splitlines()) <= (README_LINES_MAX if name == "README.md" else DOCUMENT_LINES_MAX)
+    assert len(text_of(name).splitlines()) <= LONGER.get(name, DOCUMENT_LINES_MAX)
 
 
 @pytest.mark.parametrize("what", FOREIGN)
