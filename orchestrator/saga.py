@@ -185,7 +185,10 @@ class Saga(Generic[Input]):
 
     @cached_property
     def snapshot(self) -> Json:
-        """What an order keeps of the definition: the settings it runs on to its end, whatever is configured later."""
+        """What an order keeps of the definition: the settings it runs on to its end, whatever is configured later.
+
+        It says all that the core decides on, so that a journal can be replayed when the code of its saga is gone.
+        """
         return {
             "saga": self.name,
             "version": self.version,
@@ -197,6 +200,8 @@ class Saga(Generic[Input]):
                     "retry": _retry_body(self.retry_of(step)),
                     "compensated": step.compensation is not None,
                     "undone_by": step.undone_by,
+                    "at_edge": step.at_edge,
+                    "declines": step.declines,
                 }
                 for step in self.steps
             ],
