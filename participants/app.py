@@ -9,9 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from participants import inventory, notifications, orders, payments, shipping
 from participants.calls import BODY_MAX_BYTES, FAULTS, POOL, Lookup, Route, add_route, read_body
+from participants.contracts.operations import OperationRef
 from participants.database import open_pool, ping
 from participants.effects import EffectQuery, page_effects
 from participants.faults import Delay, FailNext, Faults
+from participants.idempotency import find_operation
 from participants.problems import answer_problems
 from participants.settings import Name, ParticipantSettings
 from participants.telemetry import REGISTRY, get_metrics, observe_requests, set_headers
@@ -52,6 +54,7 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
     app.cleanup_ctx.append(keep_pool)
     for route in _ROUTES[name]:
         add_route(app.router, route)
+    add_route(app.router, Lookup("/operations/{operation_key}", OperationRef, find_operation))
     add_route(app.router, Lookup("/effects", EffectQuery, page_effects))
     app.router.add_get("/healthz", _get_health)
     app.router.add_get("/metrics", get_metrics)

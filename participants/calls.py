@@ -117,12 +117,12 @@ class Lookup:
     Args:
         path: Path template of a GET.
         request: Model of the path's fields and the query's.
-        read: Reads the answer; raises Problem 404 when there is none.
+        read: Reads the answer, or one that was stored; raises Problem 404 when there is none.
     """
 
     path: str
     request: type[BaseModel]
-    read: Callable[[Connection, Any], Awaitable[BaseModel]]
+    read: Callable[[Connection, Any], Awaitable[BaseModel | StoredAnswer]]
 
 
 Route = Action | Compensation | Change | Lookup
@@ -216,7 +216,7 @@ async def _look_up(route: Lookup, request: web.Request) -> web.Response:
         raise invalid(error) from None
     async with transaction(request.app[POOL]) as connection:
         answer = await route.read(connection, wanted)
-    return _response(StoredAnswer(200, answer.model_dump_json().encode()))
+    return _response(answer if isinstance(answer, StoredAnswer) else StoredAnswer(200, answer.model_dump_json().encode()))
 
 
 async def _keep(connection: Connection, operation: Operation, done: Done) -> StoredAnswer:

@@ -19,6 +19,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
+from participants.contracts.operations import OperationRef
 from participants.database import Connection
 from participants.effects import Posting
 from participants.problems import Problem
@@ -29,6 +30,7 @@ _TAKE_ACTION_FENCE = _queries["take_action_fence"]
 _PLACE_TOMBSTONES = _queries["place_tombstones"]
 _TAKE_COMPENSATION_FENCE = _queries["take_compensation_fence"]
 _READ_FENCE = _queries["read_fence"]
+_FIND_OPERATION = _queries["find_operation"]
 _STORE_ANSWER = _queries["store_answer"]
 
 
@@ -156,6 +158,31 @@ async def store_answer(connection: Connection, operation: Operation, answer: Sto
         "amounts": effect and Jsonb(effect.amounts),
     }
     await connection.execute(_STORE_ANSWER, fields)
+
+
+async def find_operation(connection: Connection, operation: OperationRef) -> StoredAnswer:
+    """Tell whether the operation with a key was done, without doing anything.
+
+    A tombstone bears the key of the compensation that left it; in keys of the form `ORDER:STEP:action` that is
+    `ORDER:STEP:compensation`. Of an action whose key has another form it can only be told that it was not done.
+
+    Returns:
+        The answer that was given when it was done.
+
+    Raises:
+        Problem: 409 `fenced` when it was undone before it was done, and so never will be; 404 `operation-not-found` when it
+            was not done by now, or when one key was used for several things and so names none.
+    """
+    key = operation.operation_key
+    undo_key = f"{key.removesuffix(':action')}:compensation" if key.endswith(":action") else None
+    cursor = await connection.execute(_FIND_OPERATION, {"key": key, "undo_key": undo_key})
+    found = await cursor.fetchall()
+    done = [body for reason, body in found if reason == "done"]
+    if len(done) == 1:
+        return StoredAnswer(200, done[0].encode())
+    if found and not done:
+        raise Problem(409, "fenced", "This was undone before it was done.", "It cannot be done any more.")
+    raise Problem(404, "operation-not-found", "No operation with this key was done by now.")
 
 
 async def _read(connection: Connection, subject: str, direction: str) -> _Fence | None:

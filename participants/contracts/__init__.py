@@ -8,5 +8,6 @@ share these contracts, never code::
 """
 
 from participants.contracts.endpoint import ECHO_EXEMPT, PERSONAL, Answer, Endpoint, Wire, is_personal
+from participants.contracts.operations import OperationRef, probe_of
 
-__all__ = ["ECHO_EXEMPT", "PERSONAL", "Answer", "Endpoint", "Wire", "is_personal"]
+__all__ = ["ECHO_EXEMPT", "PERSONAL", "Answer", "Endpoint", "OperationRef", "Wire", "is_personal", "probe_of"]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -66,8 +67,9 @@ class Endpoint(Generic[Req, Res]):
     response: type[Res]
 
     def url_path(self, request: BaseModel) -> str:
-        """Fill the path template from a request's fields."""
-        return self.path.format_map({name: getattr(request, name) for name in type(request).model_fields})
+        """Fill the path template from a request's fields, each quoted so that it stays one part of the path."""
+        fields = type(request).model_fields
+        return self.path.format_map({name: quote(str(getattr(request, name)), safe=":") for name in fields})
 
     def body(self, request: BaseModel) -> dict[str, Any] | None:
         """Return the JSON body of a request: the fields this endpoint knows; None where no body is sent."""

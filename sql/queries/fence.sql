@@ -30,6 +30,18 @@ select reason, idempotency_key, request_hash, status, body
 from fence
 where subject = %(subject)s and operation = %(operation)s;
 
+-- name: find_operation
+-- Reads what is known of an operation by its key alone: the fences that it was done under, and tombstones that stand in
+-- its place.
+select reason, body from fence
+where idempotency_key = %(key)s and operation = 'action' and reason = 'done'
+union all
+select reason, body from fence
+where idempotency_key = %(key)s and operation = 'compensation'
+union all
+select reason, body from fence
+where idempotency_key = %(undo_key)s and reason = 'undone';
+
 -- name: store_answer
 -- Keeps the answer beside its fence and writes the effect, if there was one, in the same statement.
 with answered as (

@@ -1,0 +1,1 @@
+drop index fence_undo_key;
