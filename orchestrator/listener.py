@@ -1,7 +1,9 @@
 """LISTEN on a session of its own. It wakes, it carries nothing, and nobody depends on it: the poll is the guarantee.
 
-A session can go deaf without an error anywhere, so the listener sends itself a notification now and then and starts
-anew when that does not come back. After each LISTEN it wakes once, because what was told before was not heard.
+A session can go deaf without an error anywhere, stand at another server than the one that is written to, or behind a pooler
+that keeps notifications to itself. So the pool, through which the ledger is written, sends the listener a notification now
+and then, and the listener starts anew when that does not come. After each LISTEN it wakes once, because what was told
+before was not heard.
 """
 
 import asyncio
@@ -12,15 +14,18 @@ from uuid import uuid4
 
 import psycopg
 import structlog
-from prometheus_client import Gauge
-from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from orchestrator.metrics import Metrics
+from sql.connect import Session
 from sql.loader import Queries
 
 PROBE_INTERVAL_S: Final = 10.0
 PROBE_ANSWER_S: Final = 5.0
 RECONNECT_FIRST_S: Final = 0.1
 RECONNECT_MAX_S: Final = 5.0
+QUEUE_WARNING: Final = 0.5
+"""Share of the notification queue from which somebody should look for the session that does not read it."""
 
 _QUERIES: Final = Queries("wake")
 log = structlog.get_logger(__name__)
@@ -31,14 +36,16 @@ class Listener:
 
     Args:
         url: Session-mode address of the ledger.
+        pool: Connections to the ledger, over which its probes are sent.
         wake: Called for every notification and after every LISTEN.
-        connected: 1 while the session is known to hear.
+        metrics: Told whether the session is known to hear, and how full the server's queue is.
     """
 
-    def __init__(self, url: str, wake: Callable[[], None], connected: Gauge) -> None:
-        self._url = make_conninfo(url, connect_timeout="5", application_name="saga listener")
+    def __init__(self, url: str, pool: AsyncConnectionPool[Any], wake: Callable[[], None], metrics: Metrics) -> None:
+        self._url = url
+        self._pool = pool
         self._wake = wake
-        self._connected = connected
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again as often as it takes."""
@@ -47,44 +54,53 @@ class Listener:
             began_s = time.monotonic()
             try:
                 await self._listen()
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                log.warning("listener_lost", error=(str(error).splitlines() or [type(error).__name__])[0])
+            except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+                if delay_s in (RECONNECT_FIRST_S, RECONNECT_MAX_S):
+                    reason = (str(error).splitlines() or [type(error).__name__])[0]
+                    log.warning("listener_lost", error=reason, meanwhile="work is found by polling")
             finally:
-                self._connected.set(0)
-            if time.monotonic() - began_s > RECONNECT_MAX_S:
+                self._metrics.listener_connected.set(0)
+            if time.monotonic() - began_s > PROBE_INTERVAL_S:
                 delay_s = RECONNECT_FIRST_S
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RECONNECT_MAX_S)
 
     async def _listen(self) -> None:
-        conn = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+        session = await Session.connect(self._url, application_name="saga listener")
         try:
-            await self._limited(conn.execute(_QUERIES["listen"]))
+            await session.execute(_QUERIES["listen"])
             self._wake()
             while True:
-                await self._prove(conn)
-                self._connected.set(1)
-                async for notification in conn.notifies(timeout=PROBE_INTERVAL_S):
+                await self._prove(session)
+                self._metrics.listener_connected.set(1)
+                async for notification in session.notifies(timeout=PROBE_INTERVAL_S):
                     self._hear(notification)
         finally:
-            # Not `await conn.close()`: on a session whose other end is gone it could wait for ever.
-            conn.pgconn.finish()
+            await session.close()
 
-    async def _prove(self, conn: psycopg.AsyncConnection[Any]) -> None:
-        """Send a notification to oneself and wait for it."""
+    async def _prove(self, session: Session) -> None:
+        """Have a notification sent by the side that tells of work, and wait for it."""
         token = uuid4().hex
-        await self._limited(conn.execute(_QUERIES["probe"], {"token": token}))
-        async with asyncio.timeout(PROBE_ANSWER_S):
-            async for notification in conn.notifies(timeout=PROBE_ANSWER_S):
-                self._hear(notification)
-                if notification.payload == token:
-                    return
-        raise TimeoutError("the listener's own notification did not come back")
+        async with self._pool.connection() as conn:
+            await self._measure_queue(conn)
+            await conn.execute(_QUERIES["probe"], {"token": token})
+        async for notification in session.notifies(timeout=PROBE_ANSWER_S):
+            self._hear(notification)
+            if notification.payload == token:
+                return
+        raise TimeoutError(
+            "LISTEN hears nothing of the ledger: SAGA_LISTEN_DATABASE_URL must lead to the same database, and not through a"
+            " pooler in transaction mode"
+        )
+
+    async def _measure_queue(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        """Look at the queue before anything is put into it: when it was full, looking may have cured it."""
+        row = await (await conn.execute(_QUERIES["measure_queue"])).fetchone()
+        assert row is not None
+        self._metrics.notification_queue.set(row[0])
+        if row[0] >= QUEUE_WARNING:
+            log.warning("notification_queue_filling", usage=row[0], cause="a session that listens stays in a transaction")
 
     def _hear(self, notification: psycopg.Notify) -> None:
         if notification.channel == "order_events":
             self._wake()
-
-    async def _limited(self, work: Any) -> None:
-        async with asyncio.timeout(PROBE_ANSWER_S):
-            await work

@@ -74,13 +74,15 @@ async def _main(settings: Settings) -> None:
         worker = Worker(replica=replica, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
         if settings.metrics_port is not None:
             await _serve_metrics(stack, settings, metrics)
-        await _run_until(stop, worker, _parts(settings, writer, worker, metrics), settings.shutdown_s)
+        await _run_until(stop, worker, _parts(settings, pool, writer, worker, metrics), settings.shutdown_s)
 
 
-def _parts(settings: Settings, writer: Writer, worker: Worker, metrics: Metrics) -> dict[str, Any]:
+def _parts(
+    settings: Settings, pool: AsyncConnectionPool[Any], writer: Writer, worker: Worker, metrics: Metrics
+) -> dict[str, Any]:
     parts = {"writer": writer.run(), "worker": worker.run()}
     if settings.notify:
-        parts["listener"] = Listener(settings.listen_url(), worker.wake, metrics.listener_connected).run()
+        parts["listener"] = Listener(settings.listen_url(), pool, worker.wake, metrics).run()
     return parts
 
 

@@ -48,4 +48,7 @@ class Metrics:
             "saga_claim_lag_seconds", "From due to claimed", buckets=_DURATION_BUCKETS_S, registry=registry
         )
         self.listener_connected = Gauge("saga_listener_connected", "1 while LISTEN is proven to work", registry=registry)
+        self.notification_queue = Gauge(
+            "saga_notification_queue_usage", "Share of the server's notification queue in use", registry=registry
+        )
         self.lease_lost = Counter("saga_lease_lost_total", "Claims that another replica took over", registry=registry)

@@ -16,7 +16,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from sql import ledger
-from sql.connect import OUTAGE
+from sql.connect import BAD_VALUE, OUTAGE
 from sql.ledger import ClaimLost
 from sql.models import SagaRow, Transition
 
@@ -123,7 +123,7 @@ class Writer:
             return
         try:
             written = await ledger.write_transitions(conn, [waiting.transition for waiting in batch])
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except BAD_VALUE as error:
             await self._narrow_down(conn, batch, error)
             return
         missed = [waiting for waiting in batch if waiting.transition.order_ledger_id not in written]

@@ -1,44 +1,182 @@
-"""Connections to PostgreSQL with every limit stated: none waits for ever, none holds what others need."""
+"""Connections to the ledger with every limit stated: none waits for ever, none is kept that can't be relied on.
 
+The server's own limits hold only while the server runs and the network carries, so each wait for an answer has a limit on
+this side too. A connection whose answer was not waited for is broken for good: what its statement did is not known.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors, waiting
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow, namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-OUTAGE: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, PoolTimeout)
-"""What a statement raises when the server is away, too busy, or has become a standby: the order is not to blame."""
-START_TIMEOUT_S: Final = 10.0
-CHECKOUT_TIMEOUT_S: Final = 2.0
-_OPTIONS: Final = " ".join(
-    f"-c {setting}"
-    for setting in (
-        "default_transaction_isolation=read\\ committed",  # whatever the database's own default is
-        "synchronous_commit=on",
-        "statement_timeout=5000",
-        "lock_timeout=2000",
-        "idle_in_transaction_session_timeout=5000",
-        "timezone=UTC",
-        "jit=off",  # planning costs more than these short statements take
-    )
+from sql.loader import Queries
+
+OUTAGE: Final = (
+    psycopg.OperationalError,
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
 )
+"""What a statement raises when the server is away, too busy, or has become a standby: the order is not to blame."""
+BAD_VALUE: Final = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
+"""What a statement raises when its values can't be stored, now or ever; to be caught before `OUTAGE`."""
+START_TIMEOUT_S: Final = 10.0
+START_RETRY_S: Final = 0.2
+CONNECT_TIMEOUT_S: Final = 2
+CHECKOUT_TIMEOUT_S: Final = 2.0
+ANSWER_TIMEOUT_S: Final = 6.0
+"""A second more than the server's own limit on a statement, whose error says more."""
+CLOSE_TIMEOUT_S: Final = 0.5
+
+_LIMITS: Final[dict[str, Any]] = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+}
+_PREPARE_SESSION: Final = Queries("session")["prepare_session"]
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer in time; what the statement did is not known, and its connection is gone."""
+
+
+class NotPrimary(psycopg.OperationalError):
+    """The server is a standby, is read-only, or is an old primary that has come back."""
+
+
+class Unfit(psycopg.OperationalError):
+    """The database can't be used as it is set up; the sentence says what has to be changed."""
+
+
+@dataclass
+class Lineage:
+    """The newest history of a cluster that was seen: a server with an older one was replaced by a promotion.
+
+    Attributes:
+        cluster: Identifier of the cluster.
+        timeline: The highest that was seen of it.
+    """
+
+    cluster: int = 0
+    timeline: int = 0
+
+    def follow(self, cluster: int, timeline: int) -> None:
+        """Take note of a primary.
+
+        Raises:
+            NotPrimary: It was replaced; writes to it would be lost.
+        """
+        if cluster == self.cluster and timeline < self.timeline:
+            raise NotPrimary(f"the server is on timeline {timeline}, but {self.timeline} has begun: it is an old primary")
+        self.cluster, self.timeline = cluster, timeline
+
+
+class Session(AsyncConnection[TupleRow]):
+    """An autocommit connection to a primary, with the settings that the code relies on.
+
+    Attributes:
+        demoted: The server refused a write because it is no primary any more.
+    """
+
+    demoted = False
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", *, lineage: Any = None, **options: Any) -> Self:
+        """Connect to the first host of an address that is a primary.
+
+        Args:
+            conninfo: libpq URL; several hosts are tried in order.
+            lineage: What is known of the cluster's history; None for nothing.
+            **options: As for psycopg.
+
+        Raises:
+            psycopg.OperationalError: None of them can be used; the error is the last one's.
+        """
+        lineage = lineage or Lineage()
+        failure: psycopg.OperationalError | None = None
+        for address in _addresses(conninfo):
+            try:
+                session = await super().connect(address, autocommit=True, **{**_LIMITS, **options})
+                try:
+                    await session._prepare(lineage)
+                except BaseException:
+                    await session.close()
+                    raise
+                return session
+            except psycopg.OperationalError as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for the server, as every statement does.
+
+        Raises:
+            NoAnswer: It took longer than `ANSWER_TIMEOUT_S`.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S if timeout is None else None):
+                return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except TimeoutError:
+            self.pgconn.finish()
+            raise NoAnswer(f"the server did not answer within {ANSWER_TIMEOUT_S:g} s") from None
+        except asyncio.CancelledError:
+            # Asking the server to cancel would be another wait; and a commit that waits for its standby would be told
+            # to stop waiting, and stand on one server only.
+            self.pgconn.finish()
+            raise
+        except errors.ReadOnlySqlTransaction:
+            self.demoted = True
+            raise
+
+    async def _prepare(self, lineage: Lineage) -> None:
+        cursor = self.cursor(row_factory=namedtuple_row)
+        await cursor.execute(_PREPARE_SESSION, {"backend_pid": self.info.backend_pid})
+        found: Any = await cursor.fetchone()
+        if found.encoding != "UTF8":
+            raise Unfit(f"the database's encoding is {found.encoding}: create it with `encoding 'UTF8' template template0`")
+        if found.read_only:
+            raise NotPrimary("the server is a standby, or read-only")
+        lineage.follow(found.cluster, found.timeline)
+        if not found.direct:
+            _check_pooled(found.settings)
+            self.prepare_threshold = None  # a prepared statement belongs to a session, and the pooler changes it
+
+
+class Pool(AsyncConnectionPool[Session]):
+    """Sessions of one process; when one meets a server that was demoted, all are opened anew."""
+
+    async def putconn(self, conn: Session) -> None:
+        """Take a session back."""
+        if conn.demoted:
+            await self.drain()
+        await super().putconn(conn)
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, name: str, connections_max: int) -> AsyncIterator[AsyncConnectionPool[Any]]:
+async def open_pool(url: str, *, name: str, connections_max: int) -> AsyncIterator[Pool]:
     """Open a pool of autocommit connections and wait until the first is there.
 
     Args:
-        url: libpq URL.
+        url: libpq URL; with several hosts the primary among them is used, whichever it is at the time.
         name: Shown in `pg_stat_activity`.
         connections_max: Most connections.
 
     Raises:
-        psycopg_pool.PoolTimeout: The server did not answer in `START_TIMEOUT_S` seconds.
+        Unfit: The database can't be used as it is set up.
+        psycopg.OperationalError: There was no primary within `START_TIMEOUT_S` seconds.
     """
-    pool = AsyncConnectionPool(
+    options = {"lineage": Lineage(), "application_name": f"saga {name}"}
+    pool = Pool(
         url,
         open=False,
         min_size=1,
@@ -48,20 +186,48 @@ async def open_pool(url: str, *, name: str, connections_max: int) -> AsyncIterat
         max_lifetime=1800.0,
         reconnect_timeout=0,
         name=name,
-        kwargs={
-            "autocommit": True,
-            "options": _OPTIONS,
-            "connect_timeout": 2,
-            "application_name": f"saga {name}",
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 15000,
-        },
-        connection_class=AsyncConnection,
+        kwargs=options,
+        connection_class=Session,
     )
+    await _await_primary(url, options)
     try:
         await pool.open(wait=True, timeout=START_TIMEOUT_S)
         yield pool
     finally:
-        await pool.close(timeout=2.0)
+        await pool.close(timeout=CLOSE_TIMEOUT_S)
+
+
+async def _await_primary(url: str, options: dict[str, Any]) -> None:
+    """Connect once, because a pool does not tell why it can't."""
+    give_up_at_s = asyncio.get_running_loop().time() + START_TIMEOUT_S
+    while True:
+        try:
+            await (await Session.connect(url, **options)).close()
+            return
+        except Unfit:
+            raise
+        except psycopg.OperationalError:
+            if asyncio.get_running_loop().time() > give_up_at_s:
+                raise
+        await asyncio.sleep(START_RETRY_S)
+
+
+def _addresses(url: str) -> list[str]:
+    """Return an address for each host, so that one that must not be used does not hide those after it."""
+    given = conninfo_to_dict(url)
+    hosts, ports = str(given.get("host") or "").split(","), str(given.get("port") or "").split(",")
+    if len(hosts) == 1 or "hostaddr" in given:
+        return [url]
+    ports = ports if len(ports) > 1 else ports * len(hosts)
+    return [make_conninfo(url, host=host, port=port) for host, port in zip(hosts, ports, strict=True)]
+
+
+def _check_pooled(settings: dict[str, str]) -> None:
+    """Check what keeps orders from being lost or doubled; behind a pooler only the server can set it."""
+    if settings["synchronous_commit"] not in ("on", "remote_apply"):
+        raise Unfit("synchronous_commit is not on behind the pooler: `alter role ... set synchronous_commit = on`")
+    if settings["default_transaction_isolation"] != "read committed":
+        raise Unfit(
+            "default_transaction_isolation is not read committed behind the pooler:"
+            " `alter role ... set default_transaction_isolation = 'read committed'`"
+        )

@@ -5,9 +5,10 @@
 listen order_events; listen order_events_probe;
 
 -- name: probe
--- A notification to oneself, told apart by its token: when it does not come back the session is deaf.
+-- A notification to the listener, told apart by its token: when it does not come the listener is deaf.
 select pg_notify('order_events_probe', %(token)s);
 
 -- name: measure_queue
--- Share of the notification queue that is in use; looking also moves the queue's tail on (PostgreSQL 13 to 18).
+-- Share of the notification queue that is in use, from 0 to 1. Looking is also the cure of a queue that was filled by a
+-- session which is gone: it moves the queue's tail on, which nothing else does in time (PostgreSQL 13 to 18).
 select pg_notification_queue_usage() as usage;
