@@ -8,9 +8,8 @@
 `settle` never starts anything and `proceed` never judges anything; the runner writes both in one transition. Delays are
 durations: the database adds them to its own clock.
 
-The rules of undoing: an attempt that ended Unknown obliges the step's undo, even when a later attempt was Rejected. A
-step whose attempts were all Rejected is left out. Compensations run in reverse order, one at a time; one that fails for
-good is recorded, the earlier ones run all the same, and the order ends STUCK with the list.
+What has to be undone is said in `undoing.py`. A step whose attempts ended Unknown to the last is probed once, where it
+declares a probe, before it is undone: the answer tells whether it was done, or never will be.
 """
 
 from dataclasses import replace
@@ -30,6 +29,7 @@ from orchestrator.progress import (
     StepState,
 )
 from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Step
+from orchestrator.undoing import compensated, if_cancelled, next_action, next_undo, stuck_if_undoing_failed, turned
 from sql.models import Direction, Entry, Kind, Status
 
 _STATUS_EVENTS: Final = {
@@ -40,8 +40,6 @@ _STATUS_EVENTS: Final = {
     Status.DECLINED: "OrderDeclined",
     Status.STUCK: "OrderStuck",
 }
-_MAY_BE_DONE: Final = frozenset({StepState.SUCCEEDED, StepState.UNKNOWN, StepState.RUNNING, StepState.COMPENSATING})
-_UNDO_ENDED: Final = frozenset({StepState.COMPENSATED, StepState.COMPENSATION_FAILED})
 
 # --- what is read off the state ---------------------------------------------------------------------------------------
 
@@ -51,8 +49,8 @@ def status_of(saga: Saga[Any], progress: Progress) -> Status:
     if progress.stuck is not None:
         return Status.STUCK
     if progress.ending is not None:
-        return Status.COMPENSATING if _next_undo(saga, progress) else progress.ending
-    if _next_action(saga, progress) is None:
+        return Status.COMPENSATING if next_undo(saga, progress) else progress.ending
+    if next_action(saga, progress) is None:
         return Status.COMPLETED
     steps = [progress.of(step.name) for step in saga.steps]
     if saga.edge_step and steps[0].state is not StepState.SUCCEEDED:
@@ -64,7 +62,7 @@ def status_of(saga: Saga[Any], progress: Progress) -> Status:
 def current_step(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
     """Return the step that is on its way or next; None when there is none left."""
     forward = progress.direction is Direction.ACTION
-    return _next_action(saga, progress) if forward else _next_undo(saga, progress)
+    return next_action(saga, progress) if forward else next_undo(saga, progress)
 
 
 # --- what comes next --------------------------------------------------------------------------------------------------
@@ -87,7 +85,8 @@ def proceed(saga: Saga[Any], progress: Progress) -> Move:
     begun = replace(before, state=state, attempts=before.attempts + 1)
     after = replace(progress.having(step.name, begun), on_its_way=step.name)
     intent = Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts)
-    move = Move(after, (intent,), calls=(Call(step.name, progress.direction, begun.attempts),))
+    call = Call(step.name, progress.direction, begun.attempts, probe=forward and _is_probed(saga, step, begun))
+    move = Move(after, (intent,), calls=(call,))
     return _with_status(saga, progress, move)
 
 
@@ -138,19 +137,23 @@ def _action_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any], out
     match outcome:
         case Succeeded():
             done = progress.having(step.name, replace(before, state=StepState.SUCCEEDED, doubtful=False))
-            return Move(_if_cancelled(done), events=_event(step.on_success, step))
+            return Move(if_cancelled(done), events=_event(step.on_success, step))
         case Rejected(reason):
-            rejected = progress.having(step.name, replace(before, state=StepState.REJECTED))
+            # What a probe says is final: it settles the attempts before it, which ended unclear.
+            doubtful = before.doubtful and not _is_probed(saga, step, before)
+            rejected = progress.having(step.name, replace(before, state=StepState.REJECTED, doubtful=doubtful))
             ending = Status.DECLINED if step.declines else Status.FAILED
-            turned = _turned(rejected, ending, f"{step.name} was rejected: {reason}")
-            return Move(turned, events=_event(step.on_rejection, step))
+            back = turned(rejected, ending, f"{step.name} was rejected: {reason}")
+            return Move(back, events=_event(step.on_rejection, step))
         case Unknown(reason, retry_after_s):
             unclear = progress.having(step.name, replace(before, state=StepState.UNKNOWN, doubtful=True))
             if progress.cancelling:
-                return Move(_if_cancelled(unclear))
+                return Move(if_cancelled(unclear))
             delay_s = _delay_s(saga, step, before, retry_after_s)
+            if delay_s is None and step.probe is not None and not _is_probed(saga, step, before):
+                return Move(unclear)
             if delay_s is None:
-                return Move(_turned(unclear, Status.FAILED, f"{step.name} is out of attempts: {reason}"))
+                return Move(turned(unclear, Status.FAILED, f"{step.name} is out of attempts: {reason}"))
             return Move(replace(unclear, retries=unclear.retries + 1), delay_s=delay_s)
 
 
@@ -159,12 +162,8 @@ def _compensation_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any
     delay_s = None
     match outcome:
         case Succeeded():
-            undone = {name: p for name, p in progress.steps.items() if _covered(saga, step, name) and _may_be_done(p)}
-            undone[step.name] = before
-            after = progress.having_all(
-                {**progress.steps, **{name: replace(p, state=StepState.COMPENSATED) for name, p in undone.items()}}
-            )
-            return Move(_stuck_if_undoing_failed(saga, after), events=_event(step.on_undo, step))
+            after = stuck_if_undoing_failed(saga, compensated(saga, progress, step))
+            return Move(after, events=_event(step.on_undo, step))
         case Unknown(_, retry_after_s):
             delay_s = _delay_s(saga, step, before, retry_after_s)
         case Rejected():
@@ -172,7 +171,7 @@ def _compensation_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any
     if delay_s is not None:
         return Move(replace(progress, retries=progress.retries + 1), delay_s=delay_s)
     failed = progress.having(step.name, replace(before, state=StepState.COMPENSATION_FAILED))
-    return Move(_stuck_if_undoing_failed(saga, failed))
+    return Move(stuck_if_undoing_failed(saga, failed))
 
 
 def _lapsed(progress: Progress, lapsed: Lapsed) -> Move:
@@ -189,14 +188,14 @@ def _lapsed(progress: Progress, lapsed: Lapsed) -> Move:
         after = after.having(step, counted)
     if lapsed.too_often:
         return Move(replace(after, stuck="its claims ran out too often"), (entry,), error=error)
-    return Move(_if_cancelled(after), (entry,), error=error)
+    return Move(if_cancelled(after), (entry,), error=error)
 
 
 def _cancel_requested(progress: Progress, cancel: CancelRequested) -> Move:
     entry = Entry(Kind.OPERATOR, round=progress.round, outcome="cancel", actor=cancel.actor, reason=cancel.reason)
     after = replace(progress, cancelling=True)
     # The outcome of a call on its way is waited for and counts: its owner turns the saga round then.
-    return Move(after if progress.on_its_way else _if_cancelled(after), (entry,))
+    return Move(after if progress.on_its_way else if_cancelled(after), (entry,))
 
 
 def _retried(progress: Progress, retried: Retried) -> Move:
@@ -209,7 +208,7 @@ def _retried(progress: Progress, retried: Retried) -> Move:
     steps = {name: _anew(step) if step.state in _UNFINISHED else step for name, step in progress.steps.items()}
     after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
     entry = Entry(Kind.OPERATOR, round=after.round, outcome="retry", actor=retried.actor, reason=retried.reason)
-    return Move(_if_cancelled(after), (entry,))
+    return Move(if_cancelled(after), (entry,))
 
 
 _UNFINISHED: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING, StepState.COMPENSATION_FAILED})
@@ -220,61 +219,17 @@ def _anew(step: StepProgress) -> StepProgress:
     return replace(step, attempts=0, lapses=0, state=StepState.COMPENSATING if failed else step.state)
 
 
-# --- turning round ----------------------------------------------------------------------------------------------------
-
-
-def _if_cancelled(progress: Progress) -> Progress:
-    """Turn a saga with no call on its way that somebody asked to cancel."""
-    if not progress.cancelling or progress.direction is Direction.COMPENSATION:
-        return progress
-    return _turned(progress, Status.CANCELLED, "cancelled on request")
-
-
-def _turned(progress: Progress, ending: Status, reason: str) -> Progress:
-    # A refused payment leaves an order DECLINED only where nothing else was done before it.
-    if ending is Status.DECLINED and any(p.state is StepState.SUCCEEDED for p in progress.steps.values()):
-        ending = Status.FAILED
-    steps = {name: replace(step, attempts=0, lapses=0) for name, step in progress.steps.items()}
-    turned = progress.having_all(steps)
-    return replace(turned, direction=Direction.COMPENSATION, ending=ending, reason=reason, cancelling=False)
-
-
-def _next_action(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
-    return next((step for step in saga.steps if progress.of(step.name).state is not StepState.SUCCEEDED), None)
-
-
-def _next_undo(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
-    return next((step for step in reversed(saga.steps) if _has_to_be_undone(saga, step, progress)), None)
-
-
-def _has_to_be_undone(saga: Saga[Any], step: Step[Any, Any], progress: Progress) -> bool:
-    if step.compensation is None or progress.of(step.name).state in _UNDO_ENDED:
-        return False
-    undone_by_it = (p for name, p in progress.steps.items() if name == step.name or _covered(saga, step, name))
-    return any(_may_be_done(p) for p in undone_by_it)
-
-
-def _covered(saga: Saga[Any], step: Step[Any, Any], name: str) -> bool:
-    return saga.step(name).undone_by == step.name
-
-
-def _may_be_done(step: StepProgress) -> bool:
-    return step.state in _MAY_BE_DONE or step.doubtful
-
-
-def _stuck_if_undoing_failed(saga: Saga[Any], progress: Progress) -> Progress:
-    failed = [s.name for s in saga.steps if progress.of(s.name).state is StepState.COMPENSATION_FAILED]
-    if not failed or _next_undo(saga, progress) is not None:
-        return progress
-    return replace(progress, stuck=f"could not be undone: {', '.join(failed)}")
-
-
 def _delay_s(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress, retry_after_s: float | None) -> float | None:
     """Return the wait before the next attempt; None when there is none left."""
     retry, spent = saga.retry_of(step), progress.attempts - progress.lapses
     if spent >= retry.attempts_max:
         return None
     return max(retry.delay_s(spent), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+
+
+def _is_probed(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress) -> bool:
+    """Tell whether the newest attempt of a step's action is the probe that follows the last call."""
+    return step.probe is not None and progress.attempts - progress.lapses > saga.retry_of(step).attempts_max
 
 
 def _event(type_: str | None, step: Step[Any, Any]) -> tuple[tuple[str, str | None], ...]:

@@ -32,6 +32,8 @@ REJECTION: Final = frozenset({402, 409, 410, 422})
 OUR_BUG: Final = frozenset({400, 401, 403, 404, 405, 415})
 """The call itself is wrong. Unknown and loud, so that a bad deployment does not refund every customer."""
 IN_PROGRESS: Final = "in-progress"
+NOT_DONE: Final = "operation-not-found"
+"""What a probe is told of an operation that was not done by now: no bug of ours, and no refusal either."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +59,14 @@ class Caller:
         self._addresses = addresses
 
     async def call(
-        self, endpoint: Endpoint[Any, Any], request: BaseModel, *, key: str, tracing: Tracing, timeout_s: float
+        self,
+        endpoint: Endpoint[Any, Any],
+        request: BaseModel,
+        *,
+        key: str,
+        tracing: Tracing,
+        timeout_s: float,
+        operation: BaseModel | None = None,
     ) -> Outcome:
         """Make one attempt of an operation.
 
@@ -67,6 +76,7 @@ class Caller:
             key: Idempotency key; the same for every attempt of the operation.
             tracing: Sent along.
             timeout_s: Total seconds, from the connection to the last byte.
+            operation: What the answer must repeat; None for the request itself.
 
         Returns:
             What the answer means; never raises for anything that a participant or the network does.
@@ -93,8 +103,8 @@ class Caller:
             return Unknown(f"{endpoint.participant} could not be asked: {type(error).__name__}: {_printable(str(error))}")
         if answer is None:
             return Unknown(f"{endpoint.participant} answered {status} with more than {ANSWER_BYTES_MAX} bytes")
-        outcome = read_answer(endpoint, request, status, answer, answer_headers.get("Retry-After"))
-        if status in OUR_BUG or 300 <= status < 400:
+        outcome = read_answer(endpoint, operation or request, status, answer, answer_headers.get("Retry-After"))
+        if (status in OUR_BUG or 300 <= status < 400) and not _is_not_done(status, answer):
             log.error("call_refused", participant=endpoint.participant, path=endpoint.path, status=status, key=key)
         return outcome
 
@@ -133,7 +143,7 @@ def read_answer(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, b
 
     Args:
         endpoint: What was asked.
-        request: With what.
+        request: What an answer must repeat where it has members of the same name.
         status: HTTP status code.
         body: At most `ANSWER_BYTES_MAX` bytes.
         retry_after: Value of the header of that name; None when there was none.
@@ -191,6 +201,10 @@ def _detail(problem: Json | None) -> str:
 def _problem_type(problem: Json | None) -> str:
     value = problem.get("type") if problem else None
     return value.rpartition("/")[2] if isinstance(value, str) else ""
+
+
+def _is_not_done(status: int, answer: bytes) -> bool:
+    return status == 404 and _problem_type(_json_object(answer)) == NOT_DONE
 
 
 def _printable(text: str) -> str:

@@ -165,11 +165,19 @@ _PENDING: Final = StepProgress()
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make, once its intent is durable."""
+    """A call to make, once its intent is durable.
+
+    Attributes:
+        step: Name of the step.
+        direction: Whether it does or undoes.
+        attempt: Its number in this direction and round, from 1.
+        probe: Whether it only asks if the action was done.
+    """
 
     step: str
     direction: Direction
     attempt: int
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ class Runner:
             key=work.key(call),
             tracing=Tracing(work.row.correlation_id, work.row.traceparent),
             timeout_s=timeout_s,
+            operation=work.operation(call) if call.probe else None,
         )
         duration_s = time.monotonic() - began_s
         self._count_attempt(work, call, outcome, duration_s)

@@ -18,7 +18,7 @@ import orjson
 from pydantic import BaseModel
 
 from orchestrator.identity import resource_id, uuid8
-from participants.contracts import Endpoint
+from participants.contracts import Endpoint, OperationRef
 from sql.models import Json
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -91,6 +91,10 @@ class Step(Generic[Input, Request]):
         compensation: What undoes the action, given the same request; None when nothing has to be undone, or when
             another step's compensation does it.
         undone_by: Name of an earlier step whose compensation undoes this one too.
+        probe: How to ask, when the last attempt has ended Unknown, whether the action was done; `probe_of(action)` where
+            the participant answers that. What it says is final: an answer counts as the action's own, a refusal means
+            that it was not done and never will be. Anything else leaves the step unclear, so that it is undone. None to
+            undo without asking.
         retry: None for the policy of the settings.
         timeout_s: Total seconds of one call; None for that of the settings.
         at_edge: Whether the edge API tries it once before it answers; only the first step can be.
@@ -103,6 +107,7 @@ class Step(Generic[Input, Request]):
     action: Endpoint[Request, BaseModel]
     compensation: Endpoint[Request, BaseModel] | None = None
     undone_by: str | None = None
+    probe: Endpoint[OperationRef, BaseModel] | None = None
     retry: Retry | None = None
     timeout_s: float | None = None
     at_edge: bool = False
@@ -200,6 +205,7 @@ class Saga(Generic[Input]):
                     "retry": _retry_body(self.retry_of(step)),
                     "compensated": step.compensation is not None,
                     "undone_by": step.undone_by,
+                    "probed": step.probe is not None,
                     "at_edge": step.at_edge,
                     "declines": step.declines,
                 }
@@ -248,6 +254,7 @@ def _code_of(saga: Saga[Any]) -> Json:
                 "action": _endpoint(step.action),
                 "compensation": step.compensation and _endpoint(step.compensation),
                 "undone_by": step.undone_by,
+                "probe": step.probe and _endpoint(step.probe),
                 "at_edge": step.at_edge,
                 "declines": step.declines,
             }

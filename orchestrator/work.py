@@ -11,7 +11,7 @@ from orchestrator import machine
 from orchestrator.identity import operation_key
 from orchestrator.progress import Call, Move, Observation, Progress
 from orchestrator.saga import Context, Saga, Step
-from participants.contracts import Endpoint
+from participants.contracts import Endpoint, OperationRef
 from sql.models import Direction, Entry, Event, Json, Kind, SagaRow, Transition
 
 SHOWN_BYTES_MAX: Final = 16 * 1024
@@ -104,16 +104,20 @@ class Work:
             delay_s=None if move.delay_s is None else move.delay_s * (1.0 + jitter),
             # An attempt that ended is a sign of life, and an operator's word a new start; a bare takeover is neither.
             lapses=0 if any(entry.kind in (Kind.OUTCOME, Kind.OPERATOR) for entry in move.entries) else self.row.lapses,
-            entries=tuple(self._dressed(entry) for entry in move.entries),
+            entries=tuple(self._dressed(entry, move.calls) for entry in move.entries),
             events=tuple(self._event(type_, of_step, move) for type_, of_step in move.events),
         )
 
     def endpoint(self, call: Call) -> Endpoint[Any, Any]:
         """Return where a call goes."""
-        return _endpoint(self.saga.step(call.step), call.direction)
+        return _endpoint(self.saga.step(call.step), call)
 
     def request(self, call: Call) -> BaseModel:
-        """Build a call's request; the same in every attempt, and for action and compensation."""
+        """Build a call's request: a probe names the operation, every other call repeats the step's request."""
+        return OperationRef(operation_key=self.key(call)) if call.probe else self.operation(call)
+
+    def operation(self, call: Call) -> BaseModel:
+        """Build the request that a call is about; the same in every attempt, and for action and compensation."""
         request: BaseModel = self.saga.step(call.step).request(self.context)
         return request
 
@@ -121,14 +125,13 @@ class Work:
         """Return a call's idempotency key."""
         return operation_key(self.row.order_ledger_id, call.step, call.direction)
 
-    def _dressed(self, entry: Entry) -> Entry:
+    def _dressed(self, entry: Entry, calls: tuple[Call, ...]) -> Entry:
         if entry.response is not None:
             return replace(entry, response=_shown(entry.response))
-        if entry.kind is not Kind.INTENT or entry.step is None or entry.direction is None:
+        if entry.kind is not Kind.INTENT:
             return entry
-        step = self.saga.step(entry.step)
-        body = _endpoint(step, entry.direction).redacted_body(step.request(self.context))
-        return replace(entry, request=_shown(body))
+        call = next(call for call in calls if call.step == entry.step)
+        return replace(entry, request=_shown(self.endpoint(call).redacted_body(self.request(call))))
 
     def _event(self, type_: str, step: str | None, move: Move) -> Event:
         return Event(type_, event_payload(self.row, machine.status_of(self.saga, move.progress).value, step))
@@ -152,8 +155,9 @@ def _shown(body: Json) -> Json:
     return body if size <= SHOWN_BYTES_MAX else {"bytes": size, "left_out": True}
 
 
-def _endpoint(step: Step[Any, Any], direction: Direction) -> Endpoint[Any, Any]:
-    endpoint = step.action if direction is Direction.ACTION else step.compensation
+def _endpoint(step: Step[Any, Any], call: Call) -> Endpoint[Any, Any]:
+    does = step.probe if call.probe else step.action
+    endpoint = does if call.direction is Direction.ACTION else step.compensation
     assert endpoint is not None
     return endpoint
 

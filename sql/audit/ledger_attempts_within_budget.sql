@@ -3,7 +3,7 @@
 -- kind: invariant
 -- invariant: I14
 -- a row means: attempts of this step are missing, out of order, or more than its definition allows; those that a lapsed
---     lease ended are not counted against it
+--     lease ended are not counted against it, and a step that is probed may be asked once more
 with attempt as (
     select i.order_ledger_id, i.step, i.direction, i.round, i.attempt, i.seq, t.seq is not null as taken_over,
         row_number() over (partition by i.order_ledger_id, i.step, i.direction, i.round order by i.seq) as place
@@ -17,9 +17,14 @@ with attempt as (
     from attempt
     group by order_ledger_id, step, direction, round
 )
-select c.*, (s.body -> 'retry' ->> 'attempts_max')::integer as attempts_max
+select c.*, b.calls_max
 from counted c
     join order_ledger l using (order_ledger_id)
     join saga_definition d using (definition_id)
-    left join lateral jsonb_array_elements(d.body -> 'steps') as s (body) on s.body ->> 'name' = c.step
-where c.out_of_order or s.body is null or c.spent > (s.body -> 'retry' ->> 'attempts_max')::integer;
+    left join lateral (
+        select (s.body -> 'retry' ->> 'attempts_max')::integer
+            + (c.direction = 'action' and coalesce((s.body ->> 'probed')::boolean, false))::integer as calls_max
+        from jsonb_array_elements(d.body -> 'steps') as s (body)
+        where s.body ->> 'name' = c.step
+    ) b on true
+where c.out_of_order or b.calls_max is null or c.spent > b.calls_max;

@@ -30,6 +30,7 @@ class World:
         late: Steps whose action is still on the network, and could still have an effect.
         cancelled: Whether somebody asked to cancel, which happens once at most.
         lapses: How often an owner died so far.
+        probing: Whether the call on its way only asks if the action was done.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -38,6 +39,7 @@ class World:
     late: frozenset[str] = frozenset()
     cancelled: bool = False
     lapses: int = 0
+    probing: bool = False
 
     def __post_init__(self) -> None:
         # A late call changes nothing where its effect stands already or is refused: one world less to look at.
@@ -99,7 +101,7 @@ def check(saga: Saga, world: World) -> None:
     assert Progress.from_json(world.progress.to_json()) == world.progress
     for step in saga.steps:
         spent = world.progress.of(step.name).attempts - world.progress.of(step.name).lapses
-        assert spent <= saga.retry_of(step).attempts_max
+        assert spent <= saga.retry_of(step).attempts_max + (step.probe is not None)
 
 
 def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bool) -> Iterator[World]:
@@ -117,7 +119,7 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
     if world.progress.on_its_way is None:
         move = machine.proceed(saga, world.progress)
         assert move.calls, f"nothing to do in {status}"
-        yield replace(world, progress=move.progress)
+        yield replace(world, progress=move.progress, probing=move.calls[0].probe)
         return
     yield from _answers(saga, world, undo_rejections=undo_rejections)
     if world.lapses < LAPSES_MAX:
@@ -128,6 +130,13 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
 def _answers(saga: Saga, world: World, *, undo_rejections: bool) -> Iterator[World]:
     name = world.progress.on_its_way
     assert name is not None
+    if world.probing:
+        yield _settled(saga, world, Answered(name, Unknown("not done by now, or no answer")))
+        if name in world.effects:
+            yield _settled(saga, world, Answered(name, Succeeded({})))
+        if name in world.tombstones:
+            yield _settled(saga, world, Answered(name, Rejected("undone before")))
+        return
     if world.progress.direction is Direction.COMPENSATION:
         undone = _undo(saga, world, name)
         yield _settled(saga, undone, Answered(name, Succeeded({})))
@@ -151,6 +160,8 @@ def _fates_of_a_lost_call(saga: Saga, world: World) -> Iterator[World]:
     name = world.progress.on_its_way
     assert name is not None
     yield world
+    if world.probing:
+        return
     if world.progress.direction is Direction.COMPENSATION:
         yield _undo(saga, world, name)
         return
@@ -173,4 +184,5 @@ def _undo(saga: Saga, world: World, name: str) -> World:
 
 
 def _settled(saga: Saga, world: World, observation: Observation) -> World:
-    return replace(world, progress=machine.settle(saga, world.progress, observation).progress)
+    progress = machine.settle(saga, world.progress, observation).progress
+    return replace(world, progress=progress, probing=world.probing and progress.on_its_way is not None)

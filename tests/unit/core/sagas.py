@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator.saga import Retry, Saga, Step
-from participants.contracts import Answer, Endpoint, Wire
+from participants.contracts import Answer, Endpoint, Wire, probe_of
 
 
 class Nothing(BaseModel):
@@ -22,6 +22,9 @@ class Done(Answer):
 
 def endpoint(name: str) -> Endpoint[Ask, Done]:
     return Endpoint("shop", "POST", f"/{name}", Ask, Done)
+
+
+PROBE = probe_of(endpoint("anything"))
 
 
 def step(name: str, **options: Any) -> Step[Nothing, Ask]:

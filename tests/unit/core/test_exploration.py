@@ -7,7 +7,7 @@ import pytest
 
 from sql.models import Status
 from tests.unit.core.exploration import explore
-from tests.unit.core.sagas import plain_saga, saga, step
+from tests.unit.core.sagas import PROBE, plain_saga, saga, step
 
 
 @pytest.mark.parametrize(("length", "states"), [(1, 149), (2, 811), (3, 3_553), (4, 14_431), (5, 55_981)])
@@ -41,3 +41,12 @@ def test_a_step_undone_by_another_is_never_left_done() -> None:
 
     assert ends == {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.DECLINED}
     assert explored == 24_901
+
+
+def test_a_probe_at_the_end_of_the_attempts_never_leaves_a_step_in_between() -> None:
+    probed = saga(step("first", probe=PROBE), step("second", probe=PROBE), step("third"))
+
+    explored, ends = explore(probed, cancels=True)
+
+    assert ends == {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+    assert explored == 11_526

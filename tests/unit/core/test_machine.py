@@ -9,7 +9,7 @@ from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import Answered, CancelRequested, Lapsed, Move, Progress, Retried, StepState
 from orchestrator.saga import Retry, Saga
 from sql.models import Direction, Kind, Status
-from tests.unit.core.sagas import plain_saga, saga, step
+from tests.unit.core.sagas import PROBE, plain_saga, saga, step
 
 REJECTED, UNKNOWN, SUCCEEDED = Rejected("no"), Unknown("?"), Succeeded({})
 
@@ -235,3 +235,52 @@ def test_an_order_that_was_being_cancelled_when_it_got_stuck_is_undone_when_retr
 
     assert machine.status_of(definition, retried.progress) is Status.COMPENSATING
     assert machine.proceed(definition, retried.progress).calls[0].direction is Direction.COMPENSATION
+
+
+PROBED = saga(step("first"), step("second", probe=PROBE))
+
+
+def test_only_after_the_last_attempt_a_probe_asks_what_became_of_them() -> None:
+    once, twice = run(PROBED, SUCCEEDED, UNKNOWN), run(PROBED, SUCCEEDED, UNKNOWN, UNKNOWN)
+
+    probe = machine.proceed(PROBED, twice.progress).calls[0]
+
+    assert not machine.proceed(PROBED, once.progress).calls[0].probe
+    assert (probe.step, probe.direction, probe.attempt, probe.probe) == ("second", Direction.ACTION, 3, True)
+    assert (once.delay_s, twice.delay_s) == (1.0, None)
+
+
+def test_what_a_probe_finds_done_is_done() -> None:
+    move = run(PROBED, SUCCEEDED, UNKNOWN, UNKNOWN, SUCCEEDED)
+
+    assert machine.status_of(PROBED, move.progress) is Status.COMPLETED
+
+
+def test_what_a_probe_finds_refused_for_ever_is_left_out_of_the_undoing() -> None:
+    move = run(PROBED, SUCCEEDED, UNKNOWN, UNKNOWN, REJECTED)
+
+    assert machine.proceed(PROBED, move.progress).calls[0].step == "first"
+
+
+def test_what_a_probe_does_not_find_is_undone_since_it_may_still_arrive() -> None:
+    move = run(PROBED, SUCCEEDED, UNKNOWN, UNKNOWN, UNKNOWN)
+    undo = machine.proceed(PROBED, move.progress).calls[0]
+
+    assert (undo.step, undo.direction, undo.probe) == ("second", Direction.COMPENSATION, False)
+
+
+def test_a_probe_whose_owner_died_is_asked_again() -> None:
+    asked = machine.proceed(PROBED, run(PROBED, SUCCEEDED, UNKNOWN, UNKNOWN).progress)
+
+    lapsed = machine.settle(PROBED, asked.progress, Lapsed())
+
+    assert machine.proceed(PROBED, lapsed.progress).calls[0].probe
+
+
+def test_a_cancelled_order_is_undone_without_a_probe() -> None:
+    on_its_way = machine.proceed(PROBED, run(PROBED, SUCCEEDED, UNKNOWN).progress).progress
+    cancelled = machine.settle(PROBED, on_its_way, CancelRequested("client", "no")).progress
+
+    move = machine.settle(PROBED, cancelled, Answered("second", UNKNOWN))
+
+    assert machine.proceed(PROBED, move.progress).calls[0].direction is Direction.COMPENSATION
