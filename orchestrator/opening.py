@@ -1,6 +1,6 @@
 """How an order enters the ledger: the row to insert, and the first call where the edge makes it itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -97,7 +97,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         entries=first.entries,
         events=(received,),
     )
-    return Opening(order, work, call)
+    return Opening(order, replace(work, row=replace(row, step=first.step)), call)
 
 
 def _row(saga: Saga[Any], request: Request, progress: Progress, owner: str | None) -> SagaRow:

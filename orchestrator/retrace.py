@@ -1,0 +1,262 @@
+"""Retracing a journal: what the pure core decides on everything that was observed, compared with what the ledger says.
+
+::
+
+    journal ──observations (answers, takeovers, verbs)──▶ work, machine ──▶ entries, row
+       └──────────────────────── must be the same ◀───────────────────────────┘
+
+An entry that the core does not expect is an observation, and the core decides on it; every other entry must be the very
+one that it decided on. So must the row at the end. Texts for people (errors, reasons) may be worded anew by a later release;
+whether there is one is compared. Delays and requests are not in it: nothing of them is kept for ever.
+
+A saga is built from the snapshot alone, so journals can be retraced when the code of their definition is gone. No IO.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from orchestrator import machine
+from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator.progress import Answered, CancelRequested, Lapsed, Move, Observation, Progress, Retried
+from orchestrator.saga import Context, DefinitionError, Retry, Saga, Step
+from orchestrator.work import Work
+from participants.contracts import Endpoint
+from sql.histories import History, Recorded
+from sql.models import Direction, Entry, Json, Kind, SagaRow, Status
+
+
+class _Nothing(BaseModel):
+    """Stands for every input, request and answer: the core reads none."""
+
+
+_NOWHERE: Final = Endpoint("nobody", "POST", "/", _Nothing, _Nothing)
+_ROW: Final = ("status", "step", "direction", "retry_count", "last_seq", "results")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where ledger and core part; what follows from it in the same journal is not looked at.
+
+    Attributes:
+        seq: Position of the entry; None where the row differs.
+        what: The entry, or the row's column.
+        recorded: What the ledger says; None for nothing.
+        decided: What the core decides; None for nothing.
+    """
+
+    seq: int | None
+    what: str
+    recorded: Any
+    decided: Any
+
+
+def saga_of(snapshot: Json) -> Saga[Any]:
+    """Return a saga that is decided on as the snapshot says, and calls nobody.
+
+    Raises:
+        KeyError, TypeError: It is no snapshot.
+        DefinitionError: Its steps could not be undone in order.
+    """
+    steps: tuple[Step[Any, Any], ...] = tuple(
+        Step(
+            name=step["name"],
+            request=lambda _: _Nothing(),
+            action=_NOWHERE,
+            compensation=_NOWHERE if step["compensated"] else None,
+            undone_by=step["undone_by"],
+            retry=Retry(**step["retry"]),
+            timeout_s=step["timeout_s"],
+            at_edge=step["at_edge"],
+            declines=step["declines"],
+        )
+        for step in snapshot["steps"]
+    )
+    return Saga(name=snapshot["saga"], version=snapshot["version"], input=_Nothing, steps=steps)
+
+
+def retrace(history: History, saga: Saga[Any] | None = None) -> tuple[Difference, ...]:
+    """Run a journal through the core.
+
+    Args:
+        history: What the ledger says.
+        saga: What `saga_of` returned for its definition, where it is known; None builds it.
+
+    Returns:
+        Where the two part; nothing when every decision and the row are the same.
+    """
+    try:
+        saga = saga or saga_of(history.definition)
+    except (KeyError, TypeError, DefinitionError) as error:
+        return (Difference(None, "definition", repr(error), "a snapshot that says all that the core decides on"),)
+    work = _start(saga, history)
+    decided: deque[Entry] = deque()
+    for place, recorded in enumerate(history.journal):
+        if not decided:
+            try:
+                work, entries = _decide(work, history.journal, place)
+            except (ValueError, LookupError) as error:
+                return (Difference(recorded.seq, "entry", _said(recorded.entry), f"nothing: {error}"),)
+            decided.extend(entries)
+        entry = decided.popleft() if decided else None
+        if entry is None or _compared(entry) != _compared(recorded.entry):
+            return (Difference(recorded.seq, "entry", _said(recorded.entry), entry and _said(entry)),)
+    if decided:
+        return (Difference(history.last_seq + 1, "entry", None, _said(decided[0])),)
+    return _row_differences(history, work)
+
+
+def _start(saga: Saga[Any], history: History) -> Work:
+    row = SagaRow(
+        order_ledger_id=history.order_ledger_id,
+        saga=saga.name,
+        definition_id=history.definition_id,
+        status=machine.status_of(saga, Progress()),
+        progress=Progress().to_json(),
+        results={},
+        input={},
+        personal={},
+        correlation_id="",
+        traceparent=None,
+        last_seq=0,
+        lease_owner=None,
+        lease_epoch=1,
+        lapses=0,
+        client_request_id="",
+        last_error=None,
+        step=saga.steps[0].name,
+        direction=Direction.ACTION,
+        retry_count=0,
+        customer_id=None,
+        currency=None,
+        total_minor=None,
+    )
+    return Work(saga, row, Progress(), Context(history.order_ledger_id, _Nothing(), {}))
+
+
+def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work, tuple[Entry, ...]]:
+    """Return the order after the decision that an entry begins, and the entries of the decision."""
+    entry = journal[place].entry
+    if _is_put_aside(work, entry):
+        return _put_aside(work, entry)
+    if place == 0 and entry.kind is Kind.OPERATOR and entry.outcome == "retry":
+        # The order stands for one that failed; who asked for that is its first entry, and changes nothing.
+        return _on(work, Move(work.progress, (entry,)))
+    if entry.kind is Kind.INTENT:
+        return _on(work, work.advance(None, go_on=True))
+    if entry.kind is Kind.TAKEOVER:
+        work = replace(work, row=replace(work.row, lapses=work.row.lapses + 1))
+    return _on(work, work.advance(_observed(journal, place), go_on=False))
+
+
+def _on(work: Work, move: Move) -> tuple[Work, tuple[Entry, ...]]:
+    transition = work.transition(move, replica="")
+    return work.after(transition, work.row.last_seq + len(move.entries)), move.entries
+
+
+def _observed(journal: tuple[Recorded, ...], place: int) -> Observation:
+    """Return what an entry says was observed.
+
+    Raises:
+        ValueError: It is the record of no observation.
+    """
+    entry = journal[place].entry
+    match entry.kind:
+        case Kind.OUTCOME if entry.step is not None:
+            return Answered(entry.step, _outcome(entry))
+        case Kind.TAKEOVER:
+            return Lapsed(too_often=_gave_up(journal, place))
+        case Kind.OPERATOR if entry.outcome == "cancel":
+            return CancelRequested(entry.actor or "", entry.reason or "")
+        case Kind.OPERATOR if entry.outcome == "retry":
+            return Retried(entry.actor or "", entry.reason or "")
+    raise ValueError("nothing that can be observed leads to it")
+
+
+def _outcome(entry: Entry) -> Outcome:
+    match entry.outcome:
+        case "succeeded":
+            return Succeeded({})
+        case "rejected":
+            return Rejected(entry.error or "")
+        case "unknown":
+            return Unknown(entry.error or "")
+    raise ValueError("no attempt ends so")
+
+
+def _gave_up(journal: tuple[Recorded, ...], place: int) -> bool:
+    """Tell whether the replica that took over gave the order up at once; how often it may lapse is in no journal."""
+    after = journal[place + 1] if place + 1 < len(journal) else None
+    if after is None or after.lease_epoch != journal[place].lease_epoch:
+        return False
+    return after.entry.kind is Kind.STATUS and after.entry.outcome == Status.STUCK
+
+
+def _is_put_aside(work: Work, entry: Entry) -> bool:
+    """Tell whether an entry says that the code failed on the order too often; that is observed, not decided."""
+    return entry.kind is Kind.STATUS and entry.outcome == Status.STUCK and work.progress.stuck is None
+
+
+def _put_aside(work: Work, entry: Entry) -> tuple[Work, tuple[Entry, ...]]:
+    stuck = replace(work.progress, stuck=entry.reason or "")
+    row = replace(work.row, status=Status.STUCK, progress=stuck.to_json(), last_seq=work.row.last_seq + 1)
+    # The code that puts an order aside reads nothing of its progress, not even the round.
+    return work.on(replace(row, lapses=row.lapses + 1)), (replace(entry, round=1),)
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+def _compared(entry: Entry) -> tuple[object, ...]:
+    texts = (entry.error is None, entry.reason is None)
+    return (entry.kind, entry.step, entry.direction, entry.round, entry.attempt, entry.outcome, *texts)
+
+
+def _said(entry: Entry) -> str:
+    """Return an entry in the words of a report."""
+    of_step = (entry.step, entry.direction, entry.attempt and f"attempt {entry.attempt}")
+    words = (entry.kind, *of_step, f"round {entry.round}", entry.outcome, entry.error and "error", entry.reason and "reason")
+    return " ".join(str(word) for word in words if word)
+
+
+def _row_differences(history: History, work: Work) -> tuple[Difference, ...]:
+    row = work.row
+    decided = {name: getattr(row, name) for name in _ROW} | {"results": sorted(row.results)}
+    found = [
+        Difference(None, name, getattr(history, name), decided[name])
+        for name in _ROW
+        if getattr(history, name) != decided[name]
+    ]
+    recorded = _readable(history.progress)
+    if recorded != _without_texts(work.progress.to_json()):
+        found.append(Difference(None, "progress", history.progress, work.progress.to_json()))
+    least, most = _lapses(history, row.lapses)
+    if not least <= history.lapses <= most:
+        found.append(Difference(None, "lapses", history.lapses, f"{least} to {most}"))
+    return tuple(found)
+
+
+def _readable(progress: Json) -> Json | None:
+    """Return a stored state as the core reads it; None when it can't."""
+    try:
+        return _without_texts(Progress.from_json(progress).to_json())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _without_texts(progress: Mapping[str, Any]) -> Json:
+    return {**progress, "reason": progress["reason"] is not None, "stuck": progress["stuck"] is not None}
+
+
+def _lapses(history: History, takeovers: int) -> tuple[int, int]:
+    """Return within which bounds the counter must be.
+
+    Not every lapse leaves an entry: a claim may run out before anything is written, and the code may fail on it. Each claim
+    after the last sign of life adds two at most, and the claim of that sign one.
+    """
+    signs = [r.lease_epoch for r in history.journal if r.entry.kind in (Kind.OUTCOME, Kind.OPERATOR)]
+    claims = history.lease_epoch - (signs[-1] if signs else 1)
+    return takeovers, 2 * claims + 1
