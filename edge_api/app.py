@@ -10,6 +10,7 @@ from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
 from edge_api import cancelling, dashboard, keys, openapi, operating, placing, reading
+from edge_api.listening import note_requests
 from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
 from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
 from edge_api.placing import EDGE_NAME, FINISHES, WAKER
@@ -57,7 +58,8 @@ def clients_app(parts: Parts, api_keys: Mapping[str, str]) -> web.Application:
         api_keys: Client of each key; empty when every caller is one client.
     """
     app = web.Application(
-        middlewares=[identify_request, answer_problems, authenticate(api_keys), limit_reads], client_max_size=BODY_BYTES_MAX
+        middlewares=[note_requests, identify_request, answer_problems, authenticate(api_keys), limit_reads],
+        client_max_size=BODY_BYTES_MAX,
     )
     _put(parts, app)
     for routes in (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, operating.CLIENT_ROUTES):
@@ -68,7 +70,9 @@ def clients_app(parts: Parts, api_keys: Mapping[str, str]) -> web.Application:
 
 def admin_app(parts: Parts) -> web.Application:
     """Return the application of the admin listener."""
-    app = web.Application(middlewares=[identify_request, answer_problems, limit_reads], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(
+        middlewares=[note_requests, identify_request, answer_problems, limit_reads], client_max_size=BODY_BYTES_MAX
+    )
     _put(parts, app)
     for routes in (operating.ADMIN_ROUTES, operating.CLIENT_ROUTES, dashboard.ROUTES):
         app.add_routes(routes)

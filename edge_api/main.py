@@ -11,12 +11,12 @@ from uuid import uuid4
 import aiohttp
 import psycopg
 import structlog
-from aiohttp import web
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from edge_api.app import Parts, admin_app, clients_app
 from edge_api.clients import read_api_keys
 from edge_api.errors import EdgeError
+from edge_api.listening import Listening, listen
 from edge_api.operating import EdgeMetrics
 from edge_api.waking import Finishes, Waker
 from orchestrator.definitions import Definitions
@@ -28,8 +28,6 @@ from sql.connect import START_TIMEOUT_S, open_pool
 from sql.loader import Queries
 from sql.migrate import MIGRATIONS
 
-KEEPALIVE_S: Final = 75.0
-"""Idle connections are closed after this; aiohttp's own default is an hour, and each holds a file descriptor."""
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
 _CLOSING_S: Final = 2.0
@@ -73,16 +71,17 @@ async def serve(
     stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_parts(settings))
-        listeners: list[web.AppRunner] = []
+        listeners: list[Listening] = []
         # Both are stopped at once, so that together they take no longer than one.
         stack.push_async_callback(_stop, parts, listeners)
+        stop_s = max(settings.shutdown_s - _CLOSING_S, settings.shutdown_s / 2)
         clients = clients_app(parts, api_keys)
-        url = await _listen(listeners, clients, settings, settings.host, settings.port, "SAGA_PORT")
-        admin_url = None
+        listeners.append(await listen(clients, settings.host, settings.port, setting="SAGA_PORT", stop_s=stop_s))
         if admin:
-            app = admin_app(parts)
-            admin_url = await _listen(listeners, app, settings, settings.admin_host, settings.admin_port, "SAGA_ADMIN_PORT")
+            host, port = settings.admin_host, settings.admin_port
+            listeners.append(await listen(admin_app(parts), host, port, setting="SAGA_ADMIN_PORT", stop_s=stop_s))
         parts.ready.set()
+        url, admin_url = listeners[0].url, listeners[1].url if admin else None
         log.info("edge_listening", clients=url, admin=admin_url, edge=parts.name)
         if announce is not None:
             announce(url, admin_url)
@@ -142,33 +141,11 @@ async def _register(pool: AsyncConnectionPool[Any], definitions: Definitions) ->
         raise EdgeError("the ledger's schema is behind this release: run `saga migrate`") from None
 
 
-async def _listen(
-    listeners: list[web.AppRunner], app: web.Application, settings: Settings, host: str, port: int, setting: str
-) -> str:
-    """Open a listener and return its base URL."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=max(settings.shutdown_s - _CLOSING_S, settings.shutdown_s / 2),
-    )
-    listeners.append(runner)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise EdgeError(f"the edge can't listen on {host}:{port}, set {setting} to another port: {reason}") from None
-    bound_host, bound_port = runner.addresses[0][:2]
-    return f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}"
-
-
-async def _stop(parts: Parts, listeners: list[web.AppRunner]) -> None:
+async def _stop(parts: Parts, listeners: list[Listening]) -> None:
     """Take no more requests and finish those in hand."""
     parts.ready.clear()
     parts.finishes.close()
-    await asyncio.gather(*(runner.cleanup() for runner in listeners))
+    await asyncio.gather(*(listening.stop() for listening in listeners))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
