@@ -68,6 +68,7 @@ def saga_of(snapshot: Json) -> Saga[Any]:
             action=_NOWHERE,
             compensation=_NOWHERE if step["compensated"] else None,
             undone_by=step["undone_by"],
+            probe=_NOWHERE if step["probed"] else None,
             retry=Retry(**step["retry"]),
             timeout_s=step["timeout_s"],
             at_edge=step["at_edge"],

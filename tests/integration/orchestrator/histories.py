@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from aiohttp import web
+
 from orchestrator.operating import cancel
 from orchestrator.outcome import Rejected, Succeeded
 from sql.models import Status
@@ -55,7 +57,22 @@ async def retried(past: Past) -> UUID:
 
 
 async def unknown_then_undone(past: Past) -> UUID:
-    return await past.scripted(Status.FAILED, hold=OUTAGE)
+    return await past.scripted(Status.FAILED, create=OUTAGE)
+
+
+async def probed_and_done(past: Past) -> UUID:
+    async def done(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"order_id": request.path.removeprefix("/operations/").partition(":")[0]})
+
+    return await past.probed(Status.COMPLETED, done)
+
+
+async def probed_and_refused(past: Past) -> UUID:
+    return await past.probed(Status.FAILED, status(409))
+
+
+async def probed_and_unclear(past: Past) -> UUID:
+    return await past.probed(Status.FAILED, status(404))
 
 
 async def unknown_then_rejected(past: Past) -> UUID:
@@ -194,6 +211,9 @@ HISTORIES: dict[str, Callable[[Past], Awaitable[UUID]]] = {
         out_of_stock,
         retried,
         unknown_then_undone,
+        probed_and_done,
+        probed_and_refused,
+        probed_and_unclear,
         unknown_then_rejected,
         undoing_retried,
         cancelled,

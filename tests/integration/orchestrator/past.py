@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,7 @@ from orchestrator.operating import retry
 from orchestrator.outcome import Outcome
 from orchestrator.progress import Answered
 from orchestrator.saga import Context, Saga
+from participants.contracts import probe_of
 from sql import ledger
 from sql.histories import History, page_histories
 from sql.models import Status
@@ -27,6 +28,7 @@ from tests.integration.orchestrator.shop import (
     new_order,
     open_replica,
     place,
+    status,
     step,
     until,
 )
@@ -44,6 +46,7 @@ def undone_by(name: str, other: str) -> Any:
     return step(name, undone_by=other, compensation=None)
 
 
+HOLD = step("hold", request=thing_of)
 HISTORY = Saga(
     name="history",
     version=1,
@@ -51,7 +54,7 @@ HISTORY = Saga(
     steps=(
         step("pay", at_edge=True, declines=True),
         step("create"),
-        step("hold", request=thing_of),
+        replace(HOLD, probe=probe_of(HOLD.action)),
         undone_by("confirm", "create"),
     ),
 )
@@ -81,6 +84,18 @@ class Past:
     async def execute(self, statement: str, *parameters: Any) -> None:
         async with self.pool.connection() as conn:
             await conn.execute(statement, parameters)  # type: ignore[arg-type]
+
+    async def probed(self, wanted: Status, *answers: Behaviour) -> UUID:
+        """Have an order's step end Unknown to the last, and its participant answer the probe so."""
+        self.shop.behaviours["/hold"] = [status(500)] * 5
+        async with self.replica() as replica:
+            order = new_order(replica.definitions, "history")
+            self.shop.behaviours[f"/operations/{order.order_ledger_id}:hold:action"] = list(answers)
+            async with self.pool.connection() as conn:
+                assert await ledger.insert_order(conn, order)
+            replica.worker.wake()
+            await until(self.pool, order.order_ledger_id, wanted)
+        return order.order_ledger_id
 
     async def retried(self, replica: Replica, order: UUID) -> UUID:
         async with self.pool.connection() as conn:

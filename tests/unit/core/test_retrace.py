@@ -126,6 +126,10 @@ def _undone(snapshot: Stored) -> None:
     snapshot["steps"][2]["compensated"] = False
 
 
+def _probed(snapshot: Stored) -> None:
+    snapshot["steps"][2]["probed"] = False
+
+
 def _order(snapshot: Stored) -> None:
     snapshot["steps"].insert(0, snapshot["steps"].pop(1))
     snapshot["steps"][1]["at_edge"] = False
@@ -133,7 +137,13 @@ def _order(snapshot: Stored) -> None:
 
 @pytest.mark.parametrize(
     ("name", "change"),
-    [("unknown_then_undone", _attempts), ("declined", _declines), ("unknown_then_undone", _undone), ("completed", _order)],
+    [
+        ("unknown_then_undone", _attempts),
+        ("declined", _declines),
+        ("probed_and_unclear", _undone),
+        ("probed_and_done", _probed),
+        ("completed", _order),
+    ],
 )
 def test_another_rule_decides_otherwise(name: str, change: Callable[[Stored], None]) -> None:
     document = stored(name)
