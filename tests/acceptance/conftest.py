@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: one stack for all, whole again before each test and audited after each module."""
+"""Fixtures of the acceptance tests: one stack for all, whole again before each test, audited and replayed after each module."""
 
 import json
 import os
@@ -28,9 +28,9 @@ def stack(shared_stack: Stack) -> Iterator[Stack]:
     """The stack; what the tests of a module leave behind must stand up to an audit."""
     yield shared_stack
     shared_stack.restore()
-    audit = shared_stack.audit()
-    assert audit.returncode == 0, audit.stdout + audit.stderr
-    assert json.loads(audit.stdout)["clean"] is True
+    for audit in (shared_stack.audit(), shared_stack.audit("replay", "--all")):
+        assert audit.returncode == 0, audit.stdout + audit.stderr
+        assert json.loads(audit.stdout)["clean"] is True
 
 
 @pytest.fixture

@@ -163,11 +163,11 @@ class Stack:
     def other_than(self, replica: Process) -> Process:
         return next(other for other in self.replicas if other is not replica)
 
-    def audit(self) -> subprocess.CompletedProcess[str]:
-        """Run `saga audit` on this stack."""
+    def audit(self, *of: str) -> subprocess.CompletedProcess[str]:
+        """Run `saga audit` on this stack, or one of its commands."""
         plan = next(self._plans(self._addresses))
         return subprocess.run(
-            [sys.executable, "-P", "-m", "cli", "audit", "--json"],
+            [sys.executable, "-P", "-m", "cli", "audit", *of, "--json"],
             env=dict(plan.environment),
             cwd=self._folder,
             capture_output=True,
