@@ -2,7 +2,7 @@
 
 ::
 
-    Answered, Lapsed, CancelRequested, Retried ──settle──▶ new progress, journal entries, events, a delay
+    Answered, Lapsed, CancelRequested, Retried, GivenUp ──settle──▶ new progress, journal entries, events, a delay
                                        progress ──proceed─▶ the call to make now, with its intent
 
 `settle` never starts anything and `proceed` never judges anything; the runner writes both in one transition. Delays are
@@ -20,6 +20,7 @@ from orchestrator.progress import (
     Answered,
     Call,
     CancelRequested,
+    GivenUp,
     Lapsed,
     Move,
     Observation,
@@ -31,6 +32,11 @@ from orchestrator.progress import (
 from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Step
 from orchestrator.undoing import compensated, if_cancelled, next_action, next_undo, stuck_if_undoing_failed, turned
 from sql.models import Direction, Entry, Kind, Status
+
+SPARED: Final = "it tried whether the participant is back, and counts as no attempt"
+"""Reason in the outcome entry of a trial that ended Unknown."""
+ITSELF: Final = "sagaledger"
+"""Actor of what nobody asked for."""
 
 _STATUS_EVENTS: Final = {
     Status.COMPENSATING: "OrderCompensating",
@@ -108,6 +114,8 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation) -> Mov
             move = _cancel_requested(progress, observation)
         case Retried():
             move = _retried(progress, observation)
+        case GivenUp():
+            move = _given_up(progress, observation)
     return _with_status(saga, progress, move)
 
 
@@ -115,6 +123,7 @@ def _answered(saga: Saga[Any], progress: Progress, answered: Answered) -> Move:
     if progress.on_its_way != answered.step:
         raise ValueError(f"step {answered.step} is not on its way")
     step, outcome = saga.step(answered.step), answered.outcome
+    spared = answered.trial and isinstance(outcome, Unknown)
     entry = Entry(
         Kind.OUTCOME,
         step.name,
@@ -125,8 +134,12 @@ def _answered(saga: Saga[Any], progress: Progress, answered: Answered) -> Move:
         response=outcome.result if isinstance(outcome, Succeeded) else outcome.response,
         error=None if isinstance(outcome, Succeeded) else outcome.reason,
         duration_ms=answered.duration_ms,
+        reason=SPARED if spared else None,
     )
     landed = replace(progress, on_its_way=None)
+    if spared:
+        before = progress.of(step.name)
+        landed = landed.having(step.name, replace(before, lapses=before.lapses + 1))
     decide = _action_ended if progress.direction is Direction.ACTION else _compensation_ended
     move = decide(saga, landed, step, outcome)
     return replace(move, entries=(entry, *move.entries), error=entry.error)
@@ -211,6 +224,16 @@ def _retried(progress: Progress, retried: Retried) -> Move:
     return Move(if_cancelled(after), (entry,))
 
 
+def _given_up(progress: Progress, given_up: GivenUp) -> Move:
+    if progress.on_its_way:
+        raise ValueError(f"the call of step {progress.on_its_way} has not ended")
+    reason = given_up.reason
+    entry = Entry(Kind.OPERATOR, round=progress.round, outcome="give-up", actor=ITSELF, reason=reason)
+    if progress.direction is Direction.ACTION:
+        return Move(turned(progress, Status.FAILED, reason), (entry,), error=reason)
+    return Move(replace(progress, stuck=reason), (entry,), error=reason)
+
+
 _UNFINISHED: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING, StepState.COMPENSATION_FAILED})
 
 
@@ -224,7 +247,7 @@ def _delay_s(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress, retr
     retry, spent = saga.retry_of(step), progress.attempts - progress.lapses
     if spent >= retry.attempts_max:
         return None
-    return max(retry.delay_s(spent), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+    return max(retry.delay_s(max(spent, 1)), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
 
 
 def _is_probed(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress) -> bool:

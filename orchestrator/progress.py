@@ -32,11 +32,13 @@ class Answered:
         step: Name of the step.
         outcome: How.
         duration_ms: How long it took.
+        trial: Whether the call tried if its participant is back (see `circuit.py`): then Unknown counts as no attempt.
     """
 
     step: str
     outcome: Outcome
     duration_ms: float | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,14 @@ class Retried:
     reason: str
 
 
-Observation = Answered | Lapsed | CancelRequested | Retried
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Between two calls: what the order waits for did not come in time, for this reason."""
+
+    reason: str
+
+
+Observation = Answered | Lapsed | CancelRequested | Retried | GivenUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,8 @@ class StepProgress:
     Attributes:
         state: For people and for the core.
         attempts: Intents in the present direction and round; the number of the next one is one more.
-        lapses: Those of them that a lapsed lease ended; they spend nothing of the retry budget.
+        lapses: Those of them that a lapsed lease ended, or that were trials and ended Unknown; they spend nothing of the
+            retry budget.
         doubtful: Whether an attempt of the action ended Unknown, so that its effect may exist.
     """
 

@@ -63,7 +63,7 @@ class Kind(StrEnum):
     TAKEOVER = "takeover"
     """The lease of the owner before ran out; an attempt that was on its way counts as unknown."""
     OPERATOR = "operator"
-    """Somebody asked for something: `actor`, `reason`, and the verb in `outcome`."""
+    """Somebody asked for something: `actor`, `reason`, and the verb in `outcome`; or the order was given up waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Entry:
         error: Why the attempt did not succeed, in a sentence.
         duration_ms: How long the attempt took.
         actor: Who, in an operator's entry.
-        reason: Why, in an operator's or a status entry.
+        reason: Why, in an operator's or a status entry; in an outcome, why it counts as no attempt.
     """
 
     kind: Kind

@@ -3,17 +3,19 @@
 -- kind: invariant
 -- invariant: I14
 -- a row means: attempts of this step are missing, out of order, or more than its definition allows; those that a lapsed
---     lease ended are not counted against it, and a step that is probed may be asked once more
+--     lease ended, or that only tried whether the participant is back, are not counted against it, and a step that is
+--     probed may be asked once more
 with attempt as (
-    select i.order_ledger_id, i.step, i.direction, i.round, i.attempt, i.seq, t.seq is not null as taken_over,
+    select i.order_ledger_id, i.step, i.direction, i.round, i.attempt, i.seq, t.seq is not null as spared,
         row_number() over (partition by i.order_ledger_id, i.step, i.direction, i.round order by i.seq) as place
     from ledger_journal i
-        left join ledger_journal t on t.kind = 'takeover' and t.order_ledger_id = i.order_ledger_id and t.step = i.step
+        left join ledger_journal t on (t.kind = 'takeover' or t.kind = 'outcome' and t.reason is not null)
+            and t.order_ledger_id = i.order_ledger_id and t.step = i.step
             and t.direction = i.direction and t.round = i.round and t.attempt = i.attempt
     where i.kind = 'intent'
 ), counted as (
     select order_ledger_id, step, direction, round, count(*) as attempts, max(attempt) as greatest_attempt,
-        count(*) filter (where not taken_over) as spent, bool_or(attempt <> place) as out_of_order
+        count(*) filter (where not spared) as spent, bool_or(attempt <> place) as out_of_order
     from attempt
     group by order_ledger_id, step, direction, round
 )

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator import machine
 from orchestrator.outcome import Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, CancelRequested, Lapsed, Observation, Progress, Retried, StepState
+from orchestrator.progress import Answered, CancelRequested, GivenUp, Lapsed, Observation, Progress, Retried, StepState
 from orchestrator.saga import Saga
 from sql.models import TERMINAL, Direction, Status
 
 LAPSES_MAX = 1
+TRIALS_MAX = 1
 ROUNDS_MAX = 2
 ENDED = {StepState.SUCCEEDED, StepState.COMPENSATED}
 
@@ -31,6 +32,7 @@ class World:
         cancelled: Whether somebody asked to cancel, which happens once at most.
         lapses: How often an owner died so far.
         probing: Whether the call on its way only asks if the action was done.
+        trials: How often a call that tried whether its participant is back ended Unknown so far.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -40,6 +42,7 @@ class World:
     cancelled: bool = False
     lapses: int = 0
     probing: bool = False
+    trials: int = 0
 
     def __post_init__(self) -> None:
         # A late call changes nothing where its effect stands already or is refused: one world less to look at.
@@ -56,17 +59,21 @@ class World:
             for name, p in progress.steps.items()
         )
         core = (progress.direction, progress.round, progress.ending, progress.on_its_way, progress.cancelling)
-        world = (self.effects, self.tombstones, self.late, self.cancelled, self.lapses)
+        world = (self.effects, self.tombstones, self.late, self.cancelled, self.lapses, self.trials)
         return (*core, progress.stuck, steps, *world)
 
 
-def explore(saga: Saga, *, cancels: bool = False, undo_rejections: bool = False) -> tuple[int, set[Status]]:
+def explore(
+    saga: Saga, *, cancels: bool = False, undo_rejections: bool = False, parks: bool = False
+) -> tuple[int, set[Status]]:
     """Go through every reachable world and check each.
 
     Args:
         saga: The definition.
         cancels: Whether somebody may ask to cancel at any moment.
         undo_rejections: Whether a participant may refuse an undo for good.
+        parks: Whether a participant may be away: an order that waits for it may be given up at any moment, and a call may
+            try whether it is back.
 
     Returns:
         The number of worlds, and the terminal statuses that were reached.
@@ -81,7 +88,7 @@ def explore(saga: Saga, *, cancels: bool = False, undo_rejections: bool = False)
         seen.add(world.key())
         check(saga, world)
         status = machine.status_of(saga, world.progress)
-        following = list(_next_worlds(saga, world, cancels=cancels, undo_rejections=undo_rejections))
+        following = list(_next_worlds(saga, world, cancels=cancels, undo_rejections=undo_rejections, parks=parks))
         if status in TERMINAL:
             ends.add(status)
         elif status is not Status.STUCK:
@@ -104,7 +111,7 @@ def check(saga: Saga, world: World) -> None:
         assert spent <= saga.retry_of(step).attempts_max + (step.probe is not None)
 
 
-def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bool) -> Iterator[World]:
+def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bool, parks: bool) -> Iterator[World]:
     yield from _late_arrivals(world)
     status = machine.status_of(saga, world.progress)
     if status in TERMINAL:
@@ -120,11 +127,17 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
         move = machine.proceed(saga, world.progress)
         assert move.calls, f"nothing to do in {status}"
         yield replace(world, progress=move.progress, probing=move.calls[0].probe)
+        if parks:
+            yield _settled(saga, world, GivenUp("the participant is away for too long"))
         return
     yield from _answers(saga, world, undo_rejections=undo_rejections)
     if world.lapses < LAPSES_MAX:
         for before in _fates_of_a_lost_call(saga, world):
             yield replace(_settled(saga, before, Lapsed()), lapses=world.lapses + 1)
+    if parks and world.trials < TRIALS_MAX:
+        answer = Answered(world.progress.on_its_way, Unknown("no answer"), trial=True)
+        for before in _fates_of_a_lost_call(saga, world):
+            yield replace(_settled(saga, before, answer), trials=world.trials + 1)
 
 
 def _answers(saga: Saga, world: World, *, undo_rejections: bool) -> Iterator[World]:

@@ -50,3 +50,11 @@ def test_a_probe_at_the_end_of_the_attempts_never_leaves_a_step_in_between() -> 
 
     assert ends == {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
     assert explored == 11_526
+
+
+@pytest.mark.parametrize(("length", "cancels", "states"), [(3, False, 19_710), (2, True, 11_874)])
+def test_an_order_given_up_while_it_waits_ends_wholly_undone(length: int, cancels: bool, states: int) -> None:
+    explored, ends = explore(plain_saga(length), cancels=cancels, parks=True)
+
+    assert ends == {Status.COMPLETED, Status.FAILED} | ({Status.CANCELLED} if cancels else set())
+    assert explored == states

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator import machine
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, CancelRequested, Lapsed, Move, Progress, Retried, StepState
+from orchestrator.progress import Answered, CancelRequested, GivenUp, Lapsed, Move, Progress, Retried, StepState
 from orchestrator.saga import Retry, Saga
 from sql.models import Direction, Kind, Status
 from tests.unit.core.sagas import PROBE, plain_saga, saga, step
@@ -284,3 +284,70 @@ def test_a_cancelled_order_is_undone_without_a_probe() -> None:
     move = machine.settle(PROBED, cancelled, Answered("second", UNKNOWN))
 
     assert machine.proceed(PROBED, move.progress).calls[0].direction is Direction.COMPENSATION
+
+
+def test_a_trial_that_ends_unknown_spends_no_attempt_and_says_so() -> None:
+    definition, progress = plain_saga(1, attempts_max=2), Progress()
+
+    for _ in range(5):
+        call = machine.proceed(definition, progress).calls[0]
+        begun = machine.proceed(definition, progress).progress
+        move = machine.settle(definition, begun, Answered(call.step, UNKNOWN, trial=True))
+        progress = move.progress
+
+    assert move.delay_s == 1.0
+    assert (progress.of("step_1").attempts, progress.of("step_1").lapses, progress.of("step_1").doubtful) == (5, 5, True)
+    assert [entry.reason for entry in move.entries] == [machine.SPARED]
+
+
+@pytest.mark.parametrize("outcome", [SUCCEEDED, REJECTED])
+def test_a_trial_that_is_answered_is_a_call_like_any_other(outcome: Outcome) -> None:
+    definition = plain_saga(2)
+    begun = machine.proceed(definition, Progress()).progress
+
+    assert machine.settle(definition, begun, Answered("step_1", outcome, trial=True)) == machine.settle(
+        definition, begun, Answered("step_1", outcome)
+    )
+
+
+def test_a_trial_of_an_undo_spends_no_attempt() -> None:
+    definition = plain_saga(2, attempts_max=1)
+    progress = run(definition, SUCCEEDED, UNKNOWN).progress
+
+    begun = machine.proceed(definition, progress).progress
+    move = machine.settle(definition, begun, Answered("step_2", UNKNOWN, trial=True))
+
+    assert move.delay_s == 1.0
+    assert machine.proceed(definition, move.progress).calls[0].step == "step_2"
+
+
+def test_an_order_that_is_given_up_is_undone_as_far_as_it_may_have_been_done() -> None:
+    definition = plain_saga(3)
+
+    before_any_call = machine.settle(definition, Progress(), GivenUp("it took too long"))
+    later = machine.settle(definition, run(definition, SUCCEEDED, UNKNOWN).progress, GivenUp("it took too long"))
+
+    assert machine.status_of(definition, before_any_call.progress) is Status.FAILED
+    assert machine.proceed(definition, later.progress).calls[0].step == "step_2"
+    assert [(entry.kind, entry.outcome, entry.reason) for entry in later.entries] == [
+        (Kind.OPERATOR, "give-up", "it took too long"),
+        (Kind.STATUS, "COMPENSATING", "it took too long"),
+    ]
+
+
+def test_an_undo_that_is_given_up_is_stuck_and_goes_on_when_an_operator_says_so() -> None:
+    definition = plain_saga(2)
+    undoing = run(definition, SUCCEEDED, REJECTED).progress
+
+    stuck = machine.settle(definition, undoing, GivenUp("it took too long")).progress
+    again = machine.settle(definition, stuck, Retried("ops", "it is back")).progress
+
+    assert machine.status_of(definition, stuck) is Status.STUCK
+    assert machine.proceed(definition, again).calls[0].step == "step_1"
+
+
+def test_an_order_is_not_given_up_while_a_call_is_on_its_way() -> None:
+    definition = plain_saga(1)
+
+    with pytest.raises(ValueError, match="has not ended"):
+        machine.settle(definition, machine.proceed(definition, Progress()).progress, GivenUp("it took too long"))
