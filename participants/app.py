@@ -1,5 +1,7 @@
 """One way to make all five services: a pool, the routes that a service declares, and what all have in common."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from types import MappingProxyType
 from typing import Final
@@ -7,11 +9,12 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from participants import inventory, notifications, orders, payments, shipping
+from participants import inventory, notifications, orders, payment_tries, payments, shipping, stock_tries
 from participants.calls import BODY_MAX_BYTES, FAULTS, POOL, Lookup, Route, add_route, read_body
 from participants.contracts.operations import OperationRef
 from participants.database import open_pool, ping
 from participants.effects import EffectQuery, page_effects
+from participants.expiry import Expire, expire_for_ever
 from participants.faults import Delay, FailNext, Faults
 from participants.idempotency import find_operation
 from participants.problems import answer_problems
@@ -28,6 +31,10 @@ _ROUTES: Final = MappingProxyType[Name, tuple[Route, ...]](
     }
 )
 
+_EXPIRE: Final = MappingProxyType[Name, Expire](
+    {"inventory": stock_tries.expire_stock, "payments": payment_tries.expire_payments}
+)
+
 
 def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
     """Make the application of a participant; its start opens the database.
@@ -40,11 +47,19 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
         SettingError: No database is set.
     """
     url = settings.database_url_of(name)
+    lifetime_s = settings.reservation_s
 
     async def keep_pool(app: web.Application) -> AsyncIterator[None]:
         async with open_pool(url, name, settings.participant_pool_size) as pool:
             app[POOL] = pool
             yield
+
+    async def keep_expiring(app: web.Application) -> AsyncIterator[None]:
+        expiring = asyncio.create_task(expire_for_ever(app[POOL], _EXPIRE[name], lifetime_s))
+        yield
+        expiring.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await expiring
 
     registry = CollectorRegistry()
     app = web.Application(middlewares=[observe_requests(registry), answer_problems], client_max_size=BODY_MAX_BYTES)
@@ -52,7 +67,9 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
     app[FAULTS] = Faults(settings.mock_latency_ms, settings.mock_failure_rate) if name == "payments" else Faults()
     app.on_response_prepare.append(set_headers)
     app.cleanup_ctx.append(keep_pool)
-    for route in _ROUTES[name]:
+    if name in _EXPIRE:
+        app.cleanup_ctx.append(keep_expiring)
+    for route in routes_of(name, lifetime_s):
         add_route(app.router, route)
     add_route(app.router, Lookup("/operations/{operation_key}", OperationRef, find_operation))
     add_route(app.router, Lookup("/effects", EffectQuery, page_effects))
@@ -63,6 +80,17 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
         app.router.add_post("/test/delay", _delay)
         app.router.add_post("/test/reset", _reset)
     return app
+
+
+def routes_of(name: Name, lifetime_s: float) -> tuple[Route, ...]:
+    """Return the operations that a participant alone offers, for tries that last so many seconds."""
+    match name:
+        case "inventory":
+            return _ROUTES[name] + stock_tries.routes(lifetime_s)
+        case "payments":
+            return _ROUTES[name] + payment_tries.routes(lifetime_s)
+        case _:
+            return _ROUTES[name]
 
 
 async def _get_health(request: web.Request) -> web.Response:

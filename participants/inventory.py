@@ -33,6 +33,7 @@ _RECEIVE_STOCK = _queries["receive_stock"]
 _GET_AVAILABILITY = _queries["get_availability"]
 _LOCK_STOCK = _queries["lock_stock"]
 _HOLD_STOCK = _queries["hold_stock"]
+_LOCK_RESERVATION = _queries["lock_reservation"]
 _LOCK_HELD_STOCK = _queries["lock_held_stock"]
 _RELEASE_STOCK = _queries["release_stock"]
 
@@ -43,12 +44,7 @@ async def reserve_stock(connection: Connection, order: ReserveStock) -> Done:
     Raises:
         Problem: 422 with the lines that failed.
     """
-    wanted: Counter[str] = Counter()
-    for place, line in enumerate(order.lines):
-        if line.quantity > LINE_MAX:
-            raise invalid_member(f"/lines/{place}/quantity", "More than a line can hold")
-        wanted[line.sku] += line.quantity
-    await _lock_available(connection, wanted)
+    wanted = await lock_wanted(connection, order)
     fields = {"order_id": order.order_id, "skus": list(wanted), "quantities": list(wanted.values())}
     await connection.execute(_HOLD_STOCK, fields)
     effect = Posting(order.order_id, "stock_reserved", {"reserved": wanted.total()})
@@ -56,13 +52,18 @@ async def reserve_stock(connection: Connection, order: ReserveStock) -> Done:
 
 
 async def release_stock(connection: Connection, order: ReservationRef) -> Done:
-    """Give back what an order holds, if it holds anything."""
-    await connection.execute(_LOCK_HELD_STOCK, order.model_dump())
+    """Give back what an order holds, tried or confirmed, if it holds anything."""
+    answer = Reservation(order_id=order.order_id, status="released")
     async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(_LOCK_RESERVATION, order.model_dump())
+        status = await cursor.fetchone()
+        if status not in ("tried", "held"):
+            return Done(answer)
+        await cursor.execute(_LOCK_HELD_STOCK, order.model_dump())
         await cursor.execute(_RELEASE_STOCK, order.model_dump())
         released = sum(await cursor.fetchall())
-    effect = Posting(order.order_id, "stock_released", {"reserved": -released}) if released else None
-    return Done(Reservation(order_id=order.order_id, status="released"), effect)
+    account = "tried" if status == "tried" else "reserved"
+    return Done(answer, Posting(order.order_id, "stock_released", {account: -released}))
 
 
 async def add_product(connection: Connection, product: AddProduct, key: str) -> Done:
@@ -110,8 +111,20 @@ async def get_availability(connection: Connection, product: ProductRef) -> Avail
     return found
 
 
-async def _lock_available(connection: Connection, wanted: Counter[str]) -> None:
-    """Lock the stock of all products that are wanted, and refuse when there is too little of one."""
+async def lock_wanted(connection: Connection, order: ReserveStock) -> Counter[str]:
+    """Lock the stock of all products that an order wants.
+
+    Returns:
+        Units of each product.
+
+    Raises:
+        Problem: 422 when there is too little of one, with the lines that failed.
+    """
+    wanted: Counter[str] = Counter()
+    for place, line in enumerate(order.lines):
+        if line.quantity > LINE_MAX:
+            raise invalid_member(f"/lines/{place}/quantity", "More than a line can hold")
+        wanted[line.sku] += line.quantity
     cursor = await connection.execute(_LOCK_STOCK, {"skus": list(wanted)})
     available: dict[str, int] = dict(await cursor.fetchall())
     failed = [
@@ -126,13 +139,15 @@ async def _lock_available(connection: Connection, wanted: Counter[str]) -> None:
     ]
     if failed:
         raise Problem(422, "out-of-stock", "Not all lines can be held, so none is.", lines=failed)
+    return wanted
 
 
 def _unknown_product() -> Problem:
     return Problem(404, "unknown-sku", "There is no such product.")
 
 
-def _reservation(order: ReservationRef) -> str:
+def reservation_of(order: ReservationRef) -> str:
+    """Name the reservation of an order, as the fence does."""
     return f"reservation/{order.order_id}"
 
 
@@ -140,12 +155,12 @@ ROUTES: Final[tuple[Route, ...]] = (
     Change("/inventory/products", AddProduct, add_product),
     Change("/inventory/products/{sku}/stock", ReceiveStock, receive_stock),
     Lookup("/inventory/products/{sku}/availability", ProductRef, get_availability),
-    Action("POST", "/inventory/reservations", ReserveStock, _reservation, reserve_stock),
+    Action("POST", "/inventory/reservations", ReserveStock, reservation_of, reserve_stock),
     Compensation(
         "DELETE",
         "/inventory/reservations/{order_id}",
         ReservationRef,
-        lambda order: (_reservation(order),),
+        lambda order: (reservation_of(order),),
         release_stock,
     ),
 )

@@ -14,7 +14,7 @@ Name = Literal["orders", "inventory", "payments", "shipping", "notifications"]
 """The participants, in the order of their default ports."""
 
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
-PORTS: Final[dict[str, int]] = {name: 8101 + place for place, name in enumerate(NAMES)}
+PORTS: Final[dict[Name, int]] = {name: 8101 + place for place, name in enumerate(NAMES)}
 
 
 class ParticipantSettings(BaseSettings):
@@ -47,6 +47,9 @@ class ParticipantSettings(BaseSettings):
     )
     participant_pool_size: int = Field(
         16, ge=1, le=200, description="Most connections to the database that one participant holds."
+    )
+    reservation_s: float = Field(
+        900.0, gt=0, le=86_400, description="Seconds for which a try holds stock or money, unless it is confirmed."
     )
     faults: bool = Field(False, description="Opens the /test routes, which make a participant misbehave.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

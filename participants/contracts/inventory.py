@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from participants.contracts.endpoint import Answer, Endpoint, Wire
 
@@ -44,6 +44,25 @@ class Reservation(Answer):
 
     order_id: str
     status: Literal["held", "released"]
+
+
+class StockTry(Answer):
+    """What is held for an order until it is confirmed, cancelled, or its time is over.
+
+    Attributes:
+        expires_at: When it is given back unless it was confirmed, by the service's database clock.
+    """
+
+    order_id: str
+    status: Literal["tried"]
+    expires_at: AwareDatetime
+
+
+class StockConfirmation(Answer):
+    """What is held for an order until it is released or cancelled."""
+
+    order_id: str
+    status: Literal["held"]
 
 
 class ProductRef(Wire):
@@ -95,6 +114,9 @@ class Availability(Answer):
 
 reserve = Endpoint("inventory", "POST", "/inventory/reservations", ReserveStock, Reservation)
 release = Endpoint("inventory", "DELETE", "/inventory/reservations/{order_id}", ReservationRef, Reservation)
+try_stock = Endpoint("inventory", "POST", "/inventory/stock/try", ReserveStock, StockTry)
+confirm_stock = Endpoint("inventory", "POST", "/inventory/stock/confirm/{order_id}", ReservationRef, StockConfirmation)
+cancel_stock = Endpoint("inventory", "POST", "/inventory/stock/cancel/{order_id}", ReservationRef, Reservation)
 add_product = Endpoint("inventory", "POST", "/inventory/products", AddProduct, Availability)
 receive_stock = Endpoint("inventory", "POST", "/inventory/products/{sku}/stock", ReceiveStock, Availability)
 get_availability = Endpoint("inventory", "GET", "/inventory/products/{sku}/availability", ProductRef, Availability)

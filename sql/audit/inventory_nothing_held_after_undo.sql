@@ -6,4 +6,4 @@
 select r.order_id, r.status, f.operation, f.reason, f.idempotency_key, f.created_at
 from reservation r
     join fence f on f.subject = 'reservation/' || r.order_id and (f.operation = 'compensation' or f.reason = 'undone')
-where r.status = 'held';
+where r.status in ('tried', 'held');

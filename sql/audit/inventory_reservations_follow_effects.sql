@@ -2,15 +2,18 @@
 -- database: inventory
 -- kind: invariant
 -- invariant: I4
--- a row means: this order holds other stock than was reserved less released for it
-with held as (
-    select r.order_id, sum(l.quantity) as held
+-- a row means: this order holds other stock, for a time or for good, than was tried, reserved and given back for it
+with stands as (
+    select r.order_id, sum(l.quantity) filter (where r.status = 'tried') as tried,
+        sum(l.quantity) filter (where r.status = 'held') as held
     from reservation r join reservation_line l using (order_id)
-    where r.status = 'held'
     group by r.order_id
 ), logged as (
-    select order_id, sum((amounts ->> 'reserved')::bigint) as logged from effect where amounts ? 'reserved' group by order_id
+    select order_id, sum((amounts ->> 'tried')::bigint) as tried, sum((amounts ->> 'reserved')::bigint) as held
+    from effect
+    group by order_id
 )
-select order_id, coalesce(held, 0) as held, coalesce(logged, 0) as logged
-from held full join logged using (order_id)
-where coalesce(held, 0) <> coalesce(logged, 0);
+select order_id, coalesce(s.tried, 0) as tried, coalesce(l.tried, 0) as tried_in_log,
+    coalesce(s.held, 0) as held, coalesce(l.held, 0) as held_in_log
+from stands s full join logged l using (order_id)
+where coalesce(s.tried, 0) <> coalesce(l.tried, 0) or coalesce(s.held, 0) <> coalesce(l.held, 0);

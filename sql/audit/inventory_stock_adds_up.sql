@@ -7,5 +7,5 @@ select s.sku, s.on_hand, coalesce(m.moved, 0) as moved, s.reserved, coalesce(h.h
 from stock s
     left join (select sku, sum(quantity) as moved from stock_movement group by sku) m using (sku)
     left join (select l.sku, sum(l.quantity) as held
-               from reservation_line l join reservation r using (order_id) where r.status = 'held' group by l.sku) h using (sku)
+               from reservation_line l join reservation r using (order_id) where r.status in ('tried', 'held') group by l.sku) h using (sku)
 where s.on_hand <> coalesce(m.moved, 0) or s.reserved <> coalesce(h.held, 0) or s.reserved > s.on_hand;

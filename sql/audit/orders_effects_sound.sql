@@ -5,8 +5,9 @@
 with judged as (
     select e.seq, e.order_id, e.operation_key, e.kind,
         count(*) over (partition by e.operation_key, e.kind) > 1 as twice,
-        not exists (select from fence f where f.idempotency_key = e.operation_key and f.reason = 'done'
-            and f.status is not null) as unfenced
+        -- An expiry has no caller and no fence: the state of what expires lets it happen once.
+        e.kind not in ('expired', 'stock_expired') and not exists (select from fence f where f.idempotency_key = e.operation_key
+            and f.reason = 'done' and f.status is not null) as unfenced
     from effect e
 ), balance as (
     select e.seq, sum(a.value::bigint) over (partition by e.order_id, a.key order by e.seq) as balance

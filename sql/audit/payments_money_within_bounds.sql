@@ -6,12 +6,12 @@
 with money as (
     select order_id,
         coalesce(sum((amounts ->> 'authorized')::bigint) filter (where kind = 'authorized'), 0) as authorized,
-        coalesce(sum(-(amounts ->> 'authorized')::bigint) filter (where kind = 'voided'), 0) as voided,
+        coalesce(sum(-(amounts ->> 'authorized')::bigint) filter (where kind in ('voided', 'expired')), 0) as let_go,
         coalesce(sum((amounts ->> 'captured')::bigint) filter (where kind = 'captured'), 0) as captured,
         coalesce(sum(-(amounts ->> 'captured')::bigint) filter (where kind = 'refunded'), 0) as refunded
     from effect
     group by order_id
 )
-select order_id, authorized, voided, captured, refunded
+select order_id, authorized, let_go, captured, refunded
 from money
-where captured + voided > authorized or refunded > captured or least(authorized, voided, captured, refunded) < 0;
+where captured + let_go > authorized or refunded > captured or least(authorized, let_go, captured, refunded) < 0;

@@ -7,4 +7,5 @@ select p.authorization_id, p.order_id, p.amount_minor, p.status, f.subject, f.op
 from payment p
     join fence f on (f.operation = 'compensation' or f.reason = 'undone') and (
         f.subject = 'authorization/' || p.authorization_id and p.status in ('authorized', 'captured')
+        or f.subject = 'reservation/' || p.authorization_id and p.status in ('authorized', 'captured')
         or f.subject = 'capture/' || p.authorization_id and p.status = 'captured');

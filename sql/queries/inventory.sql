@@ -56,6 +56,11 @@ update stock set reserved = reserved + lines.quantity
 from lines
 where stock.sku = lines.sku;
 
+-- name: lock_reservation
+-- Reads what became of an order's reservation and keeps it so until the transaction ends. Reservations are locked before
+-- stock, everywhere.
+select status from reservation where order_id = %(order_id)s for update;
+
 -- name: lock_held_stock
 -- Locks the rows of the products that an order may hold, in the order of their codes.
 select stock.sku, reservation_line.quantity
@@ -69,7 +74,7 @@ for update of stock;
 -- Gives back what an order holds. No row back: it holds nothing.
 with released as (
     update reservation set status = 'released', released_at = clock_timestamp()
-    where order_id = %(order_id)s and status = 'held'
+    where order_id = %(order_id)s and status in ('tried', 'held')
     returning order_id
 ), lines as (
     select sku, quantity from released join reservation_line using (order_id)

@@ -7,7 +7,7 @@ values (%(authorization_id)s, %(order_id)s, %(amount_minor)s, %(currency)s);
 
 -- name: lock_payment
 -- Reads where the money is and keeps it there until the transaction ends.
-select authorization_id, order_id, amount_minor, status
+select authorization_id, order_id, amount_minor, status, expires_at is not null as is_try
 from payment
 where authorization_id = %(authorization_id)s
 for update;

@@ -231,6 +231,15 @@ PARTICIPANTS = {
             " where subject = 'reservation/stands';" + _FENCE + "values ('other', 'action', 'done', 'stands');"
             " update fence set status = 200, body = '{}' where subject = 'other'",
         ),
+        Plant("inventory_nothing_held_after_undo", _FENCE + "values ('reservation/tried', 'compensation', 'done', 'x')"),
+        Plant(
+            "inventory_reservations_follow_effects",  # stands, though nobody confirmed it
+            "update reservation set status = 'held' where order_id = 'tried'",
+        ),
+        Plant(
+            "inventory_nothing_held_past_its_time",
+            "update reservation set expires_at = now() - interval '61 s' where order_id = 'tried'",
+        ),
         Plant("inventory_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
     ),
     "payments": (
@@ -245,6 +254,11 @@ PARTICIPANTS = {
         ),
         Plant("payments_nothing_held_after_undo", _FENCE + "values ('capture/stands', 'compensation', 'done', 'x')"),
         Plant("payments_nothing_held_after_undo", _FENCE + "values ('authorization/stands', 'compensation', 'done', 'x')"),
+        Plant("payments_nothing_held_after_undo", _FENCE + "values ('reservation/confirmed', 'compensation', 'done', 'x')"),
+        Plant(
+            "payments_nothing_held_past_its_time",
+            "update payment set expires_at = now() - interval '61 s' where order_id = 'tried'",
+        ),
         Plant("payments_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
         Plant(
             "payments_effects_sound",

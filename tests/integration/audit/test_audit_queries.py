@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from aiohttp import ClientSession
 
+from participants.payment_tries import expire_payments
+from participants.stock_tries import expire_stock
 from sql import auditing
 from sql.auditing import AuditQuery
 from tests.integration.audit.conftest import NAMES, Services, serve
@@ -65,6 +67,16 @@ async def fill_inventory(made: Services) -> None:
         await made.post("inventory", "/inventory/reservations", order, held)
     await made.delete("inventory", "/inventory/reservations/undone", "u")
     await made.delete("inventory", "/inventory/reservations/never", "n")
+    for order in ("tried", "confirmed", "reversed", "late"):
+        tried = {"order_id": order, "lines": [{"sku": "tea", "quantity": 1}]}
+        await made.post("inventory", "/inventory/stock/try", f"{order}:t", tried)
+        if order in ("confirmed", "reversed"):
+            await made.post("inventory", f"/inventory/stock/confirm/{order}", f"{order}:c", {})
+    for order in ("reversed", "never-tried"):
+        await made.post("inventory", f"/inventory/stock/cancel/{order}", f"{order}:u", {})
+    async with await psycopg.AsyncConnection.connect(made.databases["inventory"]) as conn:
+        await conn.execute("update reservation set expires_at = clock_timestamp() where order_id = 'late'")
+        assert await expire_stock(conn) == 1
 
 
 async def fill_payments(made: Services) -> None:
@@ -82,6 +94,16 @@ async def fill_payments(made: Services) -> None:
         ("never", "void"),
     ):
         await made.post("payments", f"/payments/{verb}/{order}", f"{order}:{verb}", {})
+    for order in ("tried", "confirmed", "reversed", "late"):
+        reference = {"reservation_id": order, "order_id": order}
+        await made.post("payments", "/payments/try", f"{order}:t", {**reference, **PAYMENT})
+        if order in ("confirmed", "reversed"):
+            await made.post("payments", f"/payments/confirm/{order}", f"{order}:c", reference)
+    for order in ("reversed", "never-tried"):
+        await made.post("payments", f"/payments/cancel/{order}", f"{order}:x", {})
+    async with await psycopg.AsyncConnection.connect(made.databases["payments"]) as conn:
+        await conn.execute("update payment set expires_at = clock_timestamp() where order_id = 'late'")
+        assert await expire_payments(conn) == 1
 
 
 async def fill_orders(made: Services) -> None:

@@ -1,0 +1,302 @@
+"""Try, confirm, cancel and expiry, at both services that have them."""
+
+import asyncio
+
+import pytest
+
+from participants.database import open_pool
+from participants.expiry import BATCH, sweep
+from participants.payment_tries import expire_payments
+from participants.settings import Name
+from participants.stock_tries import expire_stock
+from tests.integration.participants.service import Participant, StartParticipant, waiting_for_a_lock
+from tests.integration.participants.tries import AMOUNT, MONEY, STOCK, Tries, violations
+
+LONG_S, SHORT_S = 900.0, 0.05
+
+
+@pytest.fixture(params=[STOCK, MONEY], ids=lambda tries: tries.name)
+def tries(request: pytest.FixtureRequest) -> Tries:
+    made: Tries = request.param
+    return made
+
+
+@pytest.fixture
+async def service(start: StartParticipant, tries: Tries) -> Participant:
+    """A service whose tries last as long as any test."""
+    participant = await start(tries.name, reservation_s=LONG_S)
+    await tries.stock(participant)
+    return participant
+
+
+@pytest.fixture
+async def hasty(start: StartParticipant, tries: Tries) -> Participant:
+    """A service whose tries are soon over."""
+    participant = await start(tries.name, reservation_s=SHORT_S)
+    await tries.stock(participant)
+    return participant
+
+
+async def expiry_of(participant: Participant, tries: Tries, id_: str) -> None:
+    """Return when a try has expired."""
+    async with asyncio.timeout(10):
+        while tries.expired not in await participant.kinds(id_):
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_confirmed_stands(service: Participant, tries: Tries) -> None:
+    tried = await tries.do(service, "try", "a")
+    held = await service.balance("a")
+    confirmed = await tries.do(service, "confirm", "a")
+
+    assert (tried.status, tried.json["status"]) == (201, "tried")
+    assert "expires_at" in tried.json
+    assert held == {tries.tried: AMOUNT}
+    assert confirmed.status == 200
+    assert await service.balance("a") == {tries.stands: AMOUNT}
+
+
+async def test_what_is_cancelled_is_given_back(service: Participant, tries: Tries) -> None:
+    await tries.do(service, "try", "a")
+
+    assert (await tries.do(service, "cancel", "a")).status == 200
+    assert await service.balance("a") == {}
+
+
+async def test_cancel_after_confirm_is_a_reversal(service: Participant, tries: Tries) -> None:
+    await tries.do(service, "try", "a")
+    await tries.do(service, "confirm", "a")
+
+    assert (await tries.do(service, "cancel", "a")).status == 200
+    assert await service.balance("a") == {}
+    assert len(await service.effects("a")) == 3, "what was confirmed is taken back by an effect of its own"
+
+
+@pytest.mark.parametrize("verb", ["try", "confirm", "cancel"])
+async def test_twenty_at_once_have_one_effect_and_one_answer(service: Participant, tries: Tries, verb: str) -> None:
+    if verb != "try":
+        await tries.do(service, "try", "a")
+    before = len(await service.effects())
+
+    answers = await asyncio.gather(*(tries.do(service, verb, "a") for _ in range(20)))
+
+    assert len({(answer.status, answer.body) for answer in answers}) == 1
+    assert answers[0].status in (200, 201)
+    assert len(await service.effects()) == before + 1
+
+
+async def test_an_empty_cancel_refuses_the_late_try_and_confirm(service: Participant, tries: Tries) -> None:
+    cancelled = await tries.do(service, "cancel", "a")
+    late = [await tries.do(service, verb, "a") for verb in ("try", "confirm")]
+
+    assert cancelled.status == 200
+    assert [(answer.status, answer.problem) for answer in late] == [(409, "fenced"), (409, "fenced")]
+    assert await service.effects() == []
+
+
+async def test_confirm_without_a_try_is_refused_and_leaves_no_trace(service: Participant, tries: Tries) -> None:
+    refused = await tries.do(service, "confirm", "a")
+    tried = await tries.do(service, "try", "a")
+    confirmed = await tries.do(service, "confirm", "a")
+
+    assert (refused.status, refused.problem) == (409, "not-tried")
+    assert (tried.status, confirmed.status) == (201, 200)
+
+
+async def test_confirm_after_cancel_is_refused(service: Participant, tries: Tries) -> None:
+    await tries.do(service, "try", "a")
+    await tries.do(service, "cancel", "a")
+
+    refused = await tries.do(service, "confirm", "a")
+
+    assert (refused.status, refused.problem) == (409, "fenced")
+    assert await service.balance("a") == {}
+
+
+async def test_a_cancel_waits_for_the_confirm_in_flight_and_reverses_it(service: Participant, tries: Tries) -> None:
+    await tries.do(service, "try", "a")
+    table = "reservation" if tries is STOCK else "payment"
+    async with await service.connect() as blocker:
+        await blocker.execute(f"select from {table} for update")  # type: ignore[arg-type]
+        confirm = asyncio.create_task(tries.do(service, "confirm", "a"))
+        await waiting_for_a_lock(service)
+        cancel = asyncio.create_task(tries.do(service, "cancel", "a"))
+        await waiting_for_a_lock(service, 2)
+
+    assert ((await confirm).status, (await cancel).status) == (200, 200)
+    assert await service.balance("a") == {}
+
+
+async def test_what_is_not_confirmed_in_time_is_given_back(hasty: Participant, tries: Tries) -> None:
+    await tries.do(hasty, "try", "a")
+    await expiry_of(hasty, tries, "a")
+
+    refused = await tries.do(hasty, "confirm", "a")
+    cancelled = await tries.do(hasty, "cancel", "a")
+
+    assert (refused.status, refused.problem) == (410, "expired")
+    assert cancelled.status == 200
+    assert await hasty.balance("a") == {}
+    assert (await hasty.kinds("a"))[1:] == [tries.expired]
+    assert await violations(hasty, tries.name) == set()
+
+
+async def test_a_confirm_too_late_is_refused_though_nobody_has_given_it_back_yet(service: Participant, tries: Tries) -> None:
+    await tries.do(service, "try", "a")
+    await let_time_pass(service, tries)
+
+    refused = await tries.do(service, "confirm", "a")
+
+    assert (refused.status, refused.problem) == (410, "expired")
+    assert await service.balance("a") == {tries.tried: AMOUNT}, "a refusal has no effect; the expiry comes by itself"
+
+
+async def test_what_is_confirmed_does_not_expire(hasty: Participant, tries: Tries) -> None:
+    for number in range(20):
+        if (await tries.do(hasty, "try", f"a{number}")).status == 201:
+            confirmed = (await tries.do(hasty, "confirm", f"a{number}")).status == 200
+            await tries.do(hasty, "try", f"b{number}")
+            await expiry_of(hasty, tries, f"b{number}")  # tried later, so the expiry has passed a by
+            assert await hasty.balance(f"a{number}") == ({tries.stands: AMOUNT} if confirmed else {})
+            if confirmed:
+                return
+    raise AssertionError("no confirm came in time")
+
+
+async def test_a_repeated_try_gives_the_stored_answer_though_it_has_expired(hasty: Participant, tries: Tries) -> None:
+    first = await tries.do(hasty, "try", "a")
+    await expiry_of(hasty, tries, "a")
+
+    again = await tries.do(hasty, "try", "a")
+
+    assert again.replayed
+    assert again.body == first.body
+    assert await hasty.balance("a") == {}, "a repeat holds nothing anew"
+
+
+async def test_what_somebody_confirms_is_passed_by(service: Participant, tries: Tries) -> None:
+    for id_ in ("a", "b"):
+        await tries.do(service, "try", id_)
+    await let_time_pass(service, tries)
+    table = "reservation" if tries is STOCK else "payment"
+    async with await service.connect() as confirming:
+        await confirming.execute(f"select from {table} where order_id = 'a' for update")  # type: ignore[arg-type]
+        assert await expire(service, tries) == 1
+
+    assert await service.balance("a") == {tries.tried: AMOUNT}
+    assert await service.balance("b") == {}
+
+
+async def test_more_than_a_batch_expires_in_one_go(service: Participant, tries: Tries) -> None:
+    count = BATCH + 5
+    for number in range(count):
+        await tries.do(service, "try", f"a{number}")
+    await let_time_pass(service, tries)
+
+    assert await expire(service, tries) == count
+    assert await expire(service, tries) == 0
+    assert await service.balance() == {}
+    assert await violations(service, tries.name) == set()
+
+
+async def test_expiry_goes_on_after_the_database_was_away(hasty: Participant, tries: Tries, server_url: str) -> None:
+    await tries.do(hasty, "try", "a")
+    async with await hasty.connect() as connection:
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+    async with asyncio.timeout(20):
+        while (await tries.do(hasty, "try", "b")).status == 503:
+            await asyncio.sleep(0.01)
+    await expiry_of(hasty, tries, "a")
+    await expiry_of(hasty, tries, "b")
+
+
+async def test_a_release_gives_back_a_try(start: StartParticipant) -> None:
+    inventory = await start("inventory", reservation_s=LONG_S)
+    await STOCK.stock(inventory)
+    for id_ in ("tried", "confirmed"):
+        await STOCK.do(inventory, "try", id_)
+    await STOCK.do(inventory, "confirm", "confirmed")
+
+    for id_ in ("tried", "confirmed"):
+        assert (await inventory.delete(f"/inventory/reservations/{id_}")).status == 200
+
+    assert await inventory.balance() == {}
+    assert (await STOCK.do(inventory, "confirm", "tried")).problem == "reservation-released"
+
+
+async def test_an_order_has_one_reservation_plain_or_tried(start: StartParticipant) -> None:
+    inventory = await start("inventory", reservation_s=LONG_S)
+    await STOCK.stock(inventory)
+    await inventory.post("/inventory/reservations", STOCK.body("plain"))
+    await STOCK.do(inventory, "try", "tried")
+
+    tried = await STOCK.do(inventory, "try", "plain")
+    plain = await inventory.post("/inventory/reservations", STOCK.body("tried"))
+    confirmed = await STOCK.do(inventory, "confirm", "plain")
+
+    assert (tried.status, tried.problem) == (422, "subject-reused")
+    assert (plain.status, plain.problem) == (422, "subject-reused")
+    assert (confirmed.status, confirmed.problem) == (409, "not-tried")
+
+
+async def test_tried_money_is_confirmed_not_captured(start: StartParticipant) -> None:
+    payments = await start("payments", reservation_s=LONG_S)
+    await MONEY.do(payments, "try", "a")
+    capture = {"authorization_id": "a", "order_id": "a", "amount_minor": AMOUNT}
+
+    refused = await payments.post("/payments/capture/a", capture)
+    confirmed = await MONEY.do(payments, "confirm", "a")
+    refunded = await payments.post("/payments/refund/a")
+
+    assert (refused.status, refused.problem) == (409, "authorization-tried")
+    assert (confirmed.status, refunded.json["status"]) == (200, "refunded")
+    assert await payments.balance() == {}
+
+
+async def test_a_void_lets_go_of_tried_money_and_a_cancel_finds_nothing_more(start: StartParticipant) -> None:
+    payments = await start("payments", reservation_s=LONG_S)
+    await MONEY.do(payments, "try", "a")
+
+    voided = await payments.post("/payments/void/a")
+    refused = await MONEY.do(payments, "confirm", "a")
+    cancelled = await MONEY.do(payments, "cancel", "a")
+
+    assert (voided.status, voided.json["status"]) == (200, "voided")
+    assert (refused.status, refused.problem) == (409, "reservation-voided")
+    assert (cancelled.status, cancelled.json) == (200, {"reservation_id": "a", "status": "voided"})
+    assert await payments.kinds() == ["authorized", "voided"]
+
+
+async def test_a_confirm_names_the_order_of_its_try(start: StartParticipant) -> None:
+    payments = await start("payments", reservation_s=LONG_S)
+    await MONEY.do(payments, "try", "a")
+
+    for verb in ("confirm", "cancel"):
+        refused = await payments.post(f"/payments/{verb}/a", {"order_id": "other"})
+        assert (refused.status, refused.problem) == (422, "invalid")
+
+
+async def test_a_declined_try_leaves_no_trace(start: StartParticipant) -> None:
+    payments = await start("payments")
+
+    declined = await payments.post("/payments/try", {**MONEY.body("a"), "payment_method": "pm_declined"})
+
+    assert (declined.status, declined.problem) == (402, "payment-declined")
+    assert await payments.rows("select * from fence") == []
+
+
+async def let_time_pass(participant: Participant, tries: Tries) -> None:
+    table = "reservation" if tries is STOCK else "payment"
+    async with await participant.connect() as connection:
+        await connection.execute(f"update {table} set expires_at = clock_timestamp()")  # type: ignore[arg-type]
+
+
+async def expire(participant: Participant, tries: Tries) -> int:
+    """Do one sweep, as a process of the service does every few seconds."""
+    name: Name = "inventory" if tries is STOCK else "payments"
+    async with open_pool(participant.database_url, name, 1) as pool:
+        return await sweep(pool, expire_stock if tries is STOCK else expire_payments)
