@@ -167,6 +167,8 @@ class Runner:
             transition = self._aside(row, reason)
             written = await self._writer.write(transition)
             if isinstance(written, Superseded):
+                if written.row.status in TERMINAL:
+                    return None
                 transition = self._aside(written.row, reason)
                 await self._writer.write(transition)
         except Exception:
