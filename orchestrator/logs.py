@@ -1,21 +1,102 @@
-"""Logs of edge and orchestrators: one JSON object a line on stderr."""
+"""Logs of edge and orchestrators: one JSON object a line on stderr, and nobody waits for whoever reads them.
 
+A thread of its own writes the lines, from a queue with a limit. While the reader is stopped, or the disk is full, what does
+not fit is dropped and counted, and the count is told when lines go through again.
+"""
+
+import atexit
+import contextlib
+import json
 import logging
-import sys
+import os
+import queue
+import threading
+from typing import Final, TextIO, cast
 
 import structlog
 
+LINES_MAX: Final = 5_000
+"""Lines that wait at most: some megabytes, and minutes of a busy process at the default level."""
+FLUSH_S: Final = 1.0
+"""Seconds that the end of the process waits for lines to be written."""
+_STDERR: Final = 2
+
 
 def configure_logs(level: str) -> None:
-    """Write one JSON line an event, from this severity on; JSON also keeps what clients send from forging a line."""
+    """Write one JSON line an event, from this severity on, those of libraries and warnings too.
+
+    JSON also keeps what clients send from forging a line.
+    """
+    lines = Lines(_STDERR)
+    atexit.register(lines.finish)
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendered: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, lines)),
     )
+    foreign = logging.StreamHandler(lines)
+    only_the_event = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    foreign.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[only_the_event, *rendered]))
+    logging.basicConfig(level=level.upper(), handlers=[foreign], force=True)
+    logging.captureWarnings(True)
+
+
+class Lines:
+    """A text file that never makes its writer wait.
+
+    Args:
+        fd: Descriptor that is written to.
+        lines_max: Lines that wait at most; more are dropped.
+
+    Attributes:
+        dropped: How many lines were dropped so far.
+    """
+
+    def __init__(self, fd: int, lines_max: int = LINES_MAX) -> None:
+        self.dropped = 0
+        self._fd = fd
+        self._waiting: queue.Queue[str | None] = queue.Queue(lines_max)
+        # A daemon that writes past Python's own buffers: a write that never ends can't keep the process from ending.
+        self._thread = threading.Thread(target=self._write_all, name="logs", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> int:
+        """Have a line written soon, or drop it."""
+        try:
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            self.dropped += 1
+        return len(line)
+
+    def flush(self) -> None:
+        """Do nothing: whoever logs does not wait."""
+
+    def finish(self) -> None:
+        """Write what waits, as far as that goes within `FLUSH_S` seconds."""
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=FLUSH_S)
+            self._thread.join(FLUSH_S)
+
+    def _write_all(self) -> None:
+        told = 0
+        while (line := self._waiting.get()) is not None:
+            dropped = self.dropped
+            if dropped > told and self._written(json.dumps({"event": "log_lines_dropped", "lines": dropped - told}) + "\n"):
+                told = dropped
+            if not self._written(line):
+                self.dropped += 1
+
+    def _written(self, line: str) -> bool:
+        rest = line.encode(errors="backslashreplace")
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:  # a full disk, or nobody is there any more
+            return False
+        return True

@@ -1,59 +1,24 @@
 """The edge as a process: how it starts, why it does not, and what its end leaves behind."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, ServerDisconnectedError, web
+from aiohttp import ServerDisconnectedError, web
 
 from edge_api.main import EdgeError
-from orchestrator.operations.ports import Ports
+from tests.integration.edge.processes import edge_process
 from tests.integration.edge.service import Edge, Scripted, StartEdge, authorized, eventually
-
-ROOT = Path(__file__).resolve().parents[3]
-StartProcess = Callable[..., Any]
 
 
 @pytest.fixture
 async def process(ledger_url: str, payments: Scripted) -> AsyncIterator[tuple[asyncio.subprocess.Process, Edge]]:
     """An edge in a process of its own, with the scripted payments service."""
-    held = Ports()
-    ports = [held.reserve("127.0.0.1", 0, setting="nothing") for _ in range(2)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")} | {
-        "SAGA_DATABASE_URL": ledger_url,
-        "SAGA_PAYMENTS_URL": payments.url,
-        "SAGA_PORT": str(ports[0]),
-        "SAGA_ADMIN_PORT": str(ports[1]),
-        "SAGA_EDGE_TIMEOUT_S": "20",
-        "SAGA_SHUTDOWN_S": "4",
-    }
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cli", "edge", env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
-    )
-    async with ClientSession() as session:
-        edge = Edge(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", ledger_url, session)
-
-        async def ready() -> bool:
-            try:
-                return (await edge.get("/readyz")).status == 200
-            except OSError:
-                assert started.returncode is None
-                return False
-
-        try:
-            await eventually(ready, timeout_s=20)
-            yield started, edge
-        finally:
-            if started.returncode is None:
-                started.kill()
-            await started.communicate()
-            held.close()
+    async with edge_process(ledger_url, payments_url=payments.url, edge_timeout_s="20", shutdown_s="4") as started:
+        yield started.process, started.edge
 
 
 async def _hang(_body: Any) -> web.StreamResponse:
@@ -198,3 +163,15 @@ async def _refused(edge: Edge) -> bool:
 
 async def _pending(edge: Edge) -> bool:
     return [row["status"] for row in await edge.orders()] == ["PENDING"]
+
+
+async def test_an_edge_whose_log_nobody_reads_answers_and_ends_all_the_same(ledger_url: str, payments: Scripted) -> None:
+    async with edge_process(ledger_url, payments_url=payments.url, log_level="info", shutdown_s="4") as started:
+        # Far more than the pipe holds: a line for each request.
+        async with asyncio.timeout(20):
+            replies = await asyncio.gather(*(started.edge.place() for _ in range(60)))
+        assert {reply.status for reply in replies} == {202}
+
+        started.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await started.process.wait() == 0
