@@ -1,8 +1,7 @@
-"""One call to a participant over HTTP, and what its answer means: the one module that knows the HTTP client.
+"""One call to a participant over HTTP, and what its answer means.
 
-Answers are hostile until they are read: capped, with one limit on the whole time, no redirect followed, nothing sent
-twice by the client itself, strict JSON of the agreed model that repeats what the request named. What is not clearly
-done and not clearly refused is Unknown.
+Answers are hostile until they are read: capped, with one limit on the whole time, strict JSON of the agreed model that
+repeats what the request named. What is not clearly done and not clearly refused is Unknown.
 """
 
 import asyncio
@@ -11,20 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import aiohttp
 import orjson
 import structlog
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator.transport import BODY_BYTES_MAX, Transport, TransportError
 from participants.contracts import ECHO_EXEMPT, Endpoint
 from sql.models import Json
-
-ANSWER_BYTES_MAX: Final = 256 * 1024
-"""Room for a refusal that names each of 2,000 lines."""
-CONNECT_TIMEOUT_S: Final = 2.0
-KEEPALIVE_S: Final = 15.0
-"""Shorter than any server's, so that no call is lost on a connection that is being closed."""
 
 SUCCESS: Final = frozenset({200, 201})
 REJECTION: Final = frozenset({402, 409, 410, 422})
@@ -50,12 +43,12 @@ class Caller:
     """Calls participants.
 
     Args:
-        session: Made by `open_session`.
+        transport: Sends requests.
         addresses: Base URL of each participant, by name.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, addresses: Mapping[str, str]) -> None:
-        self._session = session
+    def __init__(self, transport: Transport, addresses: Mapping[str, str]) -> None:
+        self._transport = transport
         self._addresses = addresses
 
     async def call(
@@ -91,7 +84,7 @@ class Caller:
             headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout(timeout_s):
-                status, answer_headers, answer = await self._exchange(
+                reply = await self._transport.exchange(
                     endpoint.method,
                     self._addresses[endpoint.participant] + endpoint.url_path(request),
                     headers,
@@ -99,43 +92,14 @@ class Caller:
                 )
         except TimeoutError:
             return Unknown(f"{endpoint.participant} did not answer within {timeout_s:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Unknown(f"{endpoint.participant} could not be asked: {type(error).__name__}: {_printable(str(error))}")
-        if answer is None:
-            return Unknown(f"{endpoint.participant} answered {status} with more than {ANSWER_BYTES_MAX} bytes")
-        outcome = read_answer(endpoint, operation or request, status, answer, answer_headers.get("Retry-After"))
-        if (status in OUR_BUG or 300 <= status < 400) and not _is_not_done(status, answer):
-            log.error("call_refused", participant=endpoint.participant, path=endpoint.path, status=status, key=key)
+        except (TransportError, ValueError) as error:
+            return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error))}")
+        if reply.body is None:
+            return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
+        outcome = read_answer(endpoint, operation or request, reply.status, reply.body, reply.headers.get("retry-after"))
+        if (reply.status in OUR_BUG or 300 <= reply.status < 400) and not _is_not_done(reply.status, reply.body):
+            log.error("call_refused", participant=endpoint.participant, path=endpoint.path, status=reply.status, key=key)
         return outcome
-
-    async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes | None]:
-        async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
-            answer = bytearray()
-            async for chunk in response.content.iter_chunked(16 * 1024):
-                answer += chunk
-                if len(answer) > ANSWER_BYTES_MAX:
-                    response.close()
-                    return response.status, response.headers, None
-            return response.status, response.headers, bytes(answer)
-
-
-def open_session(connections_max: int) -> aiohttp.ClientSession:
-    """Return a client session with every safety setting; must be made inside the running loop, and closed."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0, limit_per_host=connections_max, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=10
-        ),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sagaledger"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-    )
-    # aiohttp repeats PUT and DELETE by itself when a kept-alive connection dies; whether to repeat is for the core.
-    session._retry_connection = False
-    return session
 
 
 def read_answer(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, body: bytes, retry_after: str | None) -> Outcome:
@@ -145,7 +109,7 @@ def read_answer(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, b
         endpoint: What was asked.
         request: What an answer must repeat where it has members of the same name.
         status: HTTP status code.
-        body: At most `ANSWER_BYTES_MAX` bytes.
+        body: At most `BODY_BYTES_MAX` bytes.
         retry_after: Value of the header of that name; None when there was none.
     """
     who = endpoint.participant

@@ -40,8 +40,8 @@ from orchestrator.operations.audit_report import (
     Violation,
 )
 from orchestrator.operations.audit_spool import Partition, Spool
-from orchestrator.participant import open_session
 from orchestrator.saga import Saga
+from orchestrator.transport.fallback import open_session
 from sql import auditing
 from sql.auditing import AuditQuery, Connection
 

@@ -26,7 +26,7 @@ async def read_log(session: aiohttp.ClientSession, base_url: str) -> AsyncIterat
     """Read a log page by page, from its beginning to its end.
 
     Args:
-        session: As `participant.open_session` makes it.
+        session: As `open_session` of `orchestrator.transport.fallback` makes it.
         base_url: Address of the participant.
 
     Raises:

@@ -13,8 +13,9 @@ from aiohttp.test_utils import TestServer
 from psycopg.sql import SQL, Identifier
 
 from orchestrator.operations.audit import AuditReport, run_audit
-from orchestrator.participant import Caller, open_session
+from orchestrator.participant import Caller
 from orchestrator.sagas import SHIPPED
+from orchestrator.transport import Client, open_transport
 from participants.app import create_app
 from participants.settings import Name, load_settings
 from sql.embedded import with_database
@@ -102,7 +103,7 @@ async def installation(empty_databases: dict[str, str]) -> AsyncIterator[Install
     ledger_url = empty_databases.pop("ledger")
     async with AsyncExitStack() as stack:
         urls: dict[str, str] = {name: await serve(stack, name, empty_databases[name]) for name in NAMES}
-        caller = Caller(await stack.enter_async_context(open_session(10)), urls)
+        caller = Caller(await stack.enter_async_context(open_transport(Client.HTTP1, connections_max=10)), urls)
         http = await stack.enter_async_context(ClientSession(cookie_jar=DummyCookieJar()))
         conn = await psycopg.AsyncConnection.connect(ledger_url, autocommit=True)
         shop = Shop(await stack.enter_async_context(conn), calling(caller))

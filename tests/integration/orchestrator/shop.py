@@ -11,19 +11,22 @@ from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet
 from orchestrator.identity import order_id
 from orchestrator.listener import Listener
 from orchestrator.metrics import Metrics
 from orchestrator.opening import Request, open_order
-from orchestrator.participant import Caller, open_session
+from orchestrator.participant import Caller
 from orchestrator.runner import Runner
 from orchestrator.saga import Retry, Saga, Step
 from orchestrator.settings import Settings
+from orchestrator.transport import open_transport
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from participants.contracts import Answer, Endpoint, Wire
 from sql import ledger
 from sql.models import NewOrder, SagaRow, Status
+from sql.registry import register_participants
 
 
 class Basket(Wire):
@@ -111,6 +114,7 @@ class Replica:
     definitions: Definitions
     worker: Worker
     writer: Writer
+    fleet: Fleet
     metrics: Metrics
     settings: Settings
 
@@ -123,6 +127,7 @@ def settings_for(url: str, **options: Any) -> Settings:
         "retry_first_s": 0.01,
         "retry_factor": 1.0,
         "retry_jitter": 0.0,
+        "breaker_window": 1000,  # all steps are of one participant, which would be away for every test of its faults
     }
     return Settings(database_url=url, **{**scaled, **options})
 
@@ -135,25 +140,29 @@ async def open_replica(
     definitions = Definitions([saga], settings)
     async with pool.connection() as conn:
         await definitions.register(conn)
-    async with open_session(10) as session:
+    await asyncio.to_thread(register_participants, url, {"shop": shop.url})
+    fleet = Fleet(pool, settings, metrics.breaker_state)
+    await fleet.look()
+    async with open_transport(settings.http_client, connections_max=10) as transport:
         writer = Writer(pool)
         runner = Runner(
             replica=name,
             pool=pool,
             definitions=definitions,
             writer=writer,
-            caller=Caller(session, {"shop": shop.url}),
+            caller=Caller(transport, fleet.addresses),
+            fleet=fleet,
             metrics=metrics,
             jitter=0.0,
             lease_s=settings.lease_s,
             lapses_max=settings.lapses_max,
         )
         worker = Worker(replica=name, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
-        tasks = [asyncio.create_task(writer.run()), asyncio.create_task(worker.run())]
+        tasks = [asyncio.create_task(part.run()) for part in (writer, worker, fleet)]
         if listen:
             tasks.append(asyncio.create_task(Listener(url, pool, worker.wake, metrics).run()))
         try:
-            yield Replica(pool, definitions, worker, writer, metrics, settings)
+            yield Replica(pool, definitions, worker, writer, fleet, metrics, settings)
         finally:
             await worker.stop(2.0)
             for task in tasks:

@@ -9,17 +9,18 @@ import pytest
 from aiohttp import web
 
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.participant import ANSWER_BYTES_MAX, Caller, Tracing, open_session, parse_retry_after
+from orchestrator.participant import Caller, Tracing, parse_retry_after
+from orchestrator.transport import BODY_BYTES_MAX, Client, open_transport
 from participants.contracts import Endpoint
 from tests.integration.orchestrator.shop import Behaviour, Done, Shop, Thing, status
 
 ENDPOINT = Endpoint("shop", "POST", "/do", Thing, Done)
 
 
-@pytest.fixture
-async def caller(shop: Shop) -> AsyncIterator[Caller]:
-    async with open_session(4) as session:
-        yield Caller(session, {"shop": shop.url, "nobody": "http://127.0.0.1:1", "nowhere": "http://nope.invalid"})
+@pytest.fixture(params=list(Client))
+async def caller(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[Caller]:
+    async with open_transport(request.param, connections_max=4) as transport:
+        yield Caller(transport, {"shop": shop.url, "nobody": "http://127.0.0.1:1", "nowhere": "http://nope.invalid"})
 
 
 async def call(caller: Caller, participant: str = "shop", timeout_s: float = 2.0) -> Outcome:
@@ -86,12 +87,12 @@ async def test_a_success_that_is_not_the_agreed_answer_is_unknown(body: bytes, c
 
 @pytest.mark.parametrize("code", [200, 422])
 async def test_an_oversized_answer_is_unknown_whatever_it_says(code: int, caller: Caller, shop: Shop) -> None:
-    shop.behaviours["/do"] = [raw(b'{"order_id": "o", "x": "' + b"x" * ANSWER_BYTES_MAX + b'"}', code)]
+    shop.behaviours["/do"] = [raw(b'{"order_id": "o", "x": "' + b"x" * BODY_BYTES_MAX + b'"}', code)]
 
     outcome = await call(caller)
 
     assert isinstance(outcome, Unknown)
-    assert f"more than {ANSWER_BYTES_MAX} bytes" in outcome.reason
+    assert f"more than {BODY_BYTES_MAX} bytes" in outcome.reason
 
 
 async def test_a_compressed_answer_is_never_unpacked(caller: Caller, shop: Shop) -> None:
