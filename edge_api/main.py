@@ -5,13 +5,11 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import aiohttp
-import psycopg
 import structlog
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from edge_api.app import Parts, admin_app, clients_app
 from edge_api.clients import read_api_keys
@@ -19,20 +17,18 @@ from edge_api.errors import EdgeError
 from edge_api.listening import Listening, listen
 from edge_api.operating import EdgeMetrics
 from edge_api.waking import Finishes, Waker
+from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.logs import configure_logs
 from orchestrator.participant import Caller, open_session
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
-from sql.connect import START_TIMEOUT_S, open_pool
-from sql.loader import Queries
-from sql.migrate import MIGRATIONS
+from sql.connect import Pool
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
 _CLOSING_S: Final = 2.0
 """Kept of the time to stop for closing what requests use."""
-_LIST_MIGRATIONS: Final = Queries("schema")["list_schema_migrations"]
 
 Announce = Callable[[str, str | None], None]
 log = structlog.get_logger(__name__)
@@ -96,9 +92,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         EdgeError: The ledger can't be reached or is not migrated.
     """
     async with AsyncExitStack() as stack:
-        pool = await _open_ledger(stack, settings)
         definitions = Definitions(SHIPPED, settings)
-        await _register(pool, definitions)
+        pool = await _open_ledger(stack, settings, definitions)
         waker, finishes = Waker(pool, enabled=settings.notify), Finishes(pool)
         parts = Parts(
             # The random part makes a restart on the same host another edge.
@@ -118,27 +113,11 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         yield parts
 
 
-async def _open_ledger(stack: AsyncExitStack, settings: Settings) -> AsyncConnectionPool[Any]:
+async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions) -> Pool:
     try:
-        return await stack.enter_async_context(
-            open_pool(settings.ledger_url(), name="edge", connections_max=settings.database_connections)
-        )
-    except (psycopg.OperationalError, PoolTimeout):
-        raise EdgeError(
-            f"the ledger did not answer within {START_TIMEOUT_S:g} s: is PostgreSQL up, and SAGA_DATABASE_URL right?"
-        ) from None
-
-
-async def _register(pool: AsyncConnectionPool[Any], definitions: Definitions) -> None:
-    known = {path.name.removesuffix(".sql") for path in (MIGRATIONS / "ledger").glob("*.sql") if ".rollback" not in path.name}
-    try:
-        async with pool.connection() as conn:
-            applied = {str(row[0]) for row in await (await conn.execute(_LIST_MIGRATIONS)).fetchall()}
-            if known - applied:
-                raise EdgeError(f"the ledger's schema is behind this release by {len(known - applied)}: run `saga migrate`")
-            await definitions.register(conn)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        raise EdgeError("the ledger's schema is behind this release: run `saga migrate`") from None
+        return await stack.enter_async_context(open_ledger(settings, definitions, name="edge"))
+    except LedgerUnusable as error:
+        raise EdgeError(str(error)) from None
 
 
 async def _stop(parts: Parts, listeners: list[Listening]) -> None:

@@ -8,13 +8,12 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 from uuid import uuid4
 
-import psycopg
 import structlog
 import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.listener import Listener
 from orchestrator.metrics import Metrics
@@ -24,11 +23,13 @@ from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
-from sql.connect import open_pool
+from sql import reading
+from sql.connect import OUTAGE, Pool
 
-START_TIMEOUT_S: Final = 10.0
 STOP_S: Final = 1.0
 """Seconds that loops get to end once they are cancelled; all that matters is written by then."""
+READY_TIMEOUT_S: Final = 2.2
+"""Of the ledger's answer, with the wait for a connection: a little more than the pool's own limit."""
 log = structlog.get_logger(__name__)
 
 
@@ -55,9 +56,8 @@ async def _main(settings: Settings) -> None:
     replica = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        pool = await _open_ledger(stack, settings, replica)
         definitions = Definitions(SHIPPED, settings)
-        await _register(pool, definitions)
+        pool = await _open_ledger(stack, settings, definitions, replica)
         session = await stack.enter_async_context(open_session(settings.concurrency))
         writer = Writer(pool)
         runner = Runner(
@@ -73,13 +73,11 @@ async def _main(settings: Settings) -> None:
         )
         worker = Worker(replica=replica, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
         if settings.metrics_port is not None:
-            await _serve_metrics(stack, settings, metrics)
+            await _serve_metrics(stack, settings, metrics, pool)
         await _run_until(stop, worker, _parts(settings, pool, writer, worker, metrics), settings.shutdown_s)
 
 
-def _parts(
-    settings: Settings, pool: AsyncConnectionPool[Any], writer: Writer, worker: Worker, metrics: Metrics
-) -> dict[str, Any]:
+def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, metrics: Metrics) -> dict[str, Any]:
     parts = {"writer": writer.run(), "worker": worker.run()}
     if settings.notify:
         parts["listener"] = Listener(settings.listen_url(), pool, worker.wake, metrics).run()
@@ -101,36 +99,32 @@ async def _run_until(stop: asyncio.Event, worker: Worker, parts: dict[str, Any],
             raise OrchestratorError(f"the {task.get_name()} failed: {task.exception()}") from task.exception()
 
 
-async def _open_ledger(stack: AsyncExitStack, settings: Settings, replica: str) -> AsyncConnectionPool[Any]:
+async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions, replica: str) -> Pool:
     # The name's random part tells replicas apart in pg_stat_activity, where `saga health` counts them.
     name = f"orchestrator {replica.rpartition('-')[2]}"
     try:
-        return await stack.enter_async_context(
-            open_pool(settings.ledger_url(), name=name, connections_max=settings.database_connections)
-        )
-    except (psycopg.OperationalError, PoolTimeout):
-        raise OrchestratorError(
-            f"the ledger did not answer within {START_TIMEOUT_S:g} s: is PostgreSQL up, and SAGA_DATABASE_URL right?"
-        ) from None
+        return await stack.enter_async_context(open_ledger(settings, definitions, name=name))
+    except LedgerUnusable as error:
+        raise OrchestratorError(str(error)) from None
 
 
-async def _register(pool: AsyncConnectionPool[Any], definitions: Definitions) -> None:
-    try:
-        async with pool.connection() as conn:
-            await definitions.register(conn)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        raise OrchestratorError("the ledger's schema is behind this release: run `saga migrate`") from None
-
-
-async def _serve_metrics(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> None:
+async def _serve_metrics(stack: AsyncExitStack, settings: Settings, metrics: Metrics, pool: Pool) -> None:
     async def expose(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
+    async def readiness(_: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S), pool.connection() as conn:
+                await reading.ping(conn)
+        except (*OUTAGE, TimeoutError):
+            return web.json_response({"status": "the ledger is away"}, status=503)
+        return web.json_response({"status": "ready"})
+
     app = web.Application()
-    app.add_routes([web.get("/metrics", expose), web.get("/healthz", health)])
+    app.add_routes([web.get("/metrics", expose), web.get("/healthz", health), web.get("/readyz", readiness)])
     server = web.AppRunner(app, access_log=None)
     await server.setup()
     stack.push_async_callback(server.cleanup)

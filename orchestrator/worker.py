@@ -28,6 +28,9 @@ DUE_SLACK_S: Final = 0.002
 HERD_JITTER_S: Final = 0.01
 """Replicas that see the same row waiting do not all look at the same instant."""
 
+GIVE_BACK_S: Final = 1.0
+"""Kept of the time to stop for giving back what has not ended."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -90,8 +93,9 @@ class Worker:
         """Claim nothing more, let every call on its way end and be written, then give back what is left.
 
         Args:
-            limit_s: Seconds after which what has not ended is given back as it is: the next owner takes it over.
+            limit_s: Seconds for all of it; what has not ended by then is given back as it is: the next owner takes it over.
         """
+        limit_s = max(limit_s - GIVE_BACK_S, limit_s / 2)
         self._runner.stopping = True
         self.wake("stop")
         began_s = time.monotonic()
@@ -111,11 +115,11 @@ class Worker:
     async def _give_back(self, held: list[tuple[UUID, int]]) -> None:
         log.warning("leases_given_back", orders=len(held))
         try:
-            async with self._pool.connection(timeout=1.0) as conn:
+            async with asyncio.timeout(GIVE_BACK_S), self._pool.connection() as conn:
                 await ledger.release_leases(conn, held)
-        except OUTAGE as error:
+        except (*OUTAGE, TimeoutError) as error:
             # Then they run out by themselves.
-            log.warning("leases_not_given_back", error=str(error).splitlines()[0])
+            log.warning("leases_not_given_back", error=type(error).__name__)
 
     async def _look(self) -> bool:
         """Claim what is due and start it; tell whether there may be more at once."""
