@@ -20,9 +20,10 @@ from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.logs import configure_logs
-from orchestrator.participant import Caller, open_session
+from orchestrator.participant import Caller
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
+from orchestrator.transport import open_transport
 from sql.connect import Pool
 
 CALLS_MAX: Final = 100
@@ -94,6 +95,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         definitions = Definitions(SHIPPED, settings)
         pool = await _open_ledger(stack, settings, definitions)
+        transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CALLS_MAX))
         waker, finishes = Waker(pool, enabled=settings.notify), Finishes(pool)
         parts = Parts(
             # The random part makes a restart on the same host another edge.
@@ -101,7 +103,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             settings=settings,
             pool=pool,
             definitions=definitions,
-            caller=Caller(await stack.enter_async_context(open_session(CALLS_MAX)), settings.participants),
+            caller=Caller(transport, settings.participants),
             probes=await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())),
             waker=waker,
             finishes=finishes,

@@ -28,7 +28,10 @@ class Definitions:
         for saga in sagas:
             if saga.name in self._by_name:
                 raise DefinitionError(f"two sagas are named {saga.name}")
-            self._by_name[saga.name] = replace(saga, retry=settings.retry, timeout_s=settings.step_timeout_s)
+            deadline_s = saga.deadline_s or settings.deadline_s
+            self._by_name[saga.name] = replace(
+                saga, retry=settings.retry, timeout_s=settings.step_timeout_s, deadline_s=deadline_s
+            )
         self._by_fingerprint = {saga.fingerprint: saga for saga in self._by_name.values()}
         self._by_id = {saga.definition_id: saga for saga in self._by_name.values()}
 

@@ -15,12 +15,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
 from orchestrator.metrics import Metrics
-from orchestrator.participant import Caller, open_session
+from orchestrator.participant import Caller
 from orchestrator.runner import Runner
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
+from orchestrator.transport import open_transport
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql import reading
@@ -58,14 +60,17 @@ async def _main(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         definitions = Definitions(SHIPPED, settings)
         pool = await _open_ledger(stack, settings, definitions, replica)
-        session = await stack.enter_async_context(open_session(settings.concurrency))
+        transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=settings.concurrency))
+        fleet = Fleet(pool, settings, metrics.breaker_state)
+        await fleet.look()
         writer = Writer(pool)
         runner = Runner(
             replica=replica,
             pool=pool,
             definitions=definitions,
             writer=writer,
-            caller=Caller(session, settings.participants),
+            caller=Caller(transport, fleet.addresses),
+            fleet=fleet,
             metrics=metrics,
             jitter=settings.retry_jitter,
             lease_s=settings.lease_s,
@@ -74,11 +79,11 @@ async def _main(settings: Settings) -> None:
         worker = Worker(replica=replica, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
         if settings.metrics_port is not None:
             await _serve_metrics(stack, settings, metrics, pool)
-        await _run_until(stop, worker, _parts(settings, pool, writer, worker, metrics), settings.shutdown_s)
+        await _run_until(stop, worker, _parts(settings, pool, writer, worker, fleet, metrics), settings.shutdown_s)
 
 
-def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, metrics: Metrics) -> dict[str, Any]:
-    parts = {"writer": writer.run(), "worker": worker.run()}
+def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics) -> dict[str, Any]:
+    parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run()}
     if settings.notify:
         parts["listener"] = Listener(settings.listen_url(), pool, worker.wake, metrics).run()
     return parts

@@ -29,6 +29,16 @@ class StepMetrics:
         self._duration.labels(saga, step, direction).observe(duration_s)
 
 
+def breaker_state(registry: CollectorRegistry) -> Gauge:
+    """Return the metric of how breakers stand, for whichever process looks at the fleet."""
+    return Gauge(
+        "saga_breaker_state",
+        "Breaker of a participant: 0 closed, 1 half-open, 2 open, 3 held by an operator",
+        ["participant"],
+        registry=registry,
+    )
+
+
 class Metrics:
     """The counters of one replica, in a registry of their own."""
 
@@ -51,4 +61,5 @@ class Metrics:
         self.notification_queue = Gauge(
             "saga_notification_queue_usage", "Share of the server's notification queue in use", registry=registry
         )
+        self.breaker_state = breaker_state(registry)
         self.lease_lost = Counter("saga_lease_lost_total", "Claims that another replica took over", registry=registry)

@@ -92,6 +92,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         correlation_id=request.correlation_id,
         traceparent=request.traceparent,
         parent_id=request.parent_id,
+        deadline_s=saga.deadline_s,
         lease_owner=row.lease_owner,
         lease_s=lease_s if call else None,
         entries=first.entries,

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from orchestrator import machine
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, CancelRequested, Lapsed, Move, Observation, Progress, Retried
+from orchestrator.progress import Answered, CancelRequested, GivenUp, Lapsed, Move, Observation, Progress, Retried
 from orchestrator.saga import Context, DefinitionError, Retry, Saga, Step
 from orchestrator.work import Work
 from participants.contracts import Endpoint
@@ -33,7 +33,7 @@ class _Nothing(BaseModel):
     """Stands for every input, request and answer: the core reads none."""
 
 
-_NOWHERE: Final = Endpoint("nobody", "POST", "/", _Nothing, _Nothing)
+_NOWHERE: Final[Endpoint[Any, Any]] = Endpoint("nobody", "POST", "/", _Nothing, _Nothing)
 _ROW: Final = ("status", "step", "direction", "retry_count", "last_seq", "results")
 
 
@@ -167,13 +167,15 @@ def _observed(journal: tuple[Recorded, ...], place: int) -> Observation:
     entry = journal[place].entry
     match entry.kind:
         case Kind.OUTCOME if entry.step is not None:
-            return Answered(entry.step, _outcome(entry))
+            return Answered(entry.step, _outcome(entry), trial=entry.reason is not None)
         case Kind.TAKEOVER:
             return Lapsed(too_often=_gave_up(journal, place))
         case Kind.OPERATOR if entry.outcome == "cancel":
             return CancelRequested(entry.actor or "", entry.reason or "")
         case Kind.OPERATOR if entry.outcome == "retry":
             return Retried(entry.actor or "", entry.reason or "")
+        case Kind.OPERATOR if entry.outcome == "give-up":
+            return GivenUp(entry.reason or "")
     raise ValueError("nothing that can be observed leads to it")
 
 
@@ -204,8 +206,7 @@ def _is_put_aside(work: Work, entry: Entry) -> bool:
 def _put_aside(work: Work, entry: Entry) -> tuple[Work, tuple[Entry, ...]]:
     stuck = replace(work.progress, stuck=entry.reason or "")
     row = replace(work.row, status=Status.STUCK, progress=stuck.to_json(), last_seq=work.row.last_seq + 1)
-    # The code that puts an order aside reads nothing of its progress, not even the round.
-    return work.on(replace(row, lapses=row.lapses + 1)), (replace(entry, round=1),)
+    return work.on(replace(row, lapses=row.lapses + 1)), (replace(entry, round=work.progress.round),)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------

@@ -2,24 +2,27 @@
 
 import random
 import time
-from dataclasses import dataclass, field
-from typing import Any, Final
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeGuard
 
 import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet, Parked, Pass
 from orchestrator.metrics import Metrics
 from orchestrator.outcome import Outcome
 from orchestrator.participant import Caller, Tracing
-from orchestrator.progress import Answered, Call, Lapsed, Observation
+from orchestrator.progress import Answered, Call, Lapsed, Move, Observation
+from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
 from orchestrator.work import Work, event_payload
 from orchestrator.writer import Superseded, Writer
 from sql import ledger
 from sql.connect import OUTAGE
 from sql.ledger import ClaimLost
-from sql.models import TERMINAL, Claim, Entry, Event, Kind, SagaRow, Status, Transition
+from sql.models import TERMINAL, Claim, Direction, Entry, Event, Kind, SagaRow, Status, Transition
 
 POISON_DELAY_MAX_S: Final = 60.0
 """Longest pause before an order is tried again that the code failed on."""
@@ -46,6 +49,11 @@ class Hold:
         """Seconds for which the lease surely still holds."""
         return self.ends_at_s - time.monotonic()
 
+    def is_overdue(self, by_s: float = 0.0) -> bool:
+        """Tell whether the order's deadline passed, so many seconds ago at least."""
+        left_s = self.claim.deadline_in_s
+        return left_s is not None and left_s - (time.monotonic() - self.began_at_s) <= -by_s
+
 
 class Runner:
     """Runs claimed sagas of one replica.
@@ -56,6 +64,7 @@ class Runner:
         definitions: What this replica can run.
         writer: Writes all transitions.
         caller: Calls participants.
+        fleet: Gives leave for each call.
         metrics: Counters.
         jitter: Most of a wait that is added at random.
         lease_s: Seconds for which a renewal holds.
@@ -70,6 +79,7 @@ class Runner:
         definitions: Definitions,
         writer: Writer,
         caller: Caller,
+        fleet: Fleet,
         metrics: Metrics,
         jitter: float,
         lease_s: float,
@@ -81,6 +91,7 @@ class Runner:
         self._definitions = definitions
         self._writer = writer
         self._caller = caller
+        self._fleet = fleet
         self._metrics = metrics
         self._jitter = jitter
         self._lease_s = lease_s
@@ -101,7 +112,7 @@ class Runner:
         try:
             async with self._pool.connection() as conn:
                 saga = await self._definitions.of(conn, row.definition_id)
-            return await self._work_on(Work.of(saga, row), hold)
+            return await self._work_on(*self._taken(saga, hold.claim), hold)
         except ClaimLost as lost:
             self._metrics.lease_lost.inc()
             log.warning("claim_lost", error=str(lost))
@@ -110,37 +121,84 @@ class Runner:
             # The ledger's fault and not the order's: its lease runs out, and whoever claims it goes on.
             log.warning("order_dropped", error=str(error).splitlines()[0])
             return None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("order_failed_in_code")
             return await self._put_aside(row, error)
 
-    async def _work_on(self, work: Work, hold: Hold) -> float | None:
-        observation: Observation | None = None
-        if hold.claim.lapsed or work.progress.on_its_way:
-            observation = Lapsed(too_often=work.row.lapses >= self._lapses_max)
-        while True:
-            move = work.advance(observation, go_on=not self.stopping)
-            jitter = random.uniform(0.0, self._jitter)
-            transition = work.transition(move, replica=self._replica, jitter=jitter)
-            written = await self._writer.write(transition)
-            if isinstance(written, Superseded):
-                work = work.on(written.row)
-                if work.row.status in TERMINAL:
-                    return None
-                continue
-            work = work.after(transition, written.last_seq)
-            if not move.calls:
-                self._count_end(work, hold)
-                log.info("order_left", status=work.row.status.value, step=work.row.step, delay_s=transition.delay_s)
-                return transition.delay_s
-            observation = await self._answer(work, move.calls[0], hold)
+    def _taken(self, saga: Saga[Any], claim: Claim) -> tuple[Work, Observation | None]:
+        """Read a claimed row, and tell what its owner before has left of it."""
+        if claim.lapsed and claim.row.lapses >= self._lapses_max:
+            # It may be what its owners died of: no code of the saga runs for it any more.
+            return Work.unread(saga, claim.row), Lapsed(too_often=True)
+        work = Work.of(saga, claim.row)
+        return work, Lapsed() if claim.lapsed or work.progress.on_its_way else None
 
-    async def _answer(self, work: Work, call: Call, hold: Hold) -> Answered:
+    async def _work_on(self, work: Work, observation: Observation | None, hold: Hold) -> float | None:
+        # Looked at once a claim: while an order is being worked on it does not wait, and may go on to its end.
+        overdue = hold.is_overdue()
+        while True:
+            settled = work.advance(observation, go_on=False)
+            if overdue and _goes_forward(work.onward(settled)):
+                settled = work.give_up(settled, "its deadline has passed")
+            onward = settled if self.stopping else work.onward(settled)
+            async with self._leave_for(work, onward) as leave:
+                move = self._parked(work, settled, onward.calls[0], leave, hold) if isinstance(leave, Parked) else onward
+                move, transition = self._transition(work, move, settled)
+                written = await self._writer.write(transition)
+                if isinstance(written, Superseded):
+                    work = work.on(written.row)
+                    if work.row.status in TERMINAL:
+                        return None
+                    continue
+                work, overdue = work.after(transition, written.last_seq), False
+                if not isinstance(leave, Pass) or not move.calls:
+                    return self._left(work, transition, hold)
+                observation = await self._answer(work, move.calls[0], hold, leave)
+
+    def _transition(self, work: Work, move: Move, settled: Move) -> tuple[Move, Transition]:
+        """Return what to write of a decision: all of it, or where its call can't be made out, what was observed before."""
+        jitter = random.uniform(0.0, self._jitter)
+        try:
+            return move, work.transition(move, replica=self._replica, jitter=jitter)
+        except Exception:
+            if not move.calls or not settled.entries:
+                raise
+            # What is known must not be lost with it; the next claim of the row fails on the call alone.
+            log.exception("next_call_failed_in_code", step=move.calls[0].step)
+            return settled, work.transition(settled, replica=self._replica, jitter=jitter)
+
+    def _leave_for(self, work: Work, move: Move) -> AbstractAsyncContextManager[Pass | Parked | None]:
+        """Ask for leave for a decision's call; None where it has none."""
+        if not move.calls:
+            return nullcontext()
+        call = move.calls[0]
+        return self._fleet.leave_for(work.endpoint(call).participant, work.saga.timeout_s_of(work.saga.step(call.step)))
+
+    def _parked(self, work: Work, settled: Move, call: Call, parked: Parked, hold: Hold) -> Move:
+        """Decide what becomes of an order whose next call can't be made now."""
+        forward = call.direction is Direction.ACTION
+        if parked.away and forward and work.saga.step(call.step).when_open == "fail":
+            return work.give_up(settled, f"{call.step} does not wait: {parked.reason}")
+        if parked.away and not forward and hold.is_overdue(by_s=work.saga.deadline_s or 0.0):
+            return work.give_up(settled, f"{call.step} can't be undone in time: {parked.reason}")
+        return replace(settled, delay_s=parked.delay_s, error=parked.reason)
+
+    def _left(self, work: Work, transition: Transition, hold: Hold) -> float | None:
+        """Tell when an order that is given back is due."""
+        if work.row.status in TERMINAL:
+            self._metrics.finished.labels(work.saga.name, work.row.status.value).inc()
+            age_s = hold.claim.age_s + time.monotonic() - hold.began_at_s
+            self._metrics.duration.labels(work.saga.name).observe(age_s)
+        log.info("order_left", status=work.row.status.value, step=work.row.step, delay_s=transition.delay_s)
+        at_rest = work.row.status in TERMINAL or work.row.status is Status.STUCK
+        return None if at_rest else transition.delay_s or 0.0
+
+    async def _answer(self, work: Work, call: Call, hold: Hold, leave: Pass) -> Answered:
         timeout_s = work.saga.timeout_s_of(work.saga.step(call.step))
         if hold.left_s < timeout_s + LEASE_MARGIN_S:
             await self._renew(hold)
         began_s = time.monotonic()
-        outcome = await self._caller.call(
+        leave.outcome = await self._caller.call(
             work.endpoint(call),
             work.request(call),
             key=work.key(call),
@@ -149,8 +207,8 @@ class Runner:
             operation=work.operation(call) if call.probe else None,
         )
         duration_s = time.monotonic() - began_s
-        self._count_attempt(work, call, outcome, duration_s)
-        return Answered(call.step, outcome, round(duration_s * 1000, 3))
+        self._count_attempt(work, call, leave.outcome, duration_s)
+        return Answered(call.step, leave.outcome, round(duration_s * 1000, 3), trial=leave.trial)
 
     async def _renew(self, hold: Hold) -> None:
         """Renew one lease out of turn: a call starts only if it must end before the lease does."""
@@ -160,10 +218,10 @@ class Runner:
                 raise ClaimLost(f"order {row.order_ledger_id} was taken over before its call")
         hold.ends_at_s = began_s + self._lease_s
 
-    async def _put_aside(self, row: SagaRow, error: Exception) -> float | None:
+    async def _put_aside(self, row: SagaRow, error: BaseException) -> float | None:
         """Give back a row that the code can't work on: later again, and to an operator when that does not help."""
-        reason = f"{type(error).__name__}: {error}".replace("\0", " ").splitlines()[0][:500]
         try:
+            reason = _sentence(error)
             transition = self._aside(row, reason)
             written = await self._writer.write(transition)
             if isinstance(written, Superseded):
@@ -180,6 +238,10 @@ class Runner:
     def _aside(self, row: SagaRow, reason: str) -> Transition:
         lapses = row.lapses + 1
         stuck = lapses >= self._lapses_max
+        # It may be the progress that the code fails on, so nothing is expected of that.
+        progress = row.progress if isinstance(row.progress, dict) else {}
+        round_ = progress.get("round")
+        entry = Entry(Kind.STATUS, round=round_ if _is_round(round_) else 1, outcome=Status.STUCK.value, reason=reason)
         return Transition(
             order_ledger_id=row.order_ledger_id,
             lease_epoch=row.lease_epoch,
@@ -189,11 +251,11 @@ class Runner:
             step=row.step,
             direction=row.direction,
             retry_count=row.retry_count,
-            progress={**row.progress, "stuck": f"the code failed on it: {reason}"} if stuck else row.progress,
+            progress={**progress, "stuck": f"the code failed on it: {reason}"} if stuck else row.progress,
             last_error=reason,
             delay_s=None if stuck else min(4.0**lapses, POISON_DELAY_MAX_S),
             lapses=lapses,
-            entries=(Entry(Kind.STATUS, outcome=Status.STUCK.value, reason=reason),) if stuck else (),
+            entries=(entry,) if stuck else (),
             events=(Event("OrderStuck", event_payload(row, Status.STUCK.value)),) if stuck else (),
         )
 
@@ -201,8 +263,16 @@ class Runner:
         outcome_name = type(outcome).__name__.lower()
         self._metrics.steps.count(work.saga.name, call.step, call.direction.value, outcome_name, duration_s)
 
-    def _count_end(self, work: Work, hold: Hold) -> None:
-        if work.row.status in TERMINAL:
-            self._metrics.finished.labels(work.saga.name, work.row.status.value).inc()
-            age_s = hold.claim.age_s + time.monotonic() - hold.began_at_s
-            self._metrics.duration.labels(work.saga.name).observe(age_s)
+
+def _goes_forward(move: Move) -> bool:
+    return bool(move.calls) and move.calls[0].direction is Direction.ACTION
+
+
+def _sentence(error: BaseException) -> str:
+    """Return an exception as one line of text that can be stored."""
+    text = f"{type(error).__name__}: {error}".replace("\0", " ").splitlines()[0][:500]
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _is_round(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 < value < 2**31

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 import orjson
@@ -99,6 +99,8 @@ class Step(Generic[Input, Request]):
         timeout_s: Total seconds of one call; None for that of the settings.
         at_edge: Whether the edge API tries it once before it answers; only the first step can be.
         declines: Whether a rejection of this step makes the order DECLINED instead of FAILED.
+        when_open: While the action's participant is away (`fleet.py`): `park` the order until it may be back, or `fail`:
+            undo the order at once, without an attempt. Undoing always parks.
         on_success, on_rejection, on_undo: Types of the events that tell of it; None for none.
     """
 
@@ -112,6 +114,7 @@ class Step(Generic[Input, Request]):
     timeout_s: float | None = None
     at_edge: bool = False
     declines: bool = False
+    when_open: Literal["park", "fail"] = "park"
     on_success: str | None = None
     on_rejection: str | None = None
     on_undo: str | None = None
@@ -129,6 +132,8 @@ class Saga(Generic[Input]):
         stands: What a completed saga leaves at the participants: `participant.account` to its balance for that order.
             Every account that is not named is zero, and all are when the saga was undone. None for unchecked.
         retry, timeout_s: Of steps that state none of their own.
+        deadline_s: Seconds after which an order that waits is undone; when the undoing has waited as long again it is
+            STUCK. None for that of the settings.
 
     Raises:
         DefinitionError: Names repeat, or a step could not be undone in order.
@@ -141,6 +146,7 @@ class Saga(Generic[Input]):
     stands: Callable[[Input], Mapping[str, int]] | None = None
     retry: Retry = field(default_factory=Retry)
     timeout_s: float = 5.0
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
@@ -198,6 +204,7 @@ class Saga(Generic[Input]):
             "saga": self.name,
             "version": self.version,
             "fingerprint": self.fingerprint,
+            "deadline_s": self.deadline_s,
             "steps": [
                 {
                     "name": step.name,
@@ -208,6 +215,7 @@ class Saga(Generic[Input]):
                     "probed": step.probe is not None,
                     "at_edge": step.at_edge,
                     "declines": step.declines,
+                    "when_open": step.when_open,
                 }
                 for step in self.steps
             ],
@@ -233,9 +241,10 @@ class Saga(Generic[Input]):
             raise DefinitionError(f"the snapshot of saga {self.name} version {self.version} is of other code")
         stored = {step["name"]: step for step in body["steps"]}
         steps = tuple(
-            replace(s, timeout_s=stored[s.name]["timeout_s"], retry=Retry(**stored[s.name]["retry"])) for s in self.steps
+            replace(s, timeout_s=said["timeout_s"], retry=Retry(**said["retry"]), when_open=said.get("when_open", s.when_open))
+            for s, said in ((s, stored[s.name]) for s in self.steps)
         )
-        return replace(self, steps=steps)
+        return replace(self, steps=steps, deadline_s=body.get("deadline_s"))
 
 
 def _retry_body(retry: Retry) -> Json:

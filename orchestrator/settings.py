@@ -3,6 +3,8 @@
 `saga config env` prints each with its default and meaning.
 """
 
+import ipaddress
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -10,7 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orchestrator.circuit import Policy
 from orchestrator.saga import Retry
+from orchestrator.transport.exchange import Client
 
 LEASE_MARGIN_S = 0.5
 """A call must end this long before the lease does, so that its outcome can still be written."""
@@ -28,14 +32,35 @@ class Environment(StrEnum):
     PROD = "prod"
 
 
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+def http_url(text: str) -> str:
+    """Return the address of a participant as it is stored.
+
+    Raises:
+        ValueError: It is none, or one that no participant has, such as that of a cloud's metadata service.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = (
+            parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"[\s\x00-\x1f]", text)
+        )
+    except ValueError:
+        usable = False
+    if not usable or parts.username or parts.query or parts.fragment:
         raise ValueError("must be an http or https address without user, query or fragment")
+    if _is_forbidden(parts.hostname or ""):
+        raise ValueError("must not be a link-local, multicast or unspecified address")
     return text.rstrip("/")
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+def _is_forbidden(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_link_local or address.is_multicast or address.is_unspecified
+
+
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 
 class Settings(BaseSettings):
@@ -75,6 +100,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, gt=0, le=3600, description="Seconds for which a claim holds without renewal")
     concurrency: int = Field(default=100, ge=1, le=10_000, description="Sagas that one replica works on at once")
     step_timeout_s: float = Field(default=5.0, gt=0, le=300, description="Total seconds of one call to a participant")
+    http_client: Client = Field(
+        default=Client.HTTP1, description="What calls participants: http1, the project's own, or aiohttp"
+    )
     edge_timeout_s: float = Field(
         default=2.0, gt=0, le=30, description="Seconds that a request waits for the payment's authorization"
     )
@@ -82,6 +110,22 @@ class Settings(BaseSettings):
     retry_factor: float = Field(default=4.0, ge=1, le=100, description="Each further wait is so many times the one before")
     retry_attempts: int = Field(default=5, ge=1, le=100, description="Attempts of a step before the saga is undone")
     retry_jitter: float = Field(default=0.2, ge=0, le=1, description="Most of a wait that is added at random; 0 for none")
+    deadline_s: float = Field(
+        default=86_400.0, gt=0, le=31_536_000, description="Seconds after which an order that still waits is undone"
+    )
+    participant_concurrency: int = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description="Calls of one replica to one participant at once; never more than half of SAGA_CONCURRENCY",
+    )
+    breaker_window: int = Field(default=10, ge=1, le=1000, description="Calls to a participant that its breaker judges")
+    breaker_threshold: float = Field(
+        default=0.5, gt=0, le=1, description="Share of them that must end unclear for the breaker to open"
+    )
+    breaker_open_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds without calls before one tries whether the participant is back"
+    )
     lapses_max: int = Field(default=5, ge=1, le=1000, description="Claims in a row that may run out before an order is STUCK")
     shutdown_s: float = Field(default=8.0, gt=0, le=300, description="Seconds that a process takes at most to stop")
     metrics_port: int | None = Field(
@@ -106,6 +150,16 @@ class Settings(BaseSettings):
     def retry(self) -> Retry:
         """The retry policy of steps that state none of their own."""
         return Retry(first_s=self.retry_first_s, factor=self.retry_factor, attempts_max=self.retry_attempts)
+
+    @property
+    def breaker(self) -> Policy:
+        """When the breaker of a participant opens, and for how long."""
+        return Policy(window=self.breaker_window, threshold=self.breaker_threshold, open_s=self.breaker_open_s)
+
+    @property
+    def concurrency_of_one(self) -> int:
+        """Calls to one participant at once, so few that others always find room in this replica."""
+        return min(self.participant_concurrency, max(self.concurrency // 2, 1))
 
     @property
     def participants(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from orchestrator import machine
 from orchestrator.identity import operation_key
-from orchestrator.progress import Call, Move, Observation, Progress
+from orchestrator.progress import Call, GivenUp, Move, Observation, Progress
 from orchestrator.saga import Context, Saga, Step
 from participants.contracts import Endpoint, OperationRef
 from sql.models import Direction, Entry, Event, Json, Kind, SagaRow, Transition
@@ -45,6 +45,15 @@ class Work:
         order = saga.input.model_validate_json(stored)
         return Work(saga, row, Progress.from_json(row.progress), Context(row.order_ledger_id, order, row.results))
 
+    @staticmethod
+    def unread(saga: Saga[Any], row: SagaRow) -> "Work":
+        """Read a row, but not its input, for which code of the saga runs: enough to settle, not to call.
+
+        Raises:
+            KeyError, TypeError, ValueError: Its progress does not fit the definition.
+        """
+        return Work(saga, row, Progress.from_json(row.progress), Context(row.order_ledger_id, None, row.results))
+
     def on(self, row: SagaRow) -> "Work":
         """Return the same order with its row read again."""
         context = replace(self.context, results=row.results)
@@ -73,9 +82,15 @@ class Work:
             go_on: Whether to plan the next call; False to stop at what was observed.
         """
         move = machine.settle(self.saga, self.progress, observation) if observation else Move(self.progress)
-        if go_on and move.delay_s is None:
-            move = move.then(machine.proceed(self.saga, move.progress))
-        return move
+        return self.onward(move) if go_on else move
+
+    def onward(self, move: Move) -> Move:
+        """Return a decision together with the next call, where that may follow at once."""
+        return move if move.delay_s is not None else move.then(machine.proceed(self.saga, move.progress))
+
+    def give_up(self, move: Move, reason: str) -> Move:
+        """Return a decision together with that not to wait any longer."""
+        return move.then(machine.settle(self.saga, move.progress, GivenUp(reason)))
 
     def transition(self, move: Move, *, replica: str, jitter: float = 0.0) -> Transition:
         """Return the fenced write of a decision.
@@ -102,6 +117,7 @@ class Work:
             last_error=move.error or progress.stuck or progress.reason,
             keep_lease=bool(move.calls),
             delay_s=None if move.delay_s is None else move.delay_s * (1.0 + jitter),
+            deadline_s=self.saga.deadline_s if any(_is_retry(entry) for entry in move.entries) else None,
             # An attempt that ended is a sign of life, and an operator's word a new start; a bare takeover is neither.
             lapses=0 if any(entry.kind in (Kind.OUTCOME, Kind.OPERATOR) for entry in move.entries) else self.row.lapses,
             entries=tuple(self._dressed(entry, move.calls) for entry in move.entries),
@@ -160,6 +176,11 @@ def _endpoint(step: Step[Any, Any], call: Call) -> Endpoint[Any, Any]:
     endpoint = does if call.direction is Direction.ACTION else step.compensation
     assert endpoint is not None
     return endpoint
+
+
+def _is_retry(entry: Entry) -> bool:
+    """Tell whether an operator has an order go on: it gets as much time as at first."""
+    return entry.kind is Kind.OPERATOR and entry.outcome == "retry"
 
 
 def _results(entries: Iterable[Entry]) -> Json:

@@ -5,7 +5,8 @@ is a transaction of its own, which is how the orchestrator uses them: none needs
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -24,7 +25,6 @@ from sql.models import (
     Event,
     Json,
     NewOrder,
-    RepeatedRequest,
     SagaRow,
     Status,
     Transition,
@@ -48,6 +48,31 @@ class ClaimLost(LedgerError):
 
 class OrderNotFound(LedgerError):
     """The ledger has no such row."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedRequest:
+    """What the ledger knows of a key that was used before.
+
+    Attributes:
+        order_ledger_id: The row.
+        request_hash: Of the first request.
+        status: Where it stands.
+        response_status, response_body: The frozen answer; None while there is none.
+        held: Whether the first request is still being handled.
+        lease_epoch, last_seq, saga, created_at: As in the row.
+    """
+
+    order_ledger_id: UUID
+    request_hash: bytes
+    status: Status
+    response_status: int | None
+    response_body: str | None
+    held: bool
+    lease_epoch: int
+    last_seq: int
+    saga: str
+    created_at: datetime
 
 
 async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
@@ -79,7 +104,7 @@ async def claim_due(conn: Connection, *, owner: str, lease_s: float, limit: int,
     parameters = {"owner": owner, "lease_s": lease_s, "limit": limit, "fingerprints": list(fingerprints)}
     rows = await _fetch(conn, "claim_due", parameters)
     claimed = (row for row in rows if row["order_ledger_id"])
-    claims = tuple(Claim(_saga_row(row), row["lapsed"], row["lag_s"], row["age_s"]) for row in claimed)
+    claims = tuple(Claim(_saga_row(row), row["lapsed"], row["lag_s"], row["age_s"], row["deadline_in_s"]) for row in claimed)
     return Claims(claims, rows[0]["next_due_s"])
 
 

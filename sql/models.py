@@ -10,7 +10,6 @@ Who moves a row where::
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -126,6 +125,7 @@ class Transition:
         last_error: New value; None clears it.
         keep_lease: Whether the writer goes on with the row; False gives it back.
         delay_s: Seconds until it is due again, counted by the database from the write; None for at once.
+        deadline_s: Seconds from the write to a new deadline; None leaves it.
         lapses: New value of the counter of claims in a row that ran out.
         response: Status code and body to freeze as the answer to every repeat of the request; None leaves it.
         entries: Journal entries, in order.
@@ -145,6 +145,7 @@ class Transition:
     last_error: str | None = None
     keep_lease: bool = False
     delay_s: float | None = None
+    deadline_s: float | None = None
     lapses: int = 0
     response: tuple[int, str] | None = None
     entries: tuple[Entry, ...] = ()
@@ -209,12 +210,14 @@ class Claim:
         lapsed: Whether an owner before let its lease run out, so that a call may be on its way or done.
         lag_s: Seconds that the row was due before it was claimed.
         age_s: Seconds since the order was recorded.
+        deadline_in_s: Seconds until its deadline, negative past it; None where it has none.
     """
 
     row: SagaRow
     lapsed: bool
     lag_s: float
     age_s: float
+    deadline_in_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,7 @@ class NewOrder:
         metadata: The client's own labels.
         correlation_id, traceparent: Of the request.
         parent_id: The order that this one is about; None for none.
+        deadline_s: Seconds after which it is undone if it still waits; None for never.
         lease_owner, lease_s: Who goes on with it at once and for how long at most; None leaves it to the orchestrators.
         entries, events: Written with the row, in order.
     """
@@ -269,32 +273,8 @@ class NewOrder:
     correlation_id: str
     traceparent: str | None
     parent_id: UUID | None
+    deadline_s: float | None
     lease_owner: str | None
     lease_s: float | None
     entries: tuple[Entry, ...]
     events: tuple[Event, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RepeatedRequest:
-    """What the ledger knows of a key that was used before.
-
-    Attributes:
-        order_ledger_id: The row.
-        request_hash: Of the first request.
-        status: Where it stands.
-        response_status, response_body: The frozen answer; None while there is none.
-        held: Whether the first request is still being handled.
-        lease_epoch, last_seq, saga, created_at: As in the row.
-    """
-
-    order_ledger_id: UUID
-    request_hash: bytes
-    status: Status
-    response_status: int | None
-    response_body: str | None
-    held: bool
-    lease_epoch: int
-    last_seq: int
-    saga: str
-    created_at: datetime

@@ -7,8 +7,8 @@ with given as (
     select * from jsonb_to_record(%(order)s::jsonb) as g(order_ledger_id uuid, client_id text, client_request_id text,
         request_hash text, saga text, saga_version integer, definition_id uuid, status text, step text, progress jsonb,
         input jsonb, personal jsonb, items jsonb, customer_id text, currency text, total_minor bigint, metadata jsonb,
-        correlation_id text, traceparent text, parent_id uuid, lease_owner text, lease_s double precision, entries jsonb,
-        events jsonb)
+        correlation_id text, traceparent text, parent_id uuid, deadline_s double precision, lease_owner text,
+        lease_s double precision, entries jsonb, events jsonb)
 ), entry as materialized (
     select e.*, clock_timestamp() as at
     from given g cross join rows from (jsonb_to_recordset(g.entries) as (kind text, step text, direction text,
@@ -24,10 +24,11 @@ with given as (
 ), inserted as (
     insert into order_ledger (order_ledger_id, client_id, client_request_id, request_hash, saga, saga_version,
         definition_id, status, step, customer_id, currency, total_minor, input, progress, metadata, correlation_id,
-        traceparent, parent_id, last_seq, chain_head, lease_owner, lease_epoch, lease_expires_at, created_at)
+        traceparent, parent_id, deadline_at, last_seq, chain_head, lease_owner, lease_epoch, lease_expires_at, created_at)
     select g.order_ledger_id, g.client_id, g.client_request_id, decode(g.request_hash, 'hex'), g.saga, g.saga_version,
         g.definition_id, g.status, g.step, g.customer_id, g.currency, g.total_minor, g.input, g.progress, g.metadata,
-        g.correlation_id, g.traceparent, g.parent_id, jsonb_array_length(g.entries),
+        g.correlation_id, g.traceparent, g.parent_id, clock_timestamp() + make_interval(secs => g.deadline_s),
+        jsonb_array_length(g.entries),
         (select c.hash from chained c order by c.seq desc limit 1), g.lease_owner, 1,
         clock_timestamp() + make_interval(secs => g.lease_s),
         coalesce((select min(c.at) from chained c), clock_timestamp())
@@ -79,12 +80,13 @@ with due as materialized (
         lapses = l.lapses + due.lapsed::integer, updated_at = clock_timestamp()
     from due where l.order_ledger_id = due.order_ledger_id
     returning l.*, due.lapsed, due.lag_s,
-        extract(epoch from clock_timestamp() - l.created_at)::double precision as age_s
+        extract(epoch from clock_timestamp() - l.created_at)::double precision as age_s,
+        extract(epoch from l.deadline_at - clock_timestamp())::double precision as deadline_in_s
 ), waiting as (
     select extract(epoch from min(l.due_at) - statement_timestamp())::double precision as next_due_s
     from order_ledger l where l.due_at > statement_timestamp()
 )
-select w.next_due_s, c.lapsed, c.lag_s, c.age_s, c.order_ledger_id, c.saga, c.definition_id, c.status, c.progress, c.results,
+select w.next_due_s, c.lapsed, c.lag_s, c.age_s, c.deadline_in_s, c.order_ledger_id, c.saga, c.definition_id, c.status, c.progress, c.results,
     c.input, coalesce(p.data, '{}') as personal, c.correlation_id, c.traceparent, c.last_seq, c.lease_owner,
     c.lease_epoch, c.lapses, c.client_request_id, c.last_error, c.step, c.direction, c.retry_count,
     c.customer_id, c.currency, c.total_minor
@@ -107,8 +109,8 @@ where l.order_ledger_id = any (%(order_ledger_ids)s);
 with given as materialized (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
         last_seq integer, replica text, status text, step text, direction text, retry_count integer, progress jsonb,
-        results jsonb, last_error text, keep_lease boolean, delay_s double precision, lapses integer, finished boolean,
-        response_status smallint, response_body text, entries jsonb, events jsonb)
+        results jsonb, last_error text, keep_lease boolean, delay_s double precision, deadline_s double precision,
+        lapses integer, finished boolean, response_status smallint, response_body text, entries jsonb, events jsonb)
 ), held as materialized (
     select l.chain_head, l.correlation_id, t.*
     from order_ledger l join given t using (order_ledger_id)
@@ -136,6 +138,7 @@ with given as materialized (
         progress = h.progress, last_error = h.last_error, lapses = h.lapses,
         results = case when h.results = '{}' then l.results else l.results || h.results end,
         next_retry_at = clock_timestamp() + make_interval(secs => h.delay_s),
+        deadline_at = coalesce(clock_timestamp() + make_interval(secs => h.deadline_s), l.deadline_at),
         lease_owner = case when h.keep_lease then l.lease_owner end,
         lease_expires_at = case when h.keep_lease then l.lease_expires_at end,
         finished_at = case when h.finished then clock_timestamp() end,

@@ -1,0 +1,188 @@
+"""What all replicas share of the participants: where they are, and whether they may be called.
+
+The registry (`participant`) and the breakers are read together every few seconds, in one statement. A participant that has
+no row is where the settings say. Every call passes here: it needs an address, a breaker that lets it through and a slot of
+the participant's bulkhead. What does not pass is told how long to stay away; it costs no attempt.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from prometheus_client import Gauge
+from psycopg_pool import AsyncConnectionPool
+
+from orchestrator.breaker import AGAIN_S, Breakers, circuit_of
+from orchestrator.bulkhead import Bulkhead
+from orchestrator.circuit import ANSWERED, Circuit, State, mark_of
+from orchestrator.outcome import Outcome
+from orchestrator.settings import Settings
+from sql import fleet
+from sql.connect import OUTAGE
+from sql.models import Json
+
+LOOK_S: Final = 2.0
+"""Between two looks: what an operator changes is known everywhere after this."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Pass:
+    """Leave for one call.
+
+    Attributes:
+        trial: Whether it is the fleet's trial of an open breaker: if it ends Unknown, it counts as no attempt.
+        outcome: To be set when the call has ended; None where none was made.
+    """
+
+    trial: bool
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """No leave for now.
+
+    Attributes:
+        delay_s: Seconds after which it is worth asking again, without jitter.
+        reason: In a sentence.
+        away: Whether the participant can't be called at all; False where only its slots are taken.
+    """
+
+    delay_s: float
+    reason: str
+    away: bool
+
+
+class Fleet:
+    """The participants as one process knows them.
+
+    Args:
+        pool: Autocommit connections to the ledger.
+        settings: Addresses of those that have no row; limits.
+        shown: The metric of the breakers; see `Breakers`.
+
+    Attributes:
+        addresses: Base URL of each participant, by name; kept up to date in place.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Any], settings: Settings, shown: Gauge) -> None:
+        self.addresses: dict[str, str] = dict(settings.participants)
+        self._pool = pool
+        self._settings = settings
+        self._breakers = Breakers(pool, settings.breaker, shown, self._recovered)
+        self._bulkheads: dict[str, Bulkhead] = {}
+        self._limits: dict[str, int] = {}
+
+    async def look(self) -> None:
+        """Read registry and breakers.
+
+        Raises:
+            psycopg.OperationalError, psycopg_pool.PoolTimeout: The ledger is away; what was known stands.
+        """
+        began_s = time.monotonic()
+        async with self._pool.connection() as conn:
+            rows = await fleet.list_fleet(conn)
+        known = {row["participant"]: row["address"] for row in rows if row["address"]}
+        addresses = {**self._settings.participants, **known}
+        for name in self.addresses.keys() - addresses.keys():
+            del self.addresses[name]
+        self.addresses.update(addresses)
+        self._limits = {row["participant"]: limit for row in rows if (limit := _limit_of(row["limits"]))}
+        for name, bulkhead in self._bulkheads.items():
+            bulkhead.limit = self._limit(name)
+        found = {row["participant"]: circuit_of(row) for row in rows}
+        for name in found.keys() | addresses.keys():
+            self._breakers.see(name, found.get(name, Circuit()), began_s)
+
+    async def run(self) -> None:
+        """Look again and again, and report calls that ended Unknown, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._breakers.run(), name="report calls")
+            tasks.create_task(self._look_on(), name="look at the fleet")
+
+    def may_call(self, participant: str) -> bool:
+        """Tell whether a call that is not worth a trial may be made."""
+        return participant in self.addresses and self._breakers.now(participant).state is State.CLOSED
+
+    def note(self, participant: str, outcome: Outcome) -> None:
+        """Count how a call ended that was made without leave."""
+        self._breakers.note(participant, mark_of(outcome))
+
+    @asynccontextmanager
+    async def leave_for(self, participant: str, call_s: float) -> AsyncIterator[Pass | Parked]:
+        """Ask for leave for one call, which is to be made inside the context.
+
+        Args:
+            participant: Who is called.
+            call_s: Seconds that the call takes at most.
+        """
+        found = await self._ask(participant, call_s)
+        if isinstance(found, Parked):
+            yield found
+            return
+        bulkhead, began_s, outcome = self._bulkhead(participant), time.monotonic(), None
+        try:
+            yield found
+            outcome = found.outcome
+        finally:
+            call_s = time.monotonic() - began_s
+            mark = mark_of(outcome) if outcome else None
+            bulkhead.leave(call_s if outcome else None, answered=mark == ANSWERED)
+        if mark is not None and found.trial:
+            await self._breakers.conclude(participant, mark)
+        elif mark is not None:
+            self._breakers.note(participant, mark)
+
+    async def _ask(self, participant: str, call_s: float) -> Pass | Parked:
+        if participant not in self.addresses:
+            return Parked(self._settings.breaker_open_s, f"{participant} is not registered", away=True)
+        try:
+            delay_s, trial = await self._breakers.admit(participant, call_s)
+        except OUTAGE:
+            return Parked(AGAIN_S, f"whether {participant} may be called could not be found out", away=False)
+        bulkhead = self._bulkhead(participant)
+        if trial:
+            bulkhead.force()
+            return Pass(trial=True)
+        if delay_s > 0:
+            return Parked(delay_s, self._why(participant), away=True)
+        if not await bulkhead.enter():
+            return Parked(bulkhead.turn_s(), f"{participant} has as many calls on their way as it may have", away=False)
+        return Pass(trial=False)
+
+    def _why(self, participant: str) -> str:
+        now = self._breakers.now(participant)
+        if now.state is State.HELD:
+            return f"calls to {participant} are held: {now.reason}"
+        return f"{participant} is away: its breaker is {now.state.replace('_', '-')}"
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except OUTAGE as error:
+                log.warning("fleet_not_seen", error=str(error).splitlines()[0])
+
+    def _bulkhead(self, participant: str) -> Bulkhead:
+        if participant not in self._bulkheads:
+            self._bulkheads[participant] = Bulkhead(self._limit(participant))
+        return self._bulkheads[participant]
+
+    def _limit(self, participant: str) -> int:
+        return self._limits.get(participant, self._settings.concurrency_of_one)
+
+    def _recovered(self, participant: str) -> None:
+        self._bulkhead(participant).recover()
+
+
+def _limit_of(limits: Json) -> int | None:
+    """Return the concurrency that a row of the registry allows; None where it says none that makes sense."""
+    limit = limits.get("concurrency")
+    return limit if isinstance(limit, int) and limit >= 1 else None
