@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 from uuid import uuid4
@@ -20,9 +21,11 @@ from orchestrator.listener import Listener
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller
 from orchestrator.runner import Runner
+from orchestrator.saga import Saga
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
+from orchestrator.watchdog import watch_loop
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql import reading
@@ -39,17 +42,21 @@ class OrchestratorError(Exception):
     """The orchestrator can't start, or had to stop."""
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, sagas: Iterable[Saga[Any]] = SHIPPED) -> None:
     """Run a replica until SIGTERM or SIGINT.
+
+    Args:
+        settings: How.
+        sagas: What it can run.
 
     Raises:
         OrchestratorError: The ledger can't be reached or is not migrated, or a part of the replica failed.
         DefinitionError: A saga's code was changed under its version.
     """
-    uvloop.run(_main(settings))
+    uvloop.run(_main(settings, sagas))
 
 
-async def _main(settings: Settings) -> None:
+async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,7 +65,7 @@ async def _main(settings: Settings) -> None:
     replica = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        definitions = Definitions(SHIPPED, settings)
+        definitions = Definitions(sagas, settings)
         pool = await _open_ledger(stack, settings, definitions, replica)
         transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=settings.concurrency))
         fleet = Fleet(pool, settings, metrics.breaker_state)
@@ -84,6 +91,7 @@ async def _main(settings: Settings) -> None:
 
 def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics) -> dict[str, Any]:
     parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run()}
+    parts["watchdog"] = watch_loop(settings.lease_s, metrics)
     if settings.notify:
         parts["listener"] = Listener(settings.listen_url(), pool, worker.wake, metrics).run()
     return parts

@@ -62,4 +62,5 @@ class Metrics:
             "saga_notification_queue_usage", "Share of the server's notification queue in use", registry=registry
         )
         self.breaker_state = breaker_state(registry)
+        self.loop_lag = Gauge("saga_loop_lag_seconds", "How late the event loop came round last", registry=registry)
         self.lease_lost = Counter("saga_lease_lost_total", "Claims that another replica took over", registry=registry)
