@@ -72,3 +72,6 @@ async def _read_bytes(request: web.Request) -> bytes:
             f"The body did not arrive within {BODY_TIMEOUT_S:g} s.",
             headers={"Connection": "close"},
         ) from None
+    except ConnectionError:
+        # Nobody is there to be told; it is the client's affair, not a fault of ours to be logged as one.
+        raise Problem(ProblemType.REQUEST_TIMEOUT, "The body did not arrive whole.") from None

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import psycopg
@@ -140,6 +140,8 @@ class Proxy:
         self._flowing.set()
         self._up = True
         self._marker: bytes | None = None
+        self._holds: str | None = None
+        self.held = asyncio.Event()
         self.port = 0
 
     def url(self, database_url: str) -> str:
@@ -177,6 +179,10 @@ class Proxy:
         """Break the connection on which this statement is sent, when its answer comes."""
         self._marker = marker
 
+    def hold(self, marker: bytes, what: Literal["statement", "answer"]) -> None:
+        """Let nothing through any more from this statement, or its answer, on; `held` is set then."""
+        self._marker, self._holds = marker, what
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._up:
             writer.transport.abort()
@@ -212,7 +218,12 @@ class Proxy:
             if from_client and self._marker is not None and self._marker in data:
                 self._marker = None
                 lost.set()
-            if not from_client and lost.is_set():
+            if lost.is_set() and self._holds == ("statement" if from_client else "answer"):
+                self._holds = None
+                self.swallow()
+                self.held.set()
+                await self._flowing.wait()
+            elif not from_client and lost.is_set() and self._holds is None:
                 return
             writer.write(data)
             await writer.drain()

@@ -1,17 +1,25 @@
 """The edge as a process: how it starts, why it does not, and what its end leaves behind."""
 
 import asyncio
+import contextlib
+import gzip
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from aiohttp import ServerDisconnectedError, web
+from aiohttp import ClientConnectionError, ServerDisconnectedError, web
 
 from edge_api.main import EdgeError
-from tests.integration.edge.processes import edge_process
-from tests.integration.edge.service import Edge, Scripted, StartEdge, authorized, eventually
+from tests.integration.audit.shop import Shop, scripted
+from tests.integration.edge.processes import EdgeProcess, edge_process
+from tests.integration.edge.service import Edge, Proxy, Scripted, StartEdge, authorized, eventually
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -84,6 +92,29 @@ async def test_an_edge_killed_during_the_authorization_loses_nothing(
     await edge.rows("update order_ledger set lease_expires_at = clock_timestamp()")
     assert (await other.place(key="one")).id == str(row["order_ledger_id"])
     assert len(await edge.orders()) == len(payments.calls) == 1
+
+
+async def test_bodies_that_are_too_large_take_no_memory(process: tuple[asyncio.subprocess.Process, Edge]) -> None:
+    (running, edge), headers = process, {"Content-Type": "application/json", "Idempotency-Key": "one"}
+    await edge.place()
+    before = _memory_max_mib(running.pid)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * MIB
+
+    packed = await edge.send(gzip.compress(b" " * 200 * MIB), **{"Content-Encoding": "gzip"})
+    with contextlib.suppress(ConnectionError, ClientConnectionError):  # it may close while we still send
+        async with edge.session.post(f"{edge.url}/orders", data=chunks(), headers=headers) as response:
+            assert response.status == 413
+
+    assert packed.status == 415
+    assert _memory_max_mib(running.pid) - before < 20
+
+
+def _memory_max_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
 
 
 @pytest.mark.parametrize(("taken", "setting"), [("port", "SAGA_PORT"), ("admin_port", "SAGA_ADMIN_PORT")])
@@ -175,3 +206,49 @@ async def test_an_edge_whose_log_nobody_reads_answers_and_ends_all_the_same(ledg
         started.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await started.process.wait() == 0
+
+
+@pytest.mark.parametrize(("held", "orders"), [("statement", 0), ("answer", 1)])
+async def test_an_edge_killed_around_the_commit_of_an_order_leaves_one_order_at_most_and_a_repeat_finds_it(
+    ledger_url: str, payments: Scripted, proxy: Proxy, start_edge: StartEdge, held: Any, orders: int
+) -> None:
+    settings = {"database_url": proxy.url(ledger_url), "payments_url": payments.url, "notify": "false"}
+    async with edge_process(ledger_url, **settings) as started:
+        proxy.hold(b"insert into order_ledger", held)
+        await _killed_while_placing(started, proxy)
+
+        assert len(await started.edge.orders()) == orders
+        await started.edge.rows("update order_ledger set lease_expires_at = clock_timestamp()")
+
+    other = await start_edge(payments_url=payments.url)
+    assert (await other.place(key="one")).status == 202
+    assert len(await other.orders()) == 1
+    assert (await other.place(key="one")).replayed
+
+
+async def test_an_order_whose_edge_was_killed_before_it_notified_anybody_is_found_by_the_poll(
+    ledger_url: str, payments: Scripted, proxy: Proxy
+) -> None:
+    async with (
+        await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn,
+        edge_process(ledger_url, database_url=proxy.url(ledger_url), payments_url=payments.url) as started,
+    ):
+        await conn.execute("listen order_events")
+        proxy.hold(b"update order_ledger l set status", "answer")
+        await _killed_while_placing(started, proxy)
+
+        assert [notification async for notification in conn.notifies(timeout=0.1)] == []
+        assert [row["status"] for row in await started.edge.orders()] == ["PENDING"]
+        await Shop(conn, scripted()).run()
+        assert [row["status"] for row in await started.edge.orders()] == ["COMPLETED"]
+
+
+async def _killed_while_placing(started: EdgeProcess, proxy: Proxy) -> None:
+    lost = asyncio.create_task(started.edge.place(key="one"))
+    async with asyncio.timeout(20):
+        await proxy.held.wait()
+    started.process.kill()
+    await started.process.wait()
+    with pytest.raises(ServerDisconnectedError):
+        await lost
+    proxy.cut()

@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 
-from tests.integration.edge.service import ORDER, Edge, Scripted, StartEdge
+from tests.integration.edge.service import ORDER, Edge, Scripted, StartEdge, eventually
 
 BODY = orjson.dumps(ORDER)
 MIB = 1024 * 1024
@@ -199,6 +200,24 @@ async def test_a_body_that_drips_is_408(edge: Edge, monkeypatch: pytest.MonkeyPa
     assert status_of(answer) == 408
     assert b"problems/request-timeout" in answer
     writer.close()
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_fault_of_ours(edge: Edge) -> None:
+    host, _, port = edge.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(raw_post(b"Idempotency-Key: a")[:-1])
+    await writer.drain()
+    with structlog.testing.capture_logs() as logged:
+        writer.close()
+        await eventually(lambda: _counted(edge, "408"))
+
+    assert [entry for entry in logged if entry["log_level"] == "error"] == []
+
+
+async def _counted(edge: Edge, status: str) -> bool:
+    async with edge.session.get(f"{edge.admin_url}/metrics") as response:
+        text = await response.text()
+    return f'http_request_duration_seconds_count{{method="POST",route="/orders",status="{status}"}} 1.0' in text
 
 
 @pytest.mark.parametrize(
