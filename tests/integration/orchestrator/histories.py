@@ -12,11 +12,14 @@ from aiohttp import web
 
 from orchestrator.operating import cancel
 from orchestrator.outcome import Rejected, Succeeded
+from sql import ledger
 from sql.models import Status
 from tests.integration.orchestrator.past import Held, Past
-from tests.integration.orchestrator.shop import Behaviour, place, row_of, status, until
+from tests.integration.orchestrator.shop import Behaviour, new_order, place, row_of, status, until
 
 OUTAGE = [status(500)] * 5
+EAGER = {"breaker_window": 2, "breaker_open_s": 0.05, "retry_attempts": 100}
+"""The breaker opens at the second call that ends unclear, and never runs an order out of attempts."""
 
 
 async def completed(past: Past) -> UUID:
@@ -141,6 +144,21 @@ async def taken_over_and_refused(past: Past) -> UUID:
     return await _lost(past, "/hold", [status(409)], Status.FAILED)
 
 
+async def taken_over_between_calls(past: Past) -> UUID:
+    """A replica is gone before it has written anything."""
+    async with past.replica() as replica:
+        order = new_order(replica.definitions, "history")
+    async with past.pool.connection() as conn:
+        assert await ledger.insert_order(conn, order)
+        claimed = await ledger.claim_due(
+            conn, owner="gone", lease_s=0.01, limit=1, fingerprints=replica.definitions.fingerprints
+        )
+    assert len(claimed.claims) == 1
+    async with past.replica():
+        await until(past.pool, order.order_ledger_id, Status.COMPLETED)
+    return order.order_ledger_id
+
+
 async def taken_over_while_undoing(past: Past) -> UUID:
     past.shop.behaviours["/hold"] = [status(422)]
     return await _lost(past, "/undo-create", [], Status.FAILED)
@@ -172,16 +190,44 @@ async def _lost(past: Past, path: str, then: list[Behaviour], wanted: Status, **
     return order
 
 
+async def parked(past: Past) -> UUID:
+    """The participant is away; trials of whether it is back spend no attempt."""
+    return await past.scripted(Status.COMPLETED, EAGER, hold=[status(500)] * 4)
+
+
+async def not_parked(past: Past) -> UUID:
+    """The step does not wait for its participant."""
+    return await past.scripted(Status.FAILED, EAGER, create=[status(500)] * 4)
+
+
+async def waited_too_long(past: Past) -> UUID:
+    return await past.scripted(Status.FAILED, {**EAGER, "deadline_s": 0.3}, hold=[status(500)] * 50)
+
+
+async def undoing_waited_too_long(past: Past) -> UUID:
+    options = {**EAGER, "deadline_s": 0.2}
+    return await past.scripted(Status.STUCK, options, hold=[status(422)], undo_create=[status(500)] * 50)
+
+
 async def poisoned(past: Past) -> UUID:
     """The input is none any more: the code fails before it comes to anything."""
     async with past.replica(lapses_max=1) as replica:
         return await past.poisoned(replica, '{"what": 7}')
 
 
+async def poisoned_at_a_later_step(past: Past) -> UUID:
+    """A builder fails after other calls were answered, and the order goes on once it is mended."""
+    return await _mended(past, '{"what": "broken"}')
+
+
 async def poisoned_on_its_way(past: Past) -> UUID:
-    """A builder fails after a call was answered, and the order goes on once it is mended."""
+    """A builder fails after the intent of its call was written."""
+    return await _mended(past, '{"what": "flaky"}')
+
+
+async def _mended(past: Past, order_input: str) -> UUID:
     async with past.replica(lapses_max=1) as replica:
-        order = await past.poisoned(replica, '{"what": "broken"}')
+        order = await past.poisoned(replica, order_input)
         await past.execute("update order_ledger set input = '{}'")
         await past.retried(replica, order)
         await until(past.pool, order, Status.COMPLETED)
@@ -223,10 +269,16 @@ HISTORIES: dict[str, Callable[[Past], Awaitable[UUID]]] = {
         placed_again,
         taken_over,
         taken_over_and_refused,
+        taken_over_between_calls,
         taken_over_while_undoing,
         given_up,
         given_up_and_retried,
+        parked,
+        not_parked,
+        waited_too_long,
+        undoing_waited_too_long,
         poisoned,
+        poisoned_at_a_later_step,
         poisoned_on_its_way,
         on_its_way,
     )

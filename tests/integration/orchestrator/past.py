@@ -1,8 +1,11 @@
 """What histories of orders are made with: replicas of one saga, an edge that may die, a call that is held."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,10 +37,16 @@ from tests.integration.orchestrator.shop import (
 )
 
 Pool = AsyncConnectionPool[Any]
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+BUILT: Counter[UUID] = Counter()
 
 
 def thing_of(ctx: Context[Basket]) -> Thing:
-    if ctx.input.what == "broken":
+    """Build a request; never of what is broken, and only every other time of what is flaky."""
+    BUILT[ctx.order_ledger_id] += 1
+    if ctx.input.what == "broken" or (ctx.input.what == "flaky" and BUILT[ctx.order_ledger_id] % 2 == 0):
         raise ValueError("nothing can be made of this")
     return Thing(order_id=ctx.order_id)
 
@@ -53,7 +62,7 @@ HISTORY = Saga(
     input=Basket,
     steps=(
         step("pay", at_edge=True, declines=True),
-        step("create"),
+        step("create", when_open="fail"),
         replace(HOLD, probe=probe_of(HOLD.action)),
         undone_by("confirm", "create"),
     ),
@@ -76,9 +85,9 @@ class Past:
         await until(self.pool, order, *wanted)
         return order
 
-    async def scripted(self, wanted: Status, **behaviours: list[Behaviour]) -> UUID:
+    async def scripted(self, wanted: Status, options: Mapping[str, Any] = NONE, **behaviours: list[Behaviour]) -> UUID:
         self.shop.behaviours.update({f"/{name.replace('_', '-')}": list(scripted) for name, scripted in behaviours.items()})
-        async with self.replica() as replica:
+        async with self.replica(**options) as replica:
             return await self.ends(replica, wanted)
 
     async def execute(self, statement: str, *parameters: Any) -> None:
