@@ -6,7 +6,9 @@ Each is a real order's, one for each kind of history. What is kept is never writ
 import asyncio
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from uuid import UUID
 
 import orjson
 
@@ -15,23 +17,18 @@ sys.path.insert(0, str(ROOT))
 
 from sql import migrate  # noqa: E402
 from sql.connect import open_pool  # noqa: E402
-from sql.embedded import embedded_server  # noqa: E402
+from sql.embedded import embedded_server, with_database  # noqa: E402
+from sql.models import Json  # noqa: E402
 from tests.integration.orchestrator.histories import HISTORIES  # noqa: E402
 from tests.integration.orchestrator.past import Past, history_of  # noqa: E402
 from tests.integration.orchestrator.shop import open_shop  # noqa: E402
 
 
-async def record(url: str, folder: Path) -> None:
-    """Make one order of each kind that is not kept yet, and keep its journal."""
-    async with open_pool(url, name="recorder", connections_max=8) as pool:
-        for name, make in HISTORIES.items():
-            path = folder / f"{name}.json"
-            if path.exists():
-                continue
-            async with open_shop() as shop:
-                history = await history_of(pool, await make(Past(pool, url, shop)))
-            path.write_bytes(orjson.dumps(history.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            print(f"kept {path.relative_to(ROOT)}")
+async def record(url: str, make: Callable[[Past], Awaitable[UUID]]) -> Json:
+    """Make one order in a ledger of its own, and return its journal."""
+    async with open_pool(url, name="recorder", connections_max=8) as pool, open_shop() as shop:
+        history = await history_of(pool, await make(Past(pool, url, shop)))
+    return history.to_json()
 
 
 def main(arguments: list[str]) -> int:
@@ -42,8 +39,16 @@ def main(arguments: list[str]) -> int:
     kept = ROOT / "tests/fixtures/journals" / arguments[0]
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="saga-journals-") as folder, embedded_server(Path(folder), durable=False) as url:
-        migrate.apply(url, "ledger")
-        asyncio.run(record(url, kept))
+        for name, make in HISTORIES.items():
+            path = kept / f"{name}.json"
+            if path.exists():
+                continue
+            ledger_url = with_database(url, name)
+            migrate.create_database(ledger_url)
+            migrate.apply(ledger_url, "ledger")
+            document = asyncio.run(record(ledger_url, make))
+            path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            print(f"kept {path.relative_to(ROOT)}")
     return 0
 
 
