@@ -5,7 +5,7 @@ import contextlib
 import click
 
 from orchestrator.operations import lifeline
-from orchestrator.operations.commands import audit, checks, config, ledger, schema, services, stack
+from orchestrator.operations.commands import audit, checks, config, ledger, purge, schema, services, stack
 from orchestrator.operations.exits import run_command
 
 
@@ -44,6 +44,7 @@ for _command in (
     checks.stats,
     checks.health,
     audit.audit,
+    purge.purge,
     config.config,
 ):
     saga.add_command(_command)

@@ -20,6 +20,7 @@ from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller
+from orchestrator.retention import Retention
 from orchestrator.runner import Runner
 from orchestrator.saga import Saga
 from orchestrator.sagas import SHIPPED
@@ -92,6 +93,8 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
 def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics) -> dict[str, Any]:
     parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run()}
     parts["watchdog"] = watch_loop(settings.lease_s, metrics)
+    if settings.retention_days:
+        parts["retention"] = Retention(pool, days=settings.retention_days).run()
     if settings.notify:
         parts["listener"] = Listener(settings.listen_url(), pool, worker.wake, metrics).run()
     return parts

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         default=30.0, gt=0, le=3600, description="Seconds without calls before one tries whether the participant is back"
     )
     lapses_max: int = Field(default=5, ge=1, le=1000, description="Claims in a row that may run out before an order is STUCK")
+    retention_days: float = Field(
+        default=90.0, ge=0, le=36_500, description="Days for which a finished order is kept; 0 to keep every one for ever"
+    )
     shutdown_s: float = Field(default=8.0, gt=0, le=300, description="Seconds that a process takes at most to stop")
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of an orchestrator's /metrics and /healthz; none: not served"

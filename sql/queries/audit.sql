@@ -14,5 +14,7 @@ order by l.order_ledger_id
 limit %(limit)s;
 
 -- name: list_statuses
--- Where these orders stand now; one that the ledger does not know is missing from the answer.
-select order_ledger_id, status from order_ledger where order_ledger_id = any (%(order_ledger_ids)s);
+-- Where these orders stand now, or stood when they were purged; one that the ledger never knew is missing from the answer.
+select order_ledger_id, status from order_ledger where order_ledger_id = any (%(order_ledger_ids)s)
+union all
+select order_ledger_id, status from purged_order where order_ledger_id = any (%(order_ledger_ids)s);

@@ -1,7 +1,8 @@
 -- The orchestrators' and the edge's own statements: insert, claim, write, renew, release.
 
 -- name: insert_order
--- A new row with its items, personal data, first journal entries and events, or nothing when the key was used before.
+-- A new row with its items, personal data, first journal entries and events, or nothing when the key was used before,
+-- also by an order that was purged since.
 -- One statement, so that none of it can stand alone. Returns the row's time of creation.
 with given as (
     select * from jsonb_to_record(%(order)s::jsonb) as g(order_ledger_id uuid, client_id text, client_request_id text,
@@ -33,6 +34,7 @@ with given as (
         clock_timestamp() + make_interval(secs => g.lease_s),
         coalesce((select min(c.at) from chained c), clock_timestamp())
     from given g
+    where not exists (select from purged_order p where p.order_ledger_id = g.order_ledger_id)
     on conflict do nothing
     returning order_ledger_id, created_at
 ), personal as (
@@ -61,19 +63,33 @@ select created_at from inserted;
 
 -- name: claim_due
 -- Takes due rows for one replica: epoch and lease in the same statement, rows that another looks at are skipped. A row
--- whose lease ran out counts a lapse here, before any work, so that one that kills its owner is found out.
+-- whose lease ran out counts a lapse here, before any work, so that one that kills its owner is found out. One whose lease
+-- runs out for the second time in a row is suspect, and few of those are taken at once: what an owner dies of takes
+-- everything with it that the owner holds, which must not be called the culprit as well.
 -- statement_timestamp() because a volatile clock can't bound an index scan; the lease starts at clock_timestamp().
 -- Returns the claimed rows and, on every row (one at least), how long until the next row is due.
-with due as materialized (
-    select l.order_ledger_id, l.lease_expires_at is not null as lapsed,
-        extract(epoch from statement_timestamp() - l.due_at)::double precision as lag_s
+with own as materialized (
+    select array(select d.definition_id from saga_definition d where d.fingerprint = any (%(fingerprints)s)) as ids
+), suspect as materialized (
+    select l.order_ledger_id, l.lease_expires_at, l.due_at
     from order_ledger l
-    where l.due_at <= statement_timestamp()
-        and l.definition_id = any (array(select d.definition_id from saga_definition d
-                                         where d.fingerprint = any (%(fingerprints)s)))
+    where l.due_at <= statement_timestamp() and l.lapses > 0 and l.lease_expires_at is not null
+        and l.definition_id = any (array(select unnest(ids) from own))
     order by l.due_at
-    limit %(limit)s
+    limit %(suspects)s
     for update of l skip locked
+), sound as materialized (
+    select l.order_ledger_id, l.lease_expires_at, l.due_at
+    from order_ledger l
+    where l.due_at <= statement_timestamp() and (l.lapses = 0 or l.lease_expires_at is null)
+        and l.definition_id = any (array(select unnest(ids) from own))
+    order by l.due_at
+    limit greatest(%(limit)s - (select count(*) from suspect), 0)
+    for update of l skip locked
+), due as (
+    select order_ledger_id, lease_expires_at is not null as lapsed,
+        extract(epoch from statement_timestamp() - due_at)::double precision as lag_s
+    from (select * from suspect union all select * from sound) taken
 ), claimed as (
     update order_ledger l set lease_owner = %(owner)s, lease_epoch = l.lease_epoch + 1,
         lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
@@ -214,11 +230,19 @@ select definition_id, saga, version, fingerprint, body from saga_definition wher
 -- name: find_repeat
 -- What a repeated key is answered with. It writes (a counter), so that with a synchronous standby the answer is not given
 -- before the row it speaks of is safe there too.
-update order_ledger set replays = replays + 1
-where order_ledger_id = %(order_ledger_id)s
-returning order_ledger_id, request_hash, status, response_status, response_body,
-    response_status is null and lease_epoch = 1 and coalesce(lease_expires_at > clock_timestamp(), false) as held,
-    lease_epoch, last_seq, saga, created_at;
+with live as (
+    update order_ledger set replays = replays + 1
+    where order_ledger_id = %(order_ledger_id)s
+    returning order_ledger_id, request_hash, status, response_status, response_body,
+        response_status is null and lease_epoch = 1 and coalesce(lease_expires_at > clock_timestamp(), false) as held,
+        lease_epoch, last_seq, saga, created_at
+), purged as (
+    update purged_order set replays = replays + 1
+    where order_ledger_id = %(order_ledger_id)s
+    returning order_ledger_id, request_hash, status, response_status, response_body, false as held, lease_epoch, last_seq,
+        saga, created_at
+)
+select * from live union all select * from purged;
 
 -- name: get_request
 -- Who asked for what, for placing a failed order again.
@@ -226,10 +250,18 @@ select client_id, client_request_id, request_hash, metadata from order_ledger wh
 
 -- name: freeze_answer
 -- Freezes the answer of a row that has none yet; returns the one that stands, which may be another's.
-update order_ledger set response_status = coalesce(response_status, %(response_status)s),
-    response_body = coalesce(response_body, %(response_body)s)
-where order_ledger_id = %(order_ledger_id)s
-returning response_status, response_body;
+with live as (
+    update order_ledger set response_status = coalesce(response_status, %(response_status)s),
+        response_body = coalesce(response_body, %(response_body)s)
+    where order_ledger_id = %(order_ledger_id)s
+    returning response_status, response_body
+), purged as (
+    update purged_order set response_status = coalesce(response_status, %(response_status)s),
+        response_body = coalesce(response_body, %(response_body)s)
+    where order_ledger_id = %(order_ledger_id)s
+    returning response_status, response_body
+)
+select * from live union all select * from purged;
 
 -- name: wake_orchestrators
 -- After commit, in a statement of its own: inside the transaction it would make all commits wait for each other.
