@@ -1,8 +1,10 @@
 """Which installation a command talks to: the one that is set, or the stack that runs from a folder."""
 
 import contextlib
+import difflib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +14,12 @@ from psycopg import conninfo
 
 from orchestrator.operations.plan import Databases, local_host
 from orchestrator.settings import Settings, SettingsError, load_settings
+from participants.settings import ParticipantSettings
 from sql.registry import list_participants
 
 CONNECT_TIMEOUT_S: Final = 5
+ALIKE: Final = 0.9
+"""How alike a name must be to a setting's to be taken for a slip: a platform may set names of its own with our prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +110,27 @@ def service_settings(database_url: str | None) -> Settings:
 
 
 def checked_settings(*, database_url: str | None = None, **overrides: object) -> Settings:
-    """Read the settings, and see that the database's address is one.
+    """Read the settings, and see that none is misspelt and that a database's address is one.
 
     Raises:
         SettingsError: One is wrong; the sentence names it and never shows an address, which may hold a password.
     """
+    _refuse_misspelt(os.environ)
     settings = load_settings(database_url=database_url, **overrides)
-    if settings.database_url is not None:
+    source = "--database-url" if database_url else "SAGA_DATABASE_URL"
+    addresses = {source: settings.database_url, "SAGA_LISTEN_DATABASE_URL": settings.listen_database_url}
+    for name, address in addresses.items():
         try:
-            conninfo.conninfo_to_dict(settings.ledger_url())
+            conninfo.conninfo_to_dict(address.get_secret_value() if address else "")
         except psycopg.ProgrammingError:
-            source = "--database-url" if database_url else "SAGA_DATABASE_URL"
-            raise SettingsError(f"{source}: must be an address like postgresql://user@host/database") from None
+            raise SettingsError(f"{name}: must be an address like postgresql://user@host/database") from None
     return settings
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """Refuse names that are almost those of settings: what they were to change would silently stay as it is."""
+    known = {f"SAGA_{field}".upper() for settings in (Settings, ParticipantSettings) for field in settings.model_fields}
+    for name in sorted(set(names) - known):
+        meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=ALIKE) if name.startswith("SAGA_") else []
+        if meant:
+            raise SettingsError(f"{name}: there is no such setting; is {meant[0]} meant?")
