@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
 ORDERS ?= 40
+SCHEDULES ?= 1000000
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-all mutants lint types check fmt lock clean
+.PHONY: help demo up test test-slow test-all simulate mutants lint types check fmt lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +31,10 @@ test-slow: $(VENV)/.dev ## Run the slow tests
 	$(PYTEST) --cache-clear -n auto --dist loadfile -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) -m slow; }
 
 test-all: test test-slow ## Run every test
+
+simulate: $(VENV)/.dev ## Simulate faults around the core; SCHEDULES=1000000, or tell one: SEED=n
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--schedules $(SCHEDULES))
+	$(if $(SEED),,SIMULATION_EXAMPLES=2000 $(BIN)/python -m pytest -q tests/simulation/test_state_machine.py)
 
 mutants: $(VENV)/.dev ## Plant known bugs one by one in a copy; fails when the tests miss one
 	$(BIN)/python tests/mutants.py
