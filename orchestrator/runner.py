@@ -37,11 +37,13 @@ class Hold:
     Attributes:
         claim: What is held.
         ends_at_s: Monotonic time at which the lease surely still holds.
+        suspect: Whether owner after owner let the lease run out, and there was no sign of life since.
         began_at_s: Monotonic time of the claim.
     """
 
     claim: Claim
     ends_at_s: float
+    suspect: bool = False
     began_at_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -151,6 +153,7 @@ class Runner:
                         return None
                     continue
                 work, overdue = work.after(transition, written.last_seq), False
+                hold.suspect = hold.suspect and transition.lapses > 0
                 if not isinstance(leave, Pass) or not move.calls:
                     return self._left(work, transition, hold)
                 observation = await self._answer(work, move.calls[0], hold, leave)

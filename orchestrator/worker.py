@@ -25,6 +25,8 @@ CLAIM_MAX: Final = 100
 """Rows of one claim: few enough that a backlog is shared among replicas."""
 DUE_SLACK_S: Final = 0.002
 """A timer fires this much after a row is due, so that the look finds it due."""
+SUSPECT_LOOK_S: Final = 0.1
+"""While an order is at work that its owners may have died of, to take the next such one soon after."""
 HERD_JITTER_S: Final = 0.01
 """Replicas that see the same row waiting do not all look at the same instant."""
 
@@ -136,6 +138,7 @@ class Worker:
                     lease_s=self._settings.lease_s,
                     limit=limit,
                     fingerprints=self._definitions.fingerprints,
+                    suspects=0 if self._has_suspect() else 1,
                 )
         except OUTAGE as error:
             log.warning("claim_failed", error=str(error).splitlines()[0])
@@ -144,10 +147,17 @@ class Worker:
         for claim in found.claims:
             self._metrics.claims.labels(woken_by).inc()
             self._metrics.claim_lag.observe(max(claim.lag_s, 0.0))
-            self._start(Hold(claim, ends_at_s=began_s + self._settings.lease_s))
+            suspect = claim.lapsed and claim.row.lapses > 1
+            self._start(Hold(claim, ends_at_s=began_s + self._settings.lease_s, suspect=suspect))
+        if self._has_suspect():
+            self._wake_in(SUSPECT_LOOK_S)
         if found.next_due_s is not None:
             self._wake_in(found.next_due_s + random.uniform(0.0, HERD_JITTER_S))
-        return len(found.claims) == limit
+        return len(found.claims) >= limit
+
+    def _has_suspect(self) -> bool:
+        """Tell whether one order is at work that its owners may have died of; there must not be two."""
+        return any(hold.suspect for hold, task in self._active.values() if not task.done())
 
     async def _pause(self) -> None:
         try:

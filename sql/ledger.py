@@ -91,17 +91,26 @@ async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
     return rows[0]["created_at"] if rows else None
 
 
-async def claim_due(conn: Connection, *, owner: str, lease_s: float, limit: int, fingerprints: Sequence[str]) -> Claims:
+async def claim_due(
+    conn: Connection, *, owner: str, lease_s: float, limit: int, fingerprints: Sequence[str], suspects: int = 1
+) -> Claims:
     """Take due rows for a replica.
 
     Args:
         conn: Autocommit connection, so that the claim is committed before any call is made.
         owner: Name of the replica, for people; authority is the epoch.
         lease_s: Seconds for which the rows are held.
-        limit: Most rows to take, at least 1.
+        limit: Most rows to take beside suspects, at least 1.
         fingerprints: Of the definitions that the replica can run.
+        suspects: Most rows to take of which owner after owner let the lease run out.
     """
-    parameters = {"owner": owner, "lease_s": lease_s, "limit": limit, "fingerprints": list(fingerprints)}
+    parameters = {
+        "owner": owner,
+        "lease_s": lease_s,
+        "limit": limit,
+        "fingerprints": list(fingerprints),
+        "suspects": suspects,
+    }
     rows = await _fetch(conn, "claim_due", parameters)
     claimed = (row for row in rows if row["order_ledger_id"])
     claims = tuple(Claim(_saga_row(row), row["lapsed"], row["lag_s"], row["age_s"], row["deadline_in_s"]) for row in claimed)

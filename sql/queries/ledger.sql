@@ -65,7 +65,8 @@ select created_at from inserted;
 -- Takes due rows for one replica: epoch and lease in the same statement, rows that another looks at are skipped. A row
 -- whose lease ran out counts a lapse here, before any work, so that one that kills its owner is found out. One whose lease
 -- runs out for the second time in a row is suspect, and few of those are taken at once: what an owner dies of takes
--- everything with it that the owner holds, which must not be called the culprit as well.
+-- everything with it that the owner holds, which must not be called the culprit as well. (Both limits are plain numbers, or
+-- the planner would read everything that is due.)
 -- statement_timestamp() because a volatile clock can't bound an index scan; the lease starts at clock_timestamp().
 -- Returns the claimed rows and, on every row (one at least), how long until the next row is due.
 with own as materialized (
@@ -84,7 +85,7 @@ with own as materialized (
     where l.due_at <= statement_timestamp() and (l.lapses = 0 or l.lease_expires_at is null)
         and l.definition_id = any (array(select unnest(ids) from own))
     order by l.due_at
-    limit greatest(%(limit)s - (select count(*) from suspect), 0)
+    limit %(limit)s
     for update of l skip locked
 ), due as (
     select order_ledger_id, lease_expires_at is not null as lapsed,
