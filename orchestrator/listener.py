@@ -7,7 +7,6 @@ before was not heard.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
@@ -46,24 +45,21 @@ class Listener:
         self._pool = pool
         self._wake = wake
         self._metrics = metrics
+        self._delay_s = RECONNECT_FIRST_S
 
     async def run(self) -> None:
         """Listen until cancelled, connecting again as often as it takes."""
-        delay_s = RECONNECT_FIRST_S
         while True:
-            began_s = time.monotonic()
             try:
                 await self._listen()
             except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
-                if delay_s in (RECONNECT_FIRST_S, RECONNECT_MAX_S):
+                if self._delay_s in (RECONNECT_FIRST_S, RECONNECT_MAX_S):
                     reason = (str(error).splitlines() or [type(error).__name__])[0]
                     log.warning("listener_lost", error=reason, meanwhile="work is found by polling")
             finally:
                 self._metrics.listener_connected.set(0)
-            if time.monotonic() - began_s > PROBE_INTERVAL_S:
-                delay_s = RECONNECT_FIRST_S
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, RECONNECT_MAX_S)
+            await asyncio.sleep(self._delay_s)
+            self._delay_s = min(self._delay_s * 2, RECONNECT_MAX_S)
 
     async def _listen(self) -> None:
         session = await Session.connect(self._url, application_name="saga listener")
@@ -73,6 +69,7 @@ class Listener:
             while True:
                 await self._prove(session)
                 self._metrics.listener_connected.set(1)
+                self._delay_s = RECONNECT_FIRST_S
                 async for notification in session.notifies(timeout=PROBE_INTERVAL_S):
                     self._hear(notification)
         finally:

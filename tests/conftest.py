@@ -14,6 +14,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 
 from sql import migrate
 from sql.embedded import embedded_server, with_database
+from tests.servers import Server, servers
 
 SCHEMAS = ("ledger", "orders", "inventory", "payments", "shipping", "notifications")
 
@@ -45,6 +46,17 @@ def template(server_url: str) -> Iterator[Callable[[str], str]]:
     yield named
     for janitor in janitors.values():
         janitor.drop()
+
+
+@pytest.fixture(scope="session")
+def stopped_server() -> Iterator[Server]:
+    """A server with a ledger that does not run: what a test copies that needs a server for itself."""
+    with servers(1) as (made,):
+        made.create()
+        made.start()
+        migrate.apply(made.url("sagaledger"), "ledger")
+        made.stop()
+        yield made
 
 
 @pytest.fixture
