@@ -151,6 +151,9 @@ class Fleet:
             bulkhead.force()
             return Pass(trial=True)
         if delay_s > 0:
+            if self._breakers.now(participant).state is State.HALF_OPEN:
+                # How the trial of another ends is seen with the next look, mostly long before it must have ended.
+                delay_s = min(delay_s, LOOK_S)
             return Parked(delay_s, self._why(participant), away=True)
         if not await bulkhead.enter():
             return Parked(bulkhead.turn_s(), f"{participant} has as many calls on their way as it may have", away=False)
