@@ -123,6 +123,32 @@ def test_a_lease_that_is_over_before_a_slow_call_is_refused(
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"SAGA_RESERVATION_S": "60"},
+        {"SAGA_RETRY_FIRST_S": "10"},
+        {"SAGA_RETRY_ATTEMPTS": "7"},
+        {"SAGA_STEP_TIMEOUT_S": "60", "SAGA_LEASE_S": "100"},
+        {"SAGA_POLL_INTERVAL_S": "60"},
+        {"SAGA_LEASE_S": "3600"},
+    ],
+    ids=lambda settings: "+".join(settings),
+)
+def test_tries_that_may_expire_before_their_saga_is_through_are_refused(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    needed = r"SAGA_RESERVATION_S \([0-9]+\) must be at least ([0-9]+): "
+
+    with pytest.raises(SettingsError, match=needed) as caught:
+        checked_settings()
+
+    monkeypatch.setenv("SAGA_RESERVATION_S", re.match(needed, str(caught.value))[1])  # type: ignore[index]
+    checked_settings()
+
+
+@pytest.mark.parametrize(
     ("misspelt", "meant"),
     [
         ("SAGA_LEASE", "SAGA_LEASE_S"),

@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,22 +39,24 @@ def unread_pipe() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def edge_process(ledger_url: str, *, database_url: str | None = None, **settings: str) -> AsyncIterator[EdgeProcess]:
+async def edge_process(
+    ledger_url: str, *, database_url: str | None = None, environment: Mapping[str, str] | None = None, **settings: str
+) -> AsyncIterator[EdgeProcess]:
     """Start an edge, and kill it in the end.
 
     Args:
         ledger_url: Its ledger, as the test sees it.
         database_url: Its ledger as the edge sees it, where that is another address.
+        environment: Variables beside its settings.
         **settings: Settings by their names without prefix, in lower case.
     """
     with contextlib.closing(Ports()) as ports, unread_pipe() as stderr:
         port, admin_port = (ports.reserve("127.0.0.1", 0, setting="nothing") for _ in range(2))
         given = {"database_url": database_url or ledger_url, "port": str(port), "admin_port": str(admin_port), **settings}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")} | {
-            f"SAGA_{name}".upper(): value for name, value in given.items()
-        }
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")}
+        variables |= {f"SAGA_{name}".upper(): value for name, value in given.items()} | dict(environment or {})
         started = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli", "edge", env=environment, cwd=ROOT, stderr=stderr
+            sys.executable, "-m", "cli", "edge", env=variables, cwd=ROOT, stderr=stderr
         )
         try:
             async with ClientSession() as session:
