@@ -4,6 +4,7 @@
 """
 
 import ipaddress
+import math
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -18,6 +19,9 @@ from orchestrator.transport.exchange import Client
 
 LEASE_MARGIN_S = 0.5
 """A call must end this long before the lease does, so that its outcome can still be written."""
+
+TRY_PHASES = 2
+"""A try must last while the other tries of its saga, and then its confirms, use up all their attempts."""
 
 
 class SettingsError(Exception):
@@ -130,6 +134,12 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         default=90.0, ge=0, le=36_500, description="Days for which a finished order is kept; 0 to keep every one for ever"
     )
+    reservation_s: float = Field(
+        default=900.0,
+        gt=0,
+        le=31_536_000,
+        description="Seconds for which a participant's try holds stock or money, unless it is confirmed",
+    )
     shutdown_s: float = Field(default=8.0, gt=0, le=300, description="Seconds that a process takes at most to stop")
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of an orchestrator's /metrics and /healthz; none: not served"
@@ -146,6 +156,18 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"SAGA_LEASE_S ({self.lease_s:g}) must exceed one and a half times SAGA_STEP_TIMEOUT_S"
                 f" ({self.step_timeout_s:g}) plus {LEASE_MARGIN_S:g} s, or every slow call would be taken over"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tries_outlast_the_attempts(self) -> Self:
+        waits_s = self.retry.budget_s(0.0) * (1 + self.retry_jitter)
+        step_s = waits_s + self.retry_attempts * (self.step_timeout_s + self.poll_interval_s)
+        needed_s = math.ceil(TRY_PHASES * (step_s + self.lease_s))  # one replica may die in each phase
+        if self.reservation_s < needed_s:
+            raise ValueError(
+                f"SAGA_RESERVATION_S ({self.reservation_s:g}) must be at least {needed_s}: for so long a saga may try"
+                " and confirm with these settings of retries, time limits and leases, and what it tried must not expire"
             )
         return self
 

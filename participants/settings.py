@@ -49,7 +49,7 @@ class ParticipantSettings(BaseSettings):
         16, ge=1, le=200, description="Most connections to the database that one participant holds."
     )
     reservation_s: float = Field(
-        900.0, gt=0, le=86_400, description="Seconds for which a try holds stock or money, unless it is confirmed."
+        900.0, gt=0, le=31_536_000, description="Seconds for which a try holds stock or money, unless it is confirmed."
     )
     faults: bool = Field(False, description="Opens the /test routes, which make a participant misbehave.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -4,6 +4,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from orchestrator.main import OrchestratorError
+from orchestrator.operations.conform import ConformError
 from orchestrator.operations.ports import PortError
 from orchestrator.operations.replaying import ReplayError
 from orchestrator.operations.shop import ShopError
@@ -17,6 +18,7 @@ from sql.migrate import MigrationError
 
 _EXPECTED = (
     AuditFileError,
+    ConformError,
     DefinitionError,
     EmbeddedError,
     LedgerError,
