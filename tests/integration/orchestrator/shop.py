@@ -50,7 +50,8 @@ class Done(Answer):
 def step(name: str, **options: Any) -> Step[Basket, Thing]:
     options.setdefault("request", lambda ctx: Thing(order_id=ctx.order_id))
     options.setdefault("compensation", Endpoint("shop", "POST", f"/undo-{name}", Thing, Done))
-    return Step(name=name, action=Endpoint("shop", "POST", f"/{name}", Thing, Done), **options)
+    options.setdefault("action", Endpoint("shop", "POST", f"/{name}", Thing, Done))
+    return Step(name=name, **options)
 
 
 ERRAND = Saga(name="errand", version=1, input=Basket, steps=(step("first"), step("second"), step("third")))
