@@ -1,0 +1,38 @@
+"""What every contestant is to the benchmark."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to do the job.
+
+    Attributes:
+        name: As the tables show it.
+        module: Run as a process of its own, it works until SIGTERM; it reads its place from the environment.
+        packages: Distributions whose versions are told.
+        tuning: What was set, and why: one sentence or two for the report.
+        prepare: Make the schema in an empty database.
+        enqueue: Write so many sagas, as the backlog of a worker that is not there yet.
+        finished: Count the sagas that are complete.
+        submitting: Open what a client needs; yields the act of starting one saga. None when a saga's start on an idle
+            system is not asked of a worker in another process: see `singles`.
+        singles: A module that starts sagas in its own process, one after the other, and prints the seconds of each, as JSON.
+        environment: Variables of its worker process.
+    """
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    tuning: str
+    prepare: Callable[[str], None]
+    enqueue: Callable[[str, int], None]
+    finished: Callable[[psycopg.Connection[Any]], int]
+    submitting: Callable[[str], AbstractContextManager[Callable[[], None]]] | None = None
+    singles: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
