@@ -48,7 +48,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         if os.geteuid() == 0:
-            shutil.chown(folder, _user())
+            shutil.chown(folder, system_user())
 
     def url(self, database: str = "postgres", *others: "Server", **options: str) -> str:
         """Address of a database on this server, or on whichever of several is the primary."""
@@ -91,7 +91,7 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             command = [_binary("postgres"), "-D", self._data, "-k", self.folder]
-            self._process = subprocess.Popen(command, user=_user(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, user=system_user(), stdout=log, stderr=log)
         deadline_s = time.monotonic() + START_S
         while not self.answers():
             assert self._process.poll() is None, (self.folder / "log").read_text()
@@ -181,7 +181,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _run(*command: object) -> None:
-    done = subprocess.run(list(map(str, command)), user=_user(), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(list(map(str, command)), user=system_user(), capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
@@ -192,7 +192,7 @@ def _binary(name: str) -> str:
     return str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name)
 
 
-def _user() -> str | None:
+def system_user() -> str | None:
     """Name of the user that servers run as: root may not, and the embedded server has made one for itself."""
     if os.geteuid() != 0:
         return None

@@ -1,9 +1,11 @@
 """PostgreSQL servers of the tests' own, for what the shared one must not suffer."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from orchestrator import listener
+from tests.integration.orchestrator.shop import Shop, open_shop
 from tests.servers import Server, servers
 
 LEDGER = "sagaledger"
@@ -28,3 +30,16 @@ def pair(stopped_server: Server) -> Iterator[tuple[Server, Server]]:
         standby.stand_by(primary)
         standby.start()
         yield primary, standby
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes every moment."""
+    monkeypatch.setattr(listener, "PROBE_INTERVAL_S", 0.2)
+    monkeypatch.setattr(listener, "PROBE_ANSWER_S", 0.5)
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    async with open_shop() as opened:
+        yield opened

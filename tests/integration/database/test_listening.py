@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,66 +11,17 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator import listener
-from orchestrator.listener import Listener
-from orchestrator.metrics import Metrics
 from sql import ledger
 from sql.connect import open_pool
 from sql.models import Status
 from tests.integration.database.conftest import LEDGER
+from tests.integration.database.hearing import Ear, counted, listening
 from tests.integration.edge.service import eventually
-from tests.integration.orchestrator.shop import Replica, Shop, new_order, open_replica, open_shop, place, until
+from tests.integration.orchestrator.shop import Replica, Shop, new_order, open_replica, place, until
 from tests.servers import Server
 
 BACKEND = "select pid from pg_stat_activity where application_name = 'saga listener'"
 FILL = "select pg_notify('nobody', repeat('x', 7000)) from generate_series(1, %s)"
-
-
-@dataclass
-class Ear:
-    """A listener that runs, and how often it woke somebody."""
-
-    metrics: Metrics = field(default_factory=Metrics)
-    woken: int = 0
-
-    def wake(self) -> None:
-        self.woken += 1
-
-    async def hears(self) -> bool:
-        return self.shown("saga_listener_connected") == 1
-
-    async def is_deaf(self) -> bool:
-        return not await self.hears()
-
-    def shown(self, metric: str) -> float | None:
-        return self.metrics.registry.get_sample_value(metric)
-
-
-@asynccontextmanager
-async def listening(server: Server, url: str = "") -> AsyncIterator[Ear]:
-    """Run a listener of a server's ledger; at another address than the ledger's where one is given."""
-    ear = Ear()
-    async with open_pool(server.url(LEDGER), name="tests", connections_max=2) as pool:
-        running = asyncio.create_task(Listener(url or server.url(LEDGER), pool, ear.wake, ear.metrics).run())
-        try:
-            yield ear
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes every moment."""
-    monkeypatch.setattr(listener, "PROBE_INTERVAL_S", 0.2)
-    monkeypatch.setattr(listener, "PROBE_ANSWER_S", 0.5)
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    async with open_shop() as opened:
-        yield opened
 
 
 async def test_a_listener_whose_backend_is_frozen_is_given_up_for_another(server: Server, hasty: None) -> None:
@@ -102,7 +51,7 @@ async def test_a_standby_to_listen_at_is_told_of_without_a_flood(pair: tuple[Ser
     with capture_logs() as logs:
         async with listening(primary, standby.url(LEDGER)) as ear:
             began_s = asyncio.get_running_loop().time()
-            await eventually(lambda: _counted(logs, 2), timeout_s=30)
+            await eventually(lambda: counted(logs, 2), timeout_s=30)
             lasted_s = asyncio.get_running_loop().time() - began_s
 
     assert await ear.is_deaf()
@@ -113,7 +62,7 @@ async def test_a_standby_to_listen_at_is_told_of_without_a_flood(pair: tuple[Ser
 async def test_listening_at_another_database_is_noticed(server: Server, hasty: None) -> None:
     with capture_logs() as logs:
         async with listening(server, server.url("postgres")) as ear:
-            await eventually(lambda: _counted(logs, 1), timeout_s=20)
+            await eventually(lambda: counted(logs, 1), timeout_s=20)
 
     assert await ear.is_deaf()
     assert "SAGA_LISTEN_DATABASE_URL must lead to the same database" in logs[0]["error"]
@@ -168,10 +117,6 @@ async def _another_than(server: Server, pid: Any) -> bool:
 
 async def _woken_since(ear: Ear, before: int) -> bool:
     return ear.woken > before
-
-
-async def _counted(logs: list[Any], count: int) -> bool:
-    return len(logs) >= count
 
 
 async def _usage(replica: Replica, *, above: float = 0.0, below: float = 1.0) -> bool:
