@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
 ORDERS ?= 40
+SEED ?=
+CHAOS_ORDERS ?= 10000
+CHAOS_REPORT ?= chaos.md
 SCHEDULES ?= 1000000
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-all simulate mutants lint types check fmt lock clean
+.PHONY: help demo up test test-slow test-all simulate chaos mutants lint types check fmt lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +38,9 @@ test-all: test test-slow ## Run every test
 simulate: $(VENV)/.dev ## Simulate faults around the core; SCHEDULES=1000000, or tell one: SEED=n
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--schedules $(SCHEDULES))
 	$(if $(SEED),,SIMULATION_EXAMPLES=2000 $(BIN)/python -m pytest -q tests/simulation/test_state_machine.py)
+
+chaos: $(VENV)/.dev ## Place orders while everything fails; SEED=7 CHAOS_ORDERS=10000 CHAOS_REPORT=file.md
+	$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed $(SEED)) --orders $(CHAOS_ORDERS) --report $(CHAOS_REPORT)
 
 mutants: $(VENV)/.dev ## Plant known bugs one by one in a copy; fails when the tests miss one
 	$(BIN)/python tests/mutants.py

@@ -1,0 +1,31 @@
+"""A short chaos run, whose script surely does what the long one (`make chaos`) leaves to chance."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.faults import Odds
+from tests.chaos.run import ChaosPlan, run_chaos
+from tests.chaos.schedule import Deed
+
+pytestmark = pytest.mark.acceptance
+
+DEEDS = (
+    Deed.FREEZE_REPLICA,
+    Deed.LOSE_COMMITS,
+    Deed.RESTART_IMMEDIATE,
+    Deed.END_LISTENERS,
+    Deed.KILL_REPLICA,
+    Deed.KILL_PARTICIPANT,
+    Deed.RESTART_FAST,
+    Deed.CUT_SQL,
+)
+PLAN = ChaosPlan(seed=1, orders=80, deeds=DEEDS, replicas=2, odds=Odds(doom=0.15), haste=0.1, attempts=3, lease_s=3.0)
+
+
+async def test_nothing_is_lost_or_doubled_while_processes_networks_and_the_database_fail(tmp_path: Path) -> None:
+    report = await run_chaos(PLAN, tmp_path, print)
+
+    assert [violation.what for violation in report.violations] == []
+    assert report.missing == []
+    assert sum(report.statuses.values()) >= PLAN.orders * 0.9  # but for those whose client gave up
