@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
 ORDERS ?= 40
-SEED ?=
 CHAOS_ORDERS ?= 10000
 CHAOS_REPORT ?= chaos.md
 SCHEDULES ?= 1000000
