@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Any
 
+import psycopg
 import pytest
 
 from participants.contracts import Endpoint, OperationRef, inventory, notifications, orders, payments, probe_of, shipping
@@ -130,3 +131,12 @@ async def test_the_question_reads_no_whole_table(payments: Participant) -> None:
 
     assert "Seq Scan" not in plan
     assert {"fence_action_key", "fence_undo_key"} <= set(re.findall(r"fence_\w+", plan))
+
+
+@pytest.mark.parametrize("name", ["orders", "inventory", "payments", "shipping", "notifications"])
+async def test_no_fence_is_ever_removed(start: StartParticipant, name: str) -> None:
+    participant = await start(name)
+
+    for removal in ("delete from fence", "truncate fence"):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="rows of table fence are never removed"):
+            await participant.rows(removal)

@@ -5,16 +5,19 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import LiteralString
 
 import psycopg
 import pytest
+from aiohttp import ClientError, ClientSession
 from psycopg import sql as pgsql
 
 from participants.errors import AddressUnavailable, DatabaseUnreachable, SchemaBehind, SettingError
 from participants.main import run, serve
 from participants.settings import ParticipantSettings, load_settings
-from tests.integration.participants.service import Participant
+from tests.integration.participants.service import Participant, waiting_for_a_lock
 
 MESSAGE = {"notification_id": "n1", "order_id": "o1", "customer_id": "17850", "template": "t"}
 
@@ -87,6 +90,59 @@ async def test_it_ends_soon_after_sigterm_and_writes_nothing_to_stdout(participa
 
     assert (process.returncode, stdout) == (0, b"")
     assert stderr.isdigit(), "nothing but the port of the announcement"
+
+
+@asynccontextmanager
+async def process_of(name: str, database_url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A participant as a process of its own, and its address; killed at the end."""
+    code = f"import sys; from participants.main import run; run('{name}', port=0, announce=lambda url: print(url, flush=True))"
+    environment = {**os.environ, f"SAGA_{name.upper()}_DATABASE_URL": database_url}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            yield process, (await process.stdout.readline()).decode().strip()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+# A COMMIT that waits for whoever holds the lock, and is carried out although nobody is left to be told.
+HOLD_COMMIT: LiteralString = """
+create function hold_commit() returns trigger language plpgsql as $$
+begin perform pg_advisory_xact_lock(1); return null; end $$;
+create constraint trigger hold_commit after insert on effect deferrable initially deferred
+    for each row execute function hold_commit();
+"""
+
+
+async def test_a_participant_that_is_killed_between_commit_and_answer_knows_what_it_did(
+    participant_database: Callable[[str], str],
+) -> None:
+    url = participant_database("notifications")
+    async with ClientSession() as session, await psycopg.AsyncConnection.connect(url) as blocker:
+        await blocker.execute(HOLD_COMMIT)
+        await blocker.commit()
+        await blocker.execute("select pg_advisory_xact_lock(1)")
+        async with process_of("notifications", url) as (process, address):
+            killed = Participant(address, url, session)
+            call = asyncio.create_task(killed.post("/notifications", MESSAGE, key="k"))
+            await waiting_for_a_lock(killed)
+            process.kill()
+            with pytest.raises(ClientError):
+                await call
+        await blocker.commit()
+        async with process_of("notifications", url) as (_, address):
+            restarted = Participant(address, url, session)
+            again = await restarted.post("/notifications", MESSAGE, key="k")
+            kinds = await restarted.kinds()
+
+    assert again.replayed, "the transaction of the killed process was committed"
+    assert again.status == 201
+    assert kinds == ["notification_sent"]
 
 
 async def test_lost_connections_are_replaced_without_a_restart(notifications: Participant, server_url: str) -> None:

@@ -1,0 +1,2 @@
+drop trigger fence_is_kept on fence;
+drop function refuse_removal();
