@@ -81,6 +81,10 @@ class Definitions:
                 body=saga.snapshot,
             )
 
+    def known(self, definition_id: UUID) -> Saga[Any] | None:
+        """Return the saga of a snapshot if it was registered or looked up before; None otherwise."""
+        return self._by_id.get(definition_id)
+
     async def of(self, conn: ledger.Connection, definition_id: UUID) -> Saga[Any]:
         """Return the saga of a snapshot, with the snapshot's settings.
 

@@ -112,8 +112,10 @@ class Runner:
         )
         log.info("order_claimed", lease_epoch=row.lease_epoch, lapsed=hold.claim.lapsed)
         try:
-            async with self._pool.connection() as conn:
-                saga = await self._definitions.of(conn, row.definition_id)
+            saga = self._definitions.known(row.definition_id)
+            if saga is None:
+                async with self._pool.connection() as conn:
+                    saga = await self._definitions.of(conn, row.definition_id)
             return await self._work_on(*self._taken(saga, hold.claim), hold)
         except ClaimLost as lost:
             self._metrics.lease_lost.inc()

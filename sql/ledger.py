@@ -5,7 +5,7 @@ is a transaction of its own, which is how the orchestrator uses them: none needs
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -21,8 +21,6 @@ from sql.models import (
     Claim,
     Claims,
     Direction,
-    Entry,
-    Event,
     Json,
     NewOrder,
     SagaRow,
@@ -84,8 +82,8 @@ async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
     document = {
         **{name: getattr(order, name) for name in order.__dataclass_fields__ if name not in ("entries", "events")},
         "request_hash": order.request_hash.hex(),
-        "entries": [_entry(entry) for entry in order.entries],
-        "events": [_event(event) for event in order.events],
+        "entries": order.entries,
+        "events": order.events,
     }
     rows = await _fetch(conn, "insert_order", {"order": _dump(document)})
     return rows[0]["created_at"] if rows else None
@@ -253,17 +251,9 @@ def _transition(transition: Transition) -> Json:
         "finished": transition.status in TERMINAL,
         "response_status": status,
         "response_body": body,
-        "entries": [_entry(entry) for entry in transition.entries],
-        "events": [_event(event) for event in transition.events],
+        "entries": transition.entries,
+        "events": transition.events,
     }
-
-
-def _entry(entry: Entry) -> Json:
-    return asdict(entry)
-
-
-def _event(event: Event) -> Json:
-    return asdict(event)
 
 
 def _split(held: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
