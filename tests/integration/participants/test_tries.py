@@ -117,7 +117,7 @@ async def test_a_cancel_waits_for_the_confirm_in_flight_and_reverses_it(service:
     await tries.do(service, "try", "a")
     table = "reservation" if tries is STOCK else "payment"
     async with await service.connect() as blocker:
-        await blocker.execute(f"select from {table} for update")  # type: ignore[arg-type]
+        await blocker.execute(f"select from {table} for update")
         confirm = asyncio.create_task(tries.do(service, "confirm", "a"))
         await waiting_for_a_lock(service)
         cancel = asyncio.create_task(tries.do(service, "cancel", "a"))
@@ -180,7 +180,7 @@ async def test_what_somebody_confirms_is_passed_by(service: Participant, tries: 
     await let_time_pass(service, tries)
     table = "reservation" if tries is STOCK else "payment"
     async with await service.connect() as confirming:
-        await confirming.execute(f"select from {table} where order_id = 'a' for update")  # type: ignore[arg-type]
+        await confirming.execute(f"select from {table} where order_id = 'a' for update")
         assert await expire(service, tries) == 1
 
     assert await service.balance("a") == {tries.tried: AMOUNT}
@@ -292,7 +292,7 @@ async def test_a_declined_try_leaves_no_trace(start: StartParticipant) -> None:
 async def let_time_pass(participant: Participant, tries: Tries) -> None:
     table = "reservation" if tries is STOCK else "payment"
     async with await participant.connect() as connection:
-        await connection.execute(f"update {table} set expires_at = clock_timestamp()")  # type: ignore[arg-type]
+        await connection.execute(f"update {table} set expires_at = clock_timestamp()")
 
 
 async def expire(participant: Participant, tries: Tries) -> int:
