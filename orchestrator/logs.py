@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from typing import Final, TextIO, cast
 
 import structlog
@@ -19,6 +20,9 @@ LINES_MAX: Final = 5_000
 """Lines that wait at most: some megabytes, and minutes of a busy process at the default level."""
 FLUSH_S: Final = 1.0
 """Seconds that the end of the process waits for lines to be written."""
+REPEAT_S: Final = 1.0
+"""Seconds in which a library says the same thing once: a server that is away, or no free descriptor, says it very often."""
+KINDS_MAX: Final = 1_000
 _STDERR: Final = 2
 
 
@@ -42,9 +46,36 @@ def configure_logs(level: str) -> None:
     )
     foreign = logging.StreamHandler(lines)
     only_the_event = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    foreign.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[only_the_event, *rendered]))
+    foreign.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(["repeated"])], processors=[only_the_event, *rendered]
+        )
+    )
+    foreign.addFilter(Repeats())
     logging.basicConfig(level=level.upper(), handlers=[foreign], force=True)
     logging.captureWarnings(True)
+
+
+class Repeats(logging.Filter):
+    """Lets the same message of the same logger through once in `REPEAT_S` seconds, with the number of those kept back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is written; see `logging.Filter`."""
+        key, now_s = (record.name, record.levelno, str(record.msg)), time.monotonic()
+        written_at_s, kept_back = self._seen.get(key, (-REPEAT_S, 0))
+        if now_s - written_at_s < REPEAT_S:
+            self._seen[key] = (written_at_s, kept_back + 1)
+            return False
+        if len(self._seen) >= KINDS_MAX:  # of a library that formats its messages itself
+            self._seen.clear()
+        self._seen[key] = (now_s, 0)
+        if kept_back:
+            record.repeated = kept_back
+        return True
 
 
 class Lines:

@@ -1,6 +1,7 @@
 """Log lines: whole, one an event, and never waited for."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,7 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from orchestrator.logs import FLUSH_S, Lines
+import pytest
+
+from orchestrator import logs
+from orchestrator.logs import FLUSH_S, KINDS_MAX, REPEAT_S, Lines, Repeats
 
 ROOT = Path(__file__).parents[2]
 LINES_MAX = 10
@@ -80,6 +84,7 @@ structlog.get_logger("ours").warning("told", text={FORGED!r})
 structlog.get_logger("ours").info("quiet")
 logging.getLogger("theirs").error("failed: %s", {FORGED!r})
 logging.getLogger("theirs").info("quiet")
+logging.getLogger("theirs").error("failed: %s", "again")
 warnings.warn({FORGED!r})
 try:
     1 / 0
@@ -97,3 +102,28 @@ except ZeroDivisionError:
     assert "ZeroDivisionError" in events[3]["exception"]
     assert all("timestamp" in event for event in events)
     assert b"\x1b" not in ended.stderr
+
+
+def test_what_a_library_says_again_and_again_is_written_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now_s)
+    repeats, written = Repeats(), []
+    for number in range(100):
+        now_s += REPEAT_S / 10
+        for kind in ("can't accept %s", "can't connect %s"):
+            record = logging.LogRecord("theirs", logging.WARNING, "", 0, kind, (number,), None)
+            if repeats.filter(record):
+                written.append((kind, getattr(record, "repeated", 0)))
+
+    assert sorted(written) == sorted(
+        [(kind, 9 if n else 0) for kind in ("can't accept %s", "can't connect %s") for n in range(10)]
+    )
+
+
+def test_messages_that_are_all_different_are_all_written_and_not_all_kept() -> None:
+    repeats = Repeats()
+
+    for number in range(3 * KINDS_MAX):
+        assert repeats.filter(logging.LogRecord("theirs", logging.WARNING, "", 0, f"at {number}", (), None))
+
+    assert len(repeats._seen) <= KINDS_MAX
