@@ -17,6 +17,7 @@ from edge_api.placing import EDGE_NAME, FINISHES, WAKER
 from edge_api.requests import BODY_BYTES_MAX
 from edge_api.waking import Finishes, Waker
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
 
@@ -31,6 +32,7 @@ class Parts:
         pool: Autocommit connections to the ledger.
         definitions: Registered sagas.
         caller: For the authorization of payments.
+        fleet: Where participants are, and whether they may be called.
         probes: For asking participants for their health.
         waker: Wakes orchestrators.
         finishes: Lets requests wait for orders to finish.
@@ -43,6 +45,7 @@ class Parts:
     pool: AsyncConnectionPool[Any]
     definitions: Definitions
     caller: Caller
+    fleet: Fleet
     probes: aiohttp.ClientSession
     waker: Waker
     finishes: Finishes
@@ -85,6 +88,7 @@ def _put(parts: Parts, app: web.Application) -> None:
     app[keys.POOL] = parts.pool
     app[keys.DEFINITIONS] = parts.definitions
     app[keys.CALLER] = parts.caller
+    app[keys.FLEET] = parts.fleet
     app[PROBES] = parts.probes
     app[WAKER] = parts.waker
     app[FINISHES] = parts.finishes

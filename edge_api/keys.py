@@ -6,6 +6,7 @@ from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
 
@@ -13,6 +14,7 @@ SETTINGS: Final = web.AppKey("settings", Settings)
 POOL: Final = web.AppKey("pool", AsyncConnectionPool[Any])
 DEFINITIONS: Final = web.AppKey("definitions", Definitions)
 CALLER: Final = web.AppKey("caller", Caller)
+FLEET: Final = web.AppKey("fleet", Fleet)
 
 CLIENT_ID: Final = web.RequestKey("client_id", str)
 """Key of the request: who is asking. Set by the middleware, never taken from the request itself."""

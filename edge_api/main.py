@@ -19,6 +19,7 @@ from edge_api.operating import EdgeMetrics
 from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet
 from orchestrator.logs import configure_logs
 from orchestrator.participant import Caller
 from orchestrator.sagas import SHIPPED
@@ -96,6 +97,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         definitions = Definitions(SHIPPED, settings)
         pool = await _open_ledger(stack, settings, definitions)
         transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CALLS_MAX))
+        metrics = EdgeMetrics()
+        fleet = Fleet(pool, settings, metrics.breaker_state)
+        await fleet.look()
         waker, finishes = Waker(pool, enabled=settings.notify), Finishes(pool)
         parts = Parts(
             # The random part makes a restart on the same host another edge.
@@ -103,14 +107,15 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             settings=settings,
             pool=pool,
             definitions=definitions,
-            caller=Caller(transport, settings.participants),
+            caller=Caller(transport, fleet.addresses),
+            fleet=fleet,
             probes=await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())),
             waker=waker,
             finishes=finishes,
-            metrics=EdgeMetrics(),
+            metrics=metrics,
             ready=asyncio.Event(),
         )
-        for loop in (waker.run(), finishes.run()):
+        for loop in (waker.run(), finishes.run(), fleet.run()):
             stack.push_async_callback(_cancelled, asyncio.create_task(loop))
         yield parts
 

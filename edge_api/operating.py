@@ -15,7 +15,7 @@ from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
-from orchestrator.metrics import StepMetrics
+from orchestrator.metrics import StepMetrics, breaker_state
 from sql import reading
 
 LEDGER_TIMEOUT_S: Final = 1.0
@@ -34,6 +34,7 @@ class EdgeMetrics:
         registry: Everything below.
         request_duration: Seconds of a request, by route template, method and status.
         started: Orders recorded, by saga.
+        breaker_state: How the breakers of participants stand.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class EdgeMetrics:
         self.started = Counter("saga_started_total", "Sagas that were recorded", ["saga"], registry=registry)
         self.finished = Counter("saga_finished_total", "Sagas that ended here", ["saga", "status"], registry=registry)
         self.steps = StepMetrics(registry)
+        self.breaker_state = breaker_state(registry)
         self._active = Gauge("saga_active", "Unfinished sagas in the ledger", ["saga", "status"], registry=registry)
         self._pending = Gauge("saga_outbox_pending", "Events still to be delivered to a subscriber", registry=registry)
         self._seen: set[tuple[str, str]] = set()
@@ -113,7 +115,7 @@ async def statistics(request: web.Request) -> web.Response:
 
 async def participants_health(request: web.Request) -> web.Response:
     """Answer `GET /health/participants`: each asked at once; one that is down is a fact, not an error."""
-    session, urls = request.app[PROBES], request.app[keys.SETTINGS].participants
+    session, urls = request.app[PROBES], dict(request.app[keys.FLEET].addresses)
     answers = await asyncio.gather(*(_probe(session, url) for url in urls.values()))
     return json_response({"participants": dict(zip(urls, answers, strict=True))})
 

@@ -8,7 +8,7 @@
               ─▶ NOTIFY, then the answer
 
 When the edge dies anywhere in between, its lease runs out and an orchestrator repeats the same operation. When payments
-don't answer in time the order stays RECEIVED, the client gets its 202, and an orchestrator goes on.
+don't answer in time, or are known to be away, the order stays RECEIVED, the client gets its 202, and an orchestrator goes on.
 """
 
 import random
@@ -38,6 +38,7 @@ from orchestrator.identity import order_id
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.participant import Tracing
 from orchestrator.progress import Answered
+from orchestrator.saga import Saga
 from orchestrator.sagas.orders import PlaceOrder
 from orchestrator.work import Work
 from sql import ledger, reading
@@ -104,12 +105,17 @@ async def place_order(request: web.Request) -> web.Response:
         traceparent=request[keys.TRACEPARENT],
     )
     structlog.contextvars.bind_contextvars(order_ledger_id=str(ask.order_ledger_id))
-    lease_s = _lease_s(request)
-    answer = await _place(request, ask, open_order(saga, ask, owner=request.app[EDGE_NAME], lease_s=lease_s))
+    owner = request.app[EDGE_NAME] if _may_authorize(request, saga) else None
+    answer = await _place(request, ask, open_order(saga, ask, owner=owner, lease_s=_lease_s(request)))
     log.info("order_answered", status=answer.status, replayed=answer.replayed)
     if wait_s and answer.status == 202 and await request.app[FINISHES].wait(ask.order_ledger_id, wait_s):
         return await _finished(request, ask.order_ledger_id, wait_s)
     return answer.response()
+
+
+def _may_authorize(request: web.Request, saga: Saga[Any]) -> bool:
+    """Tell whether it makes sense to try: while payments are away an orchestrator does it when they are back."""
+    return saga.edge_step is not None and request.app[keys.FLEET].may_call(saga.edge_step.action.participant)
 
 
 async def _place(request: web.Request, ask: Request, opening: Opening) -> Answer:
@@ -161,6 +167,7 @@ async def _authorize(request: web.Request, ask: Request, opening: Opening, creat
         timeout_s=settings.edge_timeout_s,
     )
     duration_s = time.monotonic() - began_s
+    request.app[keys.FLEET].note(work.endpoint(call).participant, outcome)
     outcome_name = type(outcome).__name__.lower()
     request.app[METRICS].steps.count(work.saga.name, call.step, call.direction.value, outcome_name, duration_s)
     answered = Answered(call.step, outcome, round(duration_s * 1000, 3))

@@ -18,6 +18,7 @@ from edge_api import keys, operating
 from edge_api.middlewares import answer_problems, authenticate, identify_request
 from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
 from edge_api.problems import CONTENT_TYPE
+from orchestrator.fleet import Fleet
 from orchestrator.outcome import Unknown
 from orchestrator.settings import load_settings
 from sql.connect import open_pool
@@ -90,6 +91,7 @@ async def edge(ledger_url: str, participants: dict[str, str]) -> AsyncIterator[E
         aiohttp.ClientSession() as app[PROBES],
     ):
         app[keys.POOL] = pool
+        app[keys.FLEET] = Fleet(pool, app[keys.SETTINGS], app[METRICS].breaker_state)
         shop = Shop(conn, scripted())
         await shop.open()
         async with TestClient(TestServer(app)) as client:

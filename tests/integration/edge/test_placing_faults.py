@@ -218,3 +218,26 @@ async def _called(payments: Scripted) -> bool:
 
 async def _ready(edge: Edge) -> bool:
     return (await edge.get("/readyz")).status == 200
+
+
+async def test_while_payments_are_away_orders_are_taken_and_nobody_waits_for_them(
+    start_edge: StartEdge, payments: Scripted, ledger_url: str
+) -> None:
+    payments.answer = _fail
+    edge = await start_edge(payments_url=payments.url, breaker_open_s=3600.0)
+    for _ in range(5):
+        assert (await edge.place()).status == 202
+
+    async def known() -> bool:
+        return (await edge.rows("select participant from participant_breaker where state = 'open'")) != []
+
+    await eventually(known)
+    before = len(payments.calls)
+    reply = await edge.place(key="later")
+
+    assert len(payments.calls) == before
+    assert (reply.status, reply.json["status"]) == (202, "RECEIVED")
+    assert (await edge.place(key="later")).frozen == reply.frozen
+    assert [row["lease_owner"] for row in await edge.rows("select * from order_ledger where client_request_id = 'later'")] == [
+        None
+    ]
