@@ -1,7 +1,8 @@
 """How many calls one replica has on their way to one participant: so many, and a slow one can't starve the others.
 
-A saga that finds every slot taken stands in line for a moment, in a line no longer than there are slots. Else it gives way: it
-is told when its turn may come, and is given back until then, so that it holds neither a place in the replica nor a lease.
+A saga that finds every slot taken stands in line if its turn comes within a moment, as calls have gone of late. Else it gives
+way: it is told when its turn may come, and is given back until then, so that it holds neither a place in the replica nor a
+lease. So a fast participant is called without a break, and a slow one holds up nobody.
 
 After a recovery the slots come back one by one: one call at once, then two, four, … until all are there. Each replica
 counts for itself, so a fleet begins with as many calls as it has replicas.
@@ -12,7 +13,7 @@ import time
 from collections import deque
 from typing import Final
 
-LINE_WAIT_S: Final = 0.25
+LINE_WAIT_S: Final = 0.5
 """A saga stands in line no longer than this; leases hold for seconds, so none is lost over it."""
 TURN_MIN_S: Final = 0.05
 TURN_MAX_S: Final = 5.0
@@ -38,6 +39,7 @@ class Bulkhead:
         self._busy = 0
         self._line: deque[asyncio.Future[None]] = deque()
         self._call_s = 0.0
+        self._moved_s = time.monotonic()  # when a slot was last taken or given back
         self._next_turn_s = 0.0
 
     @property
@@ -48,9 +50,9 @@ class Bulkhead:
     async def enter(self) -> bool:
         """Take a slot; False when there is none for this saga now. One that was taken is given back by `leave`."""
         if self._busy < self.width and not self._line:
-            self._busy += 1
+            self._take()
             return True
-        if len(self._line) >= self.width:
+        if self._wait_s() > LINE_WAIT_S:
             return False
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
@@ -67,7 +69,7 @@ class Bulkhead:
 
     def force(self) -> None:
         """Take a slot whether or not there is one: for the trial call of a breaker."""
-        self._busy += 1
+        self._take()
 
     def leave(self, call_s: float | None = None, *, answered: bool = False) -> None:
         """Give a slot back.
@@ -93,12 +95,25 @@ class Bulkhead:
     def turn_s(self) -> float:
         """Return the seconds after which a saga that found no slot may find one, each a little later than the one before."""
         now_s = time.monotonic()
-        turn_s = max(self._next_turn_s, now_s) + self._call_s / self.width
+        turn_s = max(self._next_turn_s, now_s + self._stood_s()) + self._call_s / self.width
         self._next_turn_s = min(turn_s, now_s + TURN_MAX_S)
         return max(self._next_turn_s - now_s, TURN_MIN_S)
 
+    def _wait_s(self) -> float:
+        """Return how long the next in line would wait."""
+        return max((len(self._line) + 1) * self._call_s / self.width, self._stood_s())
+
+    def _stood_s(self) -> float:
+        """Return for how long no slot has changed hands: what calls take that have not ended is not in their mean yet."""
+        return time.monotonic() - self._moved_s
+
+    def _take(self) -> None:
+        self._busy += 1
+        self._moved_s = time.monotonic()
+
     def _free(self) -> None:
         self._busy -= 1
+        self._moved_s = time.monotonic()
         while self._line and self._busy < self.width:
-            self._busy += 1
+            self._take()
             self._line.popleft().set_result(None)

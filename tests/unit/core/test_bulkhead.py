@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orchestrator.bulkhead import TURN_MAX_S, Bulkhead
+from orchestrator.bulkhead import LINE_WAIT_S, TURN_MAX_S, Bulkhead
 
 
 async def test_no_more_calls_than_there_are_slots() -> None:
@@ -11,6 +11,16 @@ async def test_no_more_calls_than_there_are_slots() -> None:
     entered = await asyncio.gather(*(bulkhead.enter() for _ in range(5)))
 
     assert sorted(entered) == [False, False, False, True, True]
+
+
+async def test_a_fast_participant_is_waited_for_by_as_many_as_want() -> None:
+    bulkhead = Bulkhead(2)
+    waiting = [asyncio.create_task(bulkhead.enter()) for _ in range(200)]
+    while not all(task.done() for task in waiting):
+        await asyncio.sleep(0)
+        bulkhead.leave(0.001, answered=True)
+
+    assert all(task.result() for task in waiting)
 
 
 async def test_who_stands_in_line_gets_the_slot_that_is_given_back() -> None:
@@ -24,19 +34,33 @@ async def test_who_stands_in_line_gets_the_slot_that_is_given_back() -> None:
     assert await waiting
 
 
-async def test_the_line_is_no_longer_than_there_are_slots() -> None:
+async def test_nobody_stands_in_line_for_a_turn_that_comes_late() -> None:
+    bulkhead = Bulkhead(1)
+    for _ in range(50):
+        assert await bulkhead.enter()
+        bulkhead.leave(LINE_WAIT_S * 0.4, answered=True)
+    assert await bulkhead.enter()
+    in_line = [asyncio.create_task(bulkhead.enter()) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    third = asyncio.create_task(bulkhead.enter())
+    await asyncio.sleep(0)
+
+    assert third.done()
+    assert not third.result()
+    assert not any(task.done() for task in in_line)
+    for _ in in_line:
+        bulkhead.leave()
+    assert [await task for task in in_line] == [True, True]
+
+
+async def test_nobody_stands_in_line_where_no_call_ends() -> None:
     bulkhead = Bulkhead(1)
     assert await bulkhead.enter()
-    first = asyncio.create_task(bulkhead.enter())
-    await asyncio.sleep(0)
+    bulkhead._moved_s -= LINE_WAIT_S + 1.0  # as if so much time had passed
 
-    second = asyncio.create_task(bulkhead.enter())
-    await asyncio.sleep(0)
-
-    assert second.done()
-    assert not second.result()
-    bulkhead.leave()
-    assert await first
+    assert not await bulkhead.enter()
+    assert bulkhead.turn_s() > LINE_WAIT_S
 
 
 async def test_a_place_in_line_that_is_given_up_is_lost_to_nobody() -> None:
