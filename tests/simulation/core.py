@@ -1,31 +1,33 @@
 """The product's own core behind a memory of its decisions.
 
-Deciding is a pure function of an order's state and what is observed, so each decision is computed once by the real code
-(`Work.advance`, `Work.transition`, `Runner._aside`, `operating._kept`) and looked up from then on: that is what makes a million
-schedules affordable. `remembers=False` computes every one anew; a test compares the two.
+Deciding is a pure function of an order's state, of what is observed and of what its replica knows beside, so each decision
+is computed once by the real code (`Work.advance`, `Work.transition`, `Runner._parked`, `Runner._aside`, `operating._kept`)
+and looked up from then on: that is what makes a million schedules affordable. `remembers=False` computes every one
+anew; a test compares the two.
 """
 
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 from zlib import crc32
 
 import orjson
 
+from orchestrator.fleet import Parked
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.operating import _kept
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import Answered, Call, CancelRequested, Lapsed, Observation, Retried
-from orchestrator.runner import Runner
+from orchestrator.runner import Runner, _goes_forward
 from orchestrator.work import Work
 from sql.models import TERMINAL, Entry, Json, Status, Transition
 from tests.simulation.scenes import Scene
 from tests.simulation.story import shown
 
 LAPSES_MAX: Final = 3
-DECISIONS_MAX: Final = 200_000
-"""Remembered at most, so that a long run stays small."""
+DECISIONS_MAX: Final = 40_000
+"""Remembered at most of one saga, so that a long run stays small."""
 
 OUTCOMES: Final[dict[str, Outcome]] = {
     "succeeded": Succeeded({}),
@@ -40,8 +42,40 @@ OTHERS: Final[dict[str, Observation]] = {
     "retry": Retried("operator", "mended"),
 }
 
+D = TypeVar("D", "Decision", "Decision | None")
 Seen = tuple[str, str]
-"""What was observed: a key of `OUTCOMES` with its step, or one of `OTHERS` with an empty one."""
+"""What was observed: a key of `OUTCOMES` with its step, or one of `OTHERS` with an empty one. An outcome of a trial has `TRIAL`
+before it."""
+TRIAL: Final = "trial "
+
+PARKED: Final = {
+    "away": Parked(30.0, "shop is away", away=True),
+    "full": Parked(1.0, "shop has as many calls on their way as it may have", away=False),
+}
+"""What a replica is told that may not call now; `pass` and `trial` let it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a replica knows beside the order, when it decides.
+
+    Attributes:
+        go_on: Whether it may plan another call; a replica that stops may not.
+        leave: Whether the next call may be made: `pass`, `trial`, or a key of `PARKED`.
+        overdue: Whether the order's deadline had passed when it was claimed.
+        undo_overdue: Whether it has passed by as long again.
+        sound: Whether the code makes the next call out.
+    """
+
+    go_on: bool = True
+    leave: str = "pass"
+    overdue: bool = False
+    undo_overdue: bool = False
+    sound: bool = True
+
+
+ORDINARY: Final = Setting()
+AT_REST: Final = Setting(go_on=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +109,9 @@ class Decision:
         state: The new one.
         call: To be made once it is written; None for none.
         entries, events: To be appended; events by type.
-        keep_lease, delay_s, lapses: As in `Transition`.
+        keep_lease, delay_s, deadline_s, lapses: As in `Transition`.
+        gave_up: Why the order waits no longer; None where it does.
+        transition: What the core made; None for the first entries of an order.
         code: The same number for the same decision in every process.
     """
 
@@ -85,7 +121,10 @@ class Decision:
     events: tuple[str, ...]
     keep_lease: bool
     delay_s: float | None
+    deadline_s: float | None
     lapses: int
+    gave_up: str | None
+    transition: Transition | None
     code: int
 
     def __str__(self) -> str:
@@ -102,20 +141,23 @@ class Core:
 
     def __init__(self, scene: Scene, *, remembers: bool = True) -> None:
         self.scene = scene
+        self.deadline_s = scene.saga.deadline_s or 0.0
         self.states: dict[bytes, State] = {}
         self._remembers = remembers
-        self._decisions: dict[tuple[object, ...], Decision] = {}
+        self._decisions: dict[tuple[object, ...], Any] = {}
         self._request = Request(UUID(int=0), "client", "key", b"", scene.order, {}, "correlation")
         self._by_edge = open_order(scene.saga, self._request, owner="edge", lease_s=1.0)
-        self._opening = self._by_edge if self._by_edge.call else open_order(scene.saga, self._request)
-        self.first = self._first(self._opening)
+        self.opening = self._by_edge if self._by_edge.call else open_order(scene.saga, self._request)
+        self.first = self._first(self.opening)
         self._runner: Any = SimpleNamespace(_replica="", _lapses_max=LAPSES_MAX)
 
-    def decide(self, state: State, lapses: int, seen: Seen | None, *, go_on: bool) -> Decision:
-        """Return what an owner writes, having seen something or nothing new."""
-        key = (state, lapses, seen, go_on)
-        known = self._decisions.get(key)
-        return known if known is not None else self._kept(key, self._decided(state, lapses, seen, go_on=go_on))
+    def decide(self, state: State, lapses: int, seen: Seen | None, setting: Setting) -> Decision | None:
+        """Return what an owner writes, having seen something or nothing new; None where the code fails on the order."""
+        key = (state, lapses, seen, setting)
+        try:
+            return self._decisions[key]
+        except KeyError:
+            return self._kept(key, self._decided(state, lapses, seen, setting))
 
     def decide_verb(self, state: State, lapses: int, verb: str, *, held: bool) -> Decision:
         """Return what an operator's verb writes, under the claim of whoever holds the order."""
@@ -136,27 +178,53 @@ class Core:
         row = self._work(state, lapses).row
         return self._kept(key, self._decision(Runner._aside(self._runner, row, "planted"), None))
 
-    def _decided(self, state: State, lapses: int, seen: Seen | None, *, go_on: bool) -> Decision:
+    def _decided(self, state: State, lapses: int, seen: Seen | None, setting: Setting) -> Decision | None:
+        """Decide as one round of `Runner._work_on` does."""
         work = self._work(state, lapses)
-        move = work.advance(_observation(seen), go_on=go_on)
+        if seen is not None and seen[0] == "lapsed too often":
+            work = Work.unread(work.saga, work.row)
+        settled = work.advance(_observation(seen), go_on=False)
+        if setting.overdue and _goes_forward(work.onward(settled)):
+            settled = work.give_up(settled, "its deadline has passed")
+        onward = work.onward(settled) if setting.go_on else settled
+        move = onward
+        if onward.calls and setting.leave in PARKED:
+            hold: Any = SimpleNamespace(is_overdue=lambda by_s: setting.undo_overdue)
+            move = Runner._parked(self._runner, work, settled, onward.calls[0], PARKED[setting.leave], hold)
+        if move.calls and not setting.sound:
+            if not settled.entries:
+                return None
+            move = settled
         return self._decision(work.transition(move, replica=""), move.calls[0] if move.calls else None)
 
     def _first(self, opening: Opening) -> Decision:
         order = opening.order
         state = self._state(order.progress, order.status)
         events = tuple(event.type for event in order.events)
-        return Decision(state, opening.call, order.entries, events, opening.call is not None, None, 0, state.code)
+        return Decision(
+            state,
+            opening.call,
+            order.entries,
+            events,
+            opening.call is not None,
+            None,
+            order.deadline_s,
+            0,
+            None,
+            None,
+            state.code,
+        )
 
     def _work(self, state: State, lapses: int, owner: str | None = "replica") -> Work:
         row = replace(
-            self._opening.work.row,
+            self.opening.work.row,
             progress=state.stored,
             status=state.status,
             lapses=lapses,
             lease_owner=owner,
             last_error=None,
         )
-        return self._opening.work.on(row)
+        return self.opening.work.on(row)
 
     def _decision(self, transition: Transition, call: Call | None) -> Decision:
         state = self._state(transition.progress, transition.status)
@@ -169,7 +237,10 @@ class Core:
             events=events,
             keep_lease=transition.keep_lease,
             delay_s=transition.delay_s,
+            deadline_s=transition.deadline_s,
             lapses=transition.lapses,
+            gave_up=next((entry.reason for entry in transition.entries if entry.outcome == "give-up"), None),
+            transition=transition,
             code=crc32(told.encode()),
         )
 
@@ -189,7 +260,7 @@ class Core:
             )
         return known
 
-    def _kept(self, key: tuple[object, ...], decision: Decision) -> Decision:
+    def _kept(self, key: tuple[object, ...], decision: D) -> D:
         if self._remembers:
             if len(self._decisions) >= DECISIONS_MAX:
                 self._decisions.clear()
@@ -201,4 +272,6 @@ def _observation(seen: Seen | None) -> Observation | None:
     if seen is None:
         return None
     what, step = seen
-    return Answered(step, OUTCOMES[what]) if step else OTHERS[what]
+    if not step:
+        return OTHERS[what]
+    return Answered(step, OUTCOMES[what.removeprefix(TRIAL)], trial=what.startswith(TRIAL))

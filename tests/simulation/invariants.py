@@ -53,11 +53,9 @@ class Invariants:
         """Look at a journal entry."""
         if epoch < self._epoch:
             raise Broken("epochs never fall (I8)", f"{epoch} after {self._epoch}")
-        self._epoch = epoch
-        if entry.kind is not Kind.STATUS:
-            if entry.round < self._round:
-                raise Broken("rounds never fall", f"{entry.kind} of round {entry.round} after {self._round}")
-            self._round = entry.round
+        if entry.round < self._round:
+            raise Broken("rounds never fall", f"{entry.kind} of round {entry.round} after {self._round}")
+        self._epoch, self._round = epoch, entry.round
         match entry.kind:
             case Kind.INTENT:
                 self._own(epoch, replica)

@@ -17,13 +17,14 @@ _WITH_LEASE: Final = frozenset({Status.RECEIVED, Status.PENDING, Status.RUNNING,
 class Row:
     """`order_ledger`, the columns that decide anything; times in seconds of the ledger's clock."""
 
-    __slots__ = ("answer", "epoch", "expires_at", "lapses", "last_seq", "owner", "retry_at", "state")
+    __slots__ = ("answer", "deadline_at", "epoch", "expires_at", "lapses", "last_seq", "owner", "retry_at", "state")
 
-    def __init__(self, state: State, owner: str | None, expires_at: float | None) -> None:
+    def __init__(self, state: State, owner: str | None, expires_at: float | None, deadline_at: float | None) -> None:
         self.state = state
         self.owner = owner
         self.epoch = 1
         self.expires_at = expires_at
+        self.deadline_at = deadline_at
         self.retry_at: float | None = None
         self.last_seq = 0
         self.lapses = 0
@@ -50,11 +51,12 @@ class Ledger:
         self._invariants = invariants
         self._unique: set[tuple[object, ...]] = set()
 
-    def insert(self, decision: Decision, owner: str | None, expires_at: float | None) -> bool:
-        """Insert the row with its first entries; False when the key was used before."""
+    def insert(self, decision: Decision, owner: str | None, lease_s: float, now_s: float) -> bool:
+        """Insert the row with its first entries, held by an owner if there is one; False when the key was used before."""
         if self.row is not None:
             return False
-        self.row = Row(decision.state, owner, expires_at)
+        deadline_at = None if decision.deadline_s is None else now_s + decision.deadline_s
+        self.row = Row(decision.state, owner, None if owner is None else now_s + lease_s, deadline_at)
         self._invariants.inserted(decision)
         self._append(self.row, owner or "edge", decision)
         return True
@@ -84,6 +86,8 @@ class Ledger:
         before = row.state
         row.state, row.lapses = decision.state, decision.lapses
         row.retry_at = None if decision.delay_s is None else now_s + decision.delay_s
+        if decision.deadline_s is not None:
+            row.deadline_at = now_s + decision.deadline_s
         if not decision.keep_lease:
             row.owner = row.expires_at = None
         if row.owner is not None and row.state.status not in _WITH_LEASE:

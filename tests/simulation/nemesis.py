@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.simulation.people import repeat
-from tests.simulation.replica import Mode, Phase, Replica
+from tests.simulation.phases import Mode, Phase
+from tests.simulation.replica import Replica
 from tests.simulation.world import World
 
 
@@ -160,6 +161,52 @@ def die_of_it(world: World) -> bool:
     return True
 
 
+def fail_on_the_call(world: World) -> bool:
+    """Have the code fail to make out the order's next call."""
+    if world.poison is not None:
+        return False
+    world.poison = "can't call"
+    world.causes.add("poison")
+    world.note("the code begins to fail on the order's next call")
+    return True
+
+
+def go_away(world: World) -> bool:
+    """Have participants be away: their breaker opens."""
+    if world.fleet not in ("closed", "full"):
+        return False
+    world.fleet = "away"
+    world.note("participants are away")
+    return True
+
+
+def fill(world: World) -> bool:
+    """Have as many calls on their way to participants as they may have."""
+    if world.fleet != "closed":
+        return False
+    world.fleet = "full"
+    world.note("participants have no slot left")
+    return True
+
+
+def offer_trial(world: World) -> bool:
+    """Have a call try whether participants are back; one that was lost is offered again."""
+    if world.fleet not in ("away", "on trial"):
+        return False
+    world.fleet = "trial due"
+    world.note("a trial is due")
+    return True
+
+
+def come_back(world: World) -> bool:
+    """Have participants be there again."""
+    if world.fleet == "closed":
+        return False
+    world.fleet = "closed"
+    world.note("participants are back")
+    return True
+
+
 def cure(world: World) -> bool:
     """Mend the code."""
     if world.poison is None:
@@ -193,7 +240,6 @@ def stall_edge(world: World) -> bool:
 def heal(world: World) -> None:
     """End every fault: what is down starts, what is frozen goes on, the code works, and the client asks until it is told."""
     world.note("faults stop")
-    world.poison = None
     for replica in world.replicas:
         if replica.stopping:
             _leave(world, replica)
@@ -224,6 +270,7 @@ ACTS: Final[dict[str, Callable[[World], bool]]] = {
     act.__name__: act
     for act in (
         crash, restart, freeze, thaw, cut, mend, terminate, time, lose_request, double_request, lose_answer, reset,
-        cancel, retry, repeat_request, raise_on_it, die_of_it, cure, crash_edge, stall_edge,
+        cancel, retry, repeat_request, raise_on_it, die_of_it, fail_on_the_call, cure, crash_edge, stall_edge,
+        go_away, fill, offer_trial, come_back,
     )
 }  # fmt: skip

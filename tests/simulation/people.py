@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 from edge_api.placing import LEASE_MARGIN_S
 from orchestrator.operating import CANCELLABLE
 from sql.models import Status
-from tests.simulation.replica import Mode
+from tests.simulation.core import AT_REST
+from tests.simulation.phases import Mode
 
 if TYPE_CHECKING:
     from tests.simulation.core import Decision, Seen
@@ -68,8 +69,7 @@ class Edge:
         if fate == "lost before":
             world.note("the edge inserts the order, but the connection breaks before")
             return
-        owner, expires_at = (None, None) if first.call is None else ("edge", world.now_s + EDGE_LEASE_S)
-        world.ledger.insert(first, owner, expires_at)
+        world.ledger.insert(first, None if first.call is None else "edge", EDGE_LEASE_S, world.now_s)
         world.note("the edge inserts the order as %s%s", first.state.status, "; its answer is lost" if fate else "")
         if fate is not None:
             world.saw("an order was recorded and nobody told")
@@ -84,7 +84,8 @@ class Edge:
         world, row = self._world, self._world.ledger.row
         assert row is not None
         state, last_seq = self._seen_row
-        decision: Decision = world.core.decide(state, 0, self._seen, go_on=False)
+        decision = world.core.decide(state, 0, self._seen, AT_REST)
+        assert decision is not None
         fate = world.fate_of_write()
         if fate == "lost before":
             world.note("the edge writes, but the connection breaks before")

@@ -20,6 +20,9 @@ GROUPS: Final[dict[str, dict[str, int]]] = {
     "repeats": {"repeat_request": 5, "time": 2},
     "poison": {"raise_on_it": 4, "cure": 2, "time": 5},
     "deaths": {"die_of_it": 3, "cure": 2, "restart": 12, "time": 8},
+    "bad calls": {"fail_on_the_call": 4, "cure": 2, "time": 5},
+    "absences": {"go_away": 5, "offer_trial": 4, "come_back": 1, "time": 8},
+    "queues": {"fill": 5, "come_back": 3, "time": 3},
     "edge": {"crash_edge": 8, "stall_edge": 6, "time": 3},
 }
 """Of a hundred steps of the scheduler, how many are such an act."""

@@ -9,13 +9,14 @@ It can be killed, frozen or cut off from the ledger between any two acts. What i
 last read or wrote, and may be long out of date.
 """
 
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.settings import LEASE_MARGIN_S
 from sql.models import Direction
-from tests.simulation.core import LAPSES_MAX, Decision, Seen, State
+from tests.simulation.core import LAPSES_MAX, ORDINARY, PARKED, TRIAL, Decision, Seen, Setting, State
 from tests.simulation.ledger import LEASE_S
+from tests.simulation.phases import GIVEN_UP, Mode, Phase
 from tests.simulation.story import direction_of
 
 if TYPE_CHECKING:
@@ -23,38 +24,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 5.0
 """Total seconds of one call."""
-
-
-class Mode(Enum):
-    """Whether a process runs."""
-
-    UP = "up"
-    FROZEN = "frozen"
-    DOWN = "down"
-
-
-class Phase(Enum):
-    """Where a replica stands with the order; a crash is counted under it."""
-
-    IDLE = 0
-    WRITING = 1
-    UNCERTAIN = 2
-    CALLING = 3
-    AWAITING = 4
-
-    @property
-    def words(self) -> str:
-        """Return it as people say it."""
-        return _WORDS[self]
-
-
-_WORDS: Final = {
-    Phase.IDLE: "with nothing in hand",
-    Phase.WRITING: "before a write",
-    Phase.UNCERTAIN: "with a commit unanswered",
-    Phase.CALLING: "between intent and call",
-    Phase.AWAITING: "during a call",
-}
 
 
 class Replica:
@@ -83,9 +52,12 @@ class Replica:
         self._decision: Decision
         self._seen: Seen | None = None
         self._aside = 0
+        self._trial = False
+        self._overdue = False
+        self._deadline_at: float | None = None
 
-    def acts(self) -> bool:
-        """Tell whether it can do something now."""
+    def acts(self, due: bool) -> bool:
+        """Tell whether it can do something now, the order being due or not."""
         if self.mode is not Mode.UP:
             return False
         phase = self.phase
@@ -95,7 +67,7 @@ class Replica:
             return True
         if self.cut:
             return False
-        return phase is not Phase.IDLE or self.stopping or self._world.is_due()
+        return phase is not Phase.IDLE or self.stopping or due
 
     def act(self) -> None:
         """Do the next thing."""
@@ -126,6 +98,9 @@ class Replica:
         if call.direction is Direction.COMPENSATION and outcome in ("unknown", "busy"):
             self._world.causes.add("undo")
         self.call_id = 0
+        if self._trial:
+            self._world.tried(outcome)
+            outcome = TRIAL + outcome
         self._decide((outcome, call.step))
 
     def may_claim_again(self) -> bool:
@@ -151,9 +126,11 @@ class Replica:
         self.epoch, self.ends_at_s, self._aside = row.epoch, world.now_s + LEASE_S, 0
         self._read()
         self._claimed = (self._state, self._last_seq, self._lapses)
+        self._deadline_at = row.deadline_at
+        self._overdue = row.deadline_at is not None and row.deadline_at <= world.now_s
         seen: Seen | None = None
         if lapsed or self._state.on_its_way:
-            too_often = self._lapses >= LAPSES_MAX
+            too_often = lapsed and self._lapses >= LAPSES_MAX
             seen = ("lapsed too often" if too_often else "lapsed", "")
             world.saw("a takeover of an open call" if self._state.on_its_way else "a takeover of nothing open")
         self._decide(seen)
@@ -165,19 +142,43 @@ class Replica:
 
     def _decide(self, seen: Seen | None) -> None:
         world = self._world
-        self._seen = seen
-        if world.poison == "kills":
+        self._seen, self._trial = seen, False
+        reads = seen is None or seen[0] != "lapsed too often"
+        if reads and world.poison == "kills":
             world.note("%s dies of the order", self.name)
             world.crash(self)
             return
-        self.phase = Phase.WRITING
-        if world.poison == "raises":
-            world.note("%s fails in code on the order", self.name)
-            self._aside = 1
-            self._state, self._last_seq, self._lapses = self._claimed
-            self._decision = world.core.put_aside(self._state, self._lapses)
+        decision = None if reads and world.poison == "raises" else self._decided(seen)
+        if decision is None:
+            self._fail()
             return
-        self._decision = world.core.decide(self._state, self._lapses, seen, go_on=not self.stopping)
+        self.phase, self._decision = Phase.WRITING, decision
+
+    def _decided(self, seen: Seen | None) -> Decision | None:
+        """Decide, with leave for the next call if there is one."""
+        world = self._world
+        sound = world.poison != "can't call"
+        setting = ORDINARY
+        if self._overdue or self.stopping or not sound:
+            setting = Setting(go_on=not self.stopping, overdue=self._overdue, sound=sound)
+        decision = world.core.decide(self._state, self._lapses, seen, setting)
+        if decision is None or decision.call is None or world.fleet == "closed":
+            return decision
+        leave = world.leave()
+        self._trial = leave == "trial"
+        if leave not in PARKED:
+            return decision
+        undo_overdue = self._deadline_at is not None and world.now_s - self._deadline_at >= world.core.deadline_s
+        world.saw(f"an order was parked: {leave}")
+        return world.core.decide(self._state, self._lapses, seen, replace(setting, leave=leave, undo_overdue=undo_overdue))
+
+    def _fail(self) -> None:
+        """Put the order aside as it was claimed, since the code fails on it."""
+        world = self._world
+        world.note("%s fails in code on the order", self.name)
+        self._aside, self.phase = 1, Phase.WRITING
+        self._state, self._last_seq, self._lapses = self._claimed
+        self._decision = world.core.put_aside(self._state, self._lapses)
 
     def _write(self) -> None:
         world, decision = self._world, self._decision
@@ -209,6 +210,9 @@ class Replica:
             world.saw("poison was put aside")
             self.drop()
             return
+        if decision.gave_up is not None:
+            world.saw(f"given up: {next(words for words in GIVEN_UP if words in decision.gave_up)}")
+        self._overdue = False
         self._last_seq += len(decision.entries)
         self._state, self._lapses = decision.state, decision.lapses
         if decision.call is None:
@@ -253,6 +257,9 @@ class Replica:
     def _call(self) -> None:
         world, call = self._world, self._decision.call
         assert call is not None
+        if world.poison == "raises":
+            self._fail()
+            return
         if self.ends_at_s - world.now_s < TIMEOUT_S + LEASE_MARGIN_S and not self._renew():
             self.drop()
             return

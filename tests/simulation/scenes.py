@@ -104,12 +104,17 @@ def _simple(name: str, definition: Saga[Any]) -> Scene:
     )
 
 
+def _until(deadline_s: float, definition: Saga[Any]) -> Saga[Any]:
+    """Return a definition with a deadline."""
+    return replace(definition, deadline_s=deadline_s)
+
+
 def _place_order() -> Scene:
     order = PlaceOrder(customer_id="c", currency="EUR", items=(Item(sku="a", quantity=1, unit_price_minor=1),))
     assert PLACE_ORDER.stands is not None
     return Scene(
         name="place_order",
-        saga=replace(PLACE_ORDER, retry=Retry(attempts_max=2)),
+        saga=_until(120.0, replace(PLACE_ORDER, retry=Retry(attempts_max=2))),
         order=order,
         actions={
             "authorize_payment": Action({"payments.authorized": 1}),
@@ -131,14 +136,15 @@ def _place_order() -> Scene:
 SCENES: Final = (
     _simple("one step", saga(step("only"), attempts_max=1)),
     _simple("two steps", saga(step("first"), step("second"), attempts_max=2)),
-    _simple("three steps", saga(step("first"), step("second"), step("third"), attempts_max=3)),
+    _simple("that does not wait", saga(step("first"), step("second", when_open="fail"), attempts_max=2)),
+    _simple("three steps", _until(200.0, saga(step("first"), step("second"), step("third"), attempts_max=3))),
     _simple("tried at the edge", saga(step("pay", at_edge=True, declines=True), step("send"), attempts_max=2)),
     _simple(
         "undone by another",
         saga(step("pay", at_edge=True, declines=True), step("create"), step("confirm", undone_by="create"), attempts_max=2),
     ),
     _simple("with a step for good", saga(step("first"), step("tell", compensation=None), step("last"), attempts_max=2)),
-    _simple("probed", saga(step("first"), step("second", probe=PROBE), attempts_max=1)),
+    _simple("probed", _until(90.0, saga(step("first"), step("second", probe=PROBE), attempts_max=1))),
     _simple(
         "probed and undone by another",
         saga(step("create", probe=PROBE), step("pay", probe=PROBE), step("confirm", undone_by="create"), attempts_max=2),

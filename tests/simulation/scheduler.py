@@ -24,6 +24,7 @@ PEACE_STEPS_MAX: Final = 600
 """After faults stop an order ends in far fewer steps; more means that it never would."""
 
 _CAUSES: Final = {"could not be undone": "undo", "the code failed": "poison", "its claims": "lapses"}
+_AWAY: Final = "can't be undone in time"
 
 
 @dataclass
@@ -160,7 +161,10 @@ def _settle(world: World, ran: Ran) -> None:
 
 def _blame(world: World, reason: str) -> None:
     """Check that an order is stuck for a reason that was planted."""
-    world.saw(f"stuck: {reason.partition(':')[0]}")
+    head = reason.partition(":")[0]
+    world.saw(f"stuck: {_AWAY if _AWAY in head else head}")
+    if _AWAY in reason and "away" not in world.causes:
+        raise Broken("stuck only for a cause", f"{reason}, yet no participant was away")
     for words, cause in _CAUSES.items():
         if reason.startswith(words) and cause not in world.causes:
             raise Broken("stuck only for a cause", f"{reason}, yet nothing was planted that leads there")

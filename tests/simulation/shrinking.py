@@ -7,19 +7,20 @@ from tests.simulation.scheduler import Ran, run
 from tests.simulation.world import Planted
 
 TRIES_MAX: Final = 6_000
-"""Schedules that are run at most to shorten one: a few seconds."""
+"""Takes a few seconds."""
 
 
-def shortest(broken: Ran, planted: type[Planted] = Planted) -> Ran:
+def shortest(broken: Ran, planted: type[Planted] = Planted, *, tries_max: int = TRIES_MAX) -> Ran:
     """Return a schedule with few steps and tame choices that breaks the same rule, with its story.
 
     Args:
         broken: What is to be shortened.
         planted: The parts of the world that it was run with.
+        tries_max: Schedules that are run at most.
     """
     best, tries = broken, 0
     improved = True
-    while improved and tries < TRIES_MAX:
+    while improved and tries < tries_max:
         improved = False
         for script in _shorter(best.choices):
             tries += 1
@@ -27,7 +28,7 @@ def shortest(broken: Ran, planted: type[Planted] = Planted) -> Ran:
             if _breaks_the_same(ran, broken) and _size(ran) < _size(best):
                 best, improved = ran, True
                 break
-            if tries >= TRIES_MAX:
+            if tries >= tries_max:
                 break
     return run(broken.seed, script=best.choices, story=True, planted=planted)
 

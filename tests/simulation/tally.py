@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.simulation.replica import Phase
+from tests.simulation.phases import GIVEN_UP, Phase
 from tests.simulation.scheduler import run
 
 SOMETIMES: Final = (
@@ -48,6 +48,12 @@ SOMETIMES: Final = (
     "stuck: could not be undone",
     "stuck: its claims ran out too often",
     "stuck: the code failed on it",
+    "stuck: can't be undone in time",
+    "an order was parked: away",
+    "an order was parked: full",
+    "a trial was answered",
+    "a trial was not answered",
+    *(f"given up: {words}" for words in GIVEN_UP),
     "a repeat got the frozen answer",
     "a repeat froze the answer",
     "a repeat was told to wait",

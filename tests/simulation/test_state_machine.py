@@ -61,7 +61,7 @@ class OneOrder(RuleBasedStateMachine):
 
 
 SETTINGS: Final = settings(
-    max_examples=int(os.environ.get(EXAMPLES_ENV, "40")),
+    max_examples=int(os.environ.get(EXAMPLES_ENV, "25")),
     derandomize=EXAMPLES_ENV not in os.environ,
     stateful_step_count=40,
     deadline=None,

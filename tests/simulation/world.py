@@ -10,7 +10,8 @@ from tests.simulation.invariants import Broken, Invariants
 from tests.simulation.ledger import LEASE_S, Ledger
 from tests.simulation.participants import Participants
 from tests.simulation.people import Edge, Operator
-from tests.simulation.replica import Mode, Phase, Replica
+from tests.simulation.phases import Mode, Phase
+from tests.simulation.replica import Replica
 
 Choose = Callable[[int], int]
 """Returns a number from 0 up to, but not including, its argument; 0 is always the tamest choice."""
@@ -59,6 +60,7 @@ class World:
         self.choose = choose
         self.now_s = 0.0
         self.poison: str | None = None
+        self.fleet = "closed"
         self.causes: set[str] = set()
         self.story: list[str] | None = None
         self.counts = counts
@@ -80,7 +82,7 @@ class World:
         """Return a number that differs for different worlds, and is the same for the same one in every process."""
         row = self.ledger.row
         stands = (row.state.code, row.lapses, row.expires_at is None) if row is not None else ()
-        phases = tuple([replica.phase.value for replica in self.replicas])
+        phases = tuple([replica.phase for replica in self.replicas])
         return hash((stands, phases, self.participants.code, len(self.requests), len(self.answers)))
 
     # --- what others tell or ask ---
@@ -109,6 +111,8 @@ class World:
     def at_peace(self) -> None:
         """Have every statement and every request be served from now on."""
         self._writes = self._deliveries = (None,)
+        self.fleet = "closed"
+        self.poison = None
 
     def fate_of_write(self) -> str | None:
         """Choose what becomes of a statement; None for the ordinary."""
@@ -121,6 +125,25 @@ class World:
         self.requests.append((self._calls, sender, call.step, what))
         return self._calls
 
+    def leave(self) -> str:
+        """Ask for leave for a call: `pass`, `trial`, `away` or `full`; of trials there is one at a time."""
+        if self.fleet == "trial due":
+            self.fleet = "on trial"
+            return "trial"
+        if self.fleet == "closed":
+            return "pass"
+        if self.fleet != "full":
+            self.causes.add("away")
+            return "away"
+        return "full"
+
+    def tried(self, outcome: str) -> None:
+        """Take note of how a trial ended."""
+        unclear = outcome in ("unknown", "busy")
+        self.saw("a trial was not answered" if unclear else "a trial was answered")
+        if self.fleet == "on trial":
+            self.fleet = "away" if unclear else "closed"
+
     def crash(self, replica: Replica) -> None:
         """Kill a replica."""
         self.saw(f"a crash {replica.phase.words}")
@@ -132,8 +155,10 @@ class World:
 
     def acts(self) -> list[Act]:
         """Everything that can happen now by itself; time passes only when nothing else can."""
-        acts: list[Act] = [(actor.act, ()) for actor in (self.edge, *self.replicas, self.operator) if actor.acts()]
-        if self.is_due():
+        due = self.is_due()
+        acts: list[Act] = [(replica.act, ()) for replica in self.replicas if replica.acts(due)]
+        acts += [(person.act, ()) for person in (self.edge, self.operator) if person.acts()]
+        if due:
             acts += [(replica.claim, ()) for replica in self.replicas if replica.may_claim_again()]
         acts += [(self.answer, (answer,)) for answer in self.answers if answer[1].mode is not Mode.FROZEN]
         acts += [(self.deliver, (request,)) for request in self.requests]
