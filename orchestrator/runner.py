@@ -275,8 +275,11 @@ def _goes_forward(move: Move) -> bool:
 
 def _sentence(error: BaseException) -> str:
     """Return an exception as one line of text that can be stored."""
-    text = f"{type(error).__name__}: {error}".replace("\0", " ").splitlines()[0][:500]
-    return text.encode(errors="backslashreplace").decode()
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:
+        text = type(error).__name__
+    return text.replace("\0", " ").splitlines()[0][:500].encode(errors="backslashreplace").decode()
 
 
 def _is_round(value: object) -> TypeGuard[int]:
