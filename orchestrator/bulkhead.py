@@ -14,7 +14,9 @@ from collections import deque
 from typing import Final
 
 LINE_WAIT_S: Final = 0.5
-"""A saga stands in line no longer than this; leases hold for seconds, so none is lost over it."""
+"""A saga joins a line that is expected to take no longer than this, and leaves one that has not moved for so long."""
+LINE_MAX_S: Final = 5.0
+"""Nobody stands in a line longer, even if it moves."""
 TURN_MIN_S: Final = 0.05
 TURN_MAX_S: Final = 5.0
 """A participant may become fast again: nobody is sent away for longer."""
@@ -57,7 +59,9 @@ class Bulkhead:
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
         try:
-            await asyncio.wait([place], timeout=LINE_WAIT_S)
+            until_s = time.monotonic() + LINE_MAX_S
+            while not place.done() and self._stood_s() <= LINE_WAIT_S and time.monotonic() < until_s:
+                await asyncio.wait([place], timeout=LINE_WAIT_S)
         except asyncio.CancelledError:
             if place.done():
                 self._free()
