@@ -19,6 +19,7 @@ from orchestrator.transport import BODY_BYTES_MAX, Transport, TransportError
 from participants.contracts import ECHO_EXEMPT, Endpoint
 from sql.models import Json
 
+ANSWER_DEPTH_MAX: Final = 32
 SUCCESS: Final = frozenset({200, 201})
 REJECTION: Final = frozenset({402, 409, 410, 422})
 """A business answer: no effect, and never will have one."""
@@ -151,10 +152,20 @@ def _json_object(body: bytes) -> Json | None:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    # PostgreSQL stores no NUL in text, so an answer with one could not be recorded.
-    if not isinstance(parsed, dict) or b"\\u0000" in body:
+    # PostgreSQL stores no NUL in text, and no encoder writes what is nested too deep: such an answer could not be recorded.
+    if not isinstance(parsed, dict) or b"\\u0000" in body or not _is_shallow(parsed):
         return None
     return parsed
+
+
+def _is_shallow(parsed: Json) -> bool:
+    level: list[Any] = [parsed]
+    for _ in range(ANSWER_DEPTH_MAX):
+        insides = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for inside in insides for value in inside if isinstance(value, dict | list)]
+        if not level:
+            return True
+    return False
 
 
 def _detail(problem: Json | None) -> str:

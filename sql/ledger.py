@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import orjson
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, DataError
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
@@ -261,4 +261,8 @@ def _split(held: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
 
 
 def _dump(document: Any) -> str:
-    return orjson.dumps(document).decode()
+    try:
+        return orjson.dumps(document).decode()
+    except orjson.JSONEncodeError as error:
+        # A surrogate, an integer of more than 64 bits, too deep a nesting: as little to be stored as what the server refuses.
+        raise DataError(f"a value is no JSON: {error}") from None

@@ -57,6 +57,18 @@ async def test_everything_else_is_unknown(code: int, caller: Caller, shop: Shop)
     assert shop.paths() == ["/do"]
 
 
+@pytest.mark.parametrize(("depth", "kept"), [(31, True), (32, False), (1000, False)])
+async def test_a_refusal_that_is_nested_too_deep_to_be_recorded_is_a_refusal_without_a_body(
+    depth: int, kept: bool, caller: Caller, shop: Shop
+) -> None:
+    shop.behaviours["/do"] = [raw(b'{"why": ' + b"[" * depth + b"]" * depth + b"}", 422)]
+
+    outcome = await call(caller)
+
+    assert isinstance(outcome, Rejected)
+    assert (outcome.response is not None) is kept
+
+
 async def test_a_conflict_that_says_in_progress_is_unknown(caller: Caller, shop: Shop) -> None:
     shop.behaviours["/do"] = [status(409, {"type": "https://example.com/problems/in-progress"})]
 

@@ -81,10 +81,17 @@ async def test_a_write_that_was_overtaken_under_its_own_claim_is_told_the_new_ro
     assert second.row.last_seq == 1
 
 
-async def test_one_row_that_can_not_be_stored_keeps_no_other_from_being_written(pool: Pool, ledger_url: str) -> None:
+@pytest.mark.parametrize(
+    "unstorable",
+    [{"last_error": "nul \0 byte"}, {"last_error": "half of a pair \ud800"}, {"results": {"sum": 2**64}}],
+    ids=["NUL", "surrogate", "integer"],
+)
+async def test_one_row_that_can_not_be_stored_keeps_no_other_from_being_written(
+    pool: Pool, ledger_url: str, unstorable: dict[str, Any]
+) -> None:
     claims = await claimed(pool, ledger_url, 9)
     writes = [transition(claim) for claim in claims]
-    writes[4] = replace(writes[4], last_error="nul \0 byte")
+    writes[4] = replace(writes[4], **unstorable)
 
     async with writing(pool) as writer:
         answers = await asyncio.gather(*(writer.write(write) for write in writes), return_exceptions=True)
