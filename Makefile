@@ -10,7 +10,7 @@ SCHEDULES ?= 1000000
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-all simulate chaos mutants lint types check fmt lock clean
+.PHONY: help demo up test test-slow test-all coverage simulate chaos mutants lint types check fmt lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,12 @@ test-slow: $(VENV)/.dev ## Run the slow tests
 	$(PYTEST) --cache-clear -n auto --dist loadfile -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) -m slow; }
 
 test-all: test test-slow ## Run every test
+
+coverage: $(VENV)/.dev ## Measure what the tests reach of orchestrator/ and sql/; fails below 95 %
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 simulate: $(VENV)/.dev ## Simulate faults around the core; SCHEDULES=1000000, or tell one: SEED=n
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--schedules $(SCHEDULES))
