@@ -69,8 +69,13 @@ async def _ask_ledger(name: str, url: str) -> PartHealth:
 async def _ask(session: aiohttp.ClientSession, name: str, url: str) -> PartHealth:
     try:
         async with session.get(url) as answer:
-            return PartHealth(name, url, answer.status == 200, "" if answer.status == 200 else f"it answered {answer.status}")
+            if answer.status != 200:
+                return PartHealth(name, url, False, f"it answered {answer.status}")
+            await answer.json()
+            return PartHealth(name, url, True, "")
     except TimeoutError:
         return PartHealth(name, url, False, f"no answer within {TIMEOUT_S} s")
+    except (aiohttp.ContentTypeError, ValueError):
+        return PartHealth(name, url, False, "its answer is no JSON: is it something else?")
     except aiohttp.ClientError as error:
         return PartHealth(name, url, False, str(error))
