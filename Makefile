@@ -70,7 +70,7 @@ lock: ## Write the lock files anew from pyproject.toml; needs uv
 		--extra build --extra test --extra dev pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove the environment and what tools left; data in .sagaledger stay
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp of an environment that `pip` has filled: made anew when what it was made from has changed.
