@@ -63,7 +63,8 @@ async def release_stock(connection: Connection, order: ReservationRef) -> Done:
         await cursor.execute(_RELEASE_STOCK, order.model_dump())
         released = sum(await cursor.fetchall())
     account = "tried" if status == "tried" else "reserved"
-    return Done(answer, Posting(order.order_id, "stock_released", {account: -released}))
+    # A try of goods that another reservation holds has held nothing itself.
+    return Done(answer, Posting(order.order_id, "stock_released", {account: -released}) if released else None)
 
 
 async def add_product(connection: Connection, product: AddProduct, key: str) -> Done:
@@ -111,6 +112,20 @@ async def get_availability(connection: Connection, product: ProductRef) -> Avail
     return found
 
 
+def count_units(order: ReserveStock) -> Counter[str]:
+    """Add up the lines of an order by product.
+
+    Raises:
+        Problem: 422 when a line is too large.
+    """
+    wanted: Counter[str] = Counter()
+    for place, line in enumerate(order.lines):
+        if line.quantity > LINE_MAX:
+            raise invalid_member(f"/lines/{place}/quantity", "More than a line can hold")
+        wanted[line.sku] += line.quantity
+    return wanted
+
+
 async def lock_wanted(connection: Connection, order: ReserveStock) -> Counter[str]:
     """Lock the stock of all products that an order wants.
 
@@ -120,11 +135,7 @@ async def lock_wanted(connection: Connection, order: ReserveStock) -> Counter[st
     Raises:
         Problem: 422 when there is too little of one, with the lines that failed.
     """
-    wanted: Counter[str] = Counter()
-    for place, line in enumerate(order.lines):
-        if line.quantity > LINE_MAX:
-            raise invalid_member(f"/lines/{place}/quantity", "More than a line can hold")
-        wanted[line.sku] += line.quantity
+    wanted = count_units(order)
     cursor = await connection.execute(_LOCK_STOCK, {"skus": list(wanted)})
     available: dict[str, int] = dict(await cursor.fetchall())
     failed = [

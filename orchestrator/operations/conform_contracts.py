@@ -65,6 +65,10 @@ def _stock(names: Names, number: int) -> inventory.ReserveStock:
     return inventory.ReserveStock(order_id=names.order_id, lines=(inventory.StockLine(sku=names.sku, quantity=number),))
 
 
+def _stock_try(names: Names, number: int) -> inventory.TryStock:
+    return inventory.TryStock(order_id=names.order_id, lines=(inventory.StockLine(sku=names.sku, quantity=number),))
+
+
 def _authorization(names: Names, number: int) -> payments.Authorize:
     return payments.Authorize(
         authorization_id=names.thing_id,
@@ -124,7 +128,7 @@ _RESERVE: Final = Operation(
 _TRY_STOCK: Final = Operation(
     name="try",
     action=inventory.try_stock,
-    request=_stock,
+    request=_stock_try,
     invalid={"lines": []},
     undo=inventory.cancel_stock,
     confirm=inventory.confirm_stock,

@@ -46,6 +46,17 @@ class Reservation(Answer):
     status: Literal["held", "released"]
 
 
+class TryStock(ReserveStock):
+    """Holds stock for an order until it is confirmed, cancelled, or its time is over: all lines or none.
+
+    Attributes:
+        held_for: The order whose plain reservation holds these very goods already: nothing more is held then, confirm is
+            refused once that one is released, and cancel and expiry leave it as it is. None for goods that nobody holds yet.
+    """
+
+    held_for: str | None = None
+
+
 class StockTry(Answer):
     """What is held for an order until it is confirmed, cancelled, or its time is over.
 
@@ -114,7 +125,7 @@ class Availability(Answer):
 
 reserve = Endpoint("inventory", "POST", "/inventory/reservations", ReserveStock, Reservation)
 release = Endpoint("inventory", "DELETE", "/inventory/reservations/{order_id}", ReservationRef, Reservation)
-try_stock = Endpoint("inventory", "POST", "/inventory/stock/try", ReserveStock, StockTry)
+try_stock = Endpoint("inventory", "POST", "/inventory/stock/try", TryStock, StockTry)
 confirm_stock = Endpoint("inventory", "POST", "/inventory/stock/confirm/{order_id}", ReservationRef, StockConfirmation)
 cancel_stock = Endpoint("inventory", "POST", "/inventory/stock/cancel/{order_id}", ReservationRef, Reservation)
 add_product = Endpoint("inventory", "POST", "/inventory/products", AddProduct, Availability)

@@ -18,15 +18,30 @@ with made as (
 )
 select expires_at from made;
 
+-- name: get_held_lines
+-- Reads what a plain reservation holds, and keeps it held until the transaction ends.
+with held as (
+    select order_id from reservation where order_id = %(held_for)s and status = 'held' for share
+)
+select sku, quantity from held join reservation_line using (order_id);
+
+-- name: try_held_stock
+-- Notes a try of goods that another order's reservation holds.
+insert into reservation (order_id, status, expires_at, held_for)
+values (%(order_id)s, 'tried', clock_timestamp() + make_interval(secs => %(lifetime_s)s), %(held_for)s)
+returning expires_at;
+
 -- name: confirm_stock
--- Makes a try stand. No row back: there is none, or its time is over, or it was given back.
+-- Makes a try stand. No row back: there is none, or its time is over, or it was given back, or what held its goods was.
 update reservation set status = 'held', confirmed_at = clock_timestamp()
 where order_id = %(order_id)s and status = 'tried' and expires_at > clock_timestamp()
-returning (select sum(quantity) from reservation_line where order_id = %(order_id)s)::bigint;
+  and (held_for is null or exists (
+      select from reservation plain where plain.order_id = reservation.held_for and plain.status = 'held'))
+returning (select coalesce(sum(quantity), 0) from reservation_line where order_id = %(order_id)s)::bigint;
 
--- name: get_status
+-- name: get_standing
 -- Reads why a reservation could not be confirmed.
-select status from reservation where order_id = %(order_id)s;
+select status, expires_at > clock_timestamp() as has_time from reservation where order_id = %(order_id)s;
 
 -- name: lock_due_tries
 -- Takes tries whose time is over; what another process gives back, or somebody confirms at this moment, is passed by.

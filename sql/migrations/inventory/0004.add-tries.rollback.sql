@@ -9,5 +9,6 @@ update reservation set status = case status when 'tried' then 'held' else 'relea
 alter table reservation
     drop column expires_at,
     drop column confirmed_at,
+    drop column held_for,
     add constraint reservation_status_check check (status in ('held', 'released')),
     add constraint released_has_time check ((status = 'released') = (released_at is not null));

@@ -5,6 +5,7 @@
 alter table reservation
     add column expires_at   timestamptz,                        -- of a try, whatever became of it; else null
     add column confirmed_at timestamptz,
+    add column held_for     text references reservation,        -- whose plain reservation holds the goods; this has no lines
     drop constraint reservation_status_check,
     drop constraint released_has_time,
     add constraint reservation_status_check check (status in ('tried', 'held', 'released', 'expired')),

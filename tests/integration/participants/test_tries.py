@@ -11,6 +11,7 @@ from participants.expiry import BATCH, expire_for_ever, sweep
 from participants.payment_tries import expire_payments
 from participants.settings import Name
 from participants.stock_tries import expire_stock
+from sql import migrate
 from tests.integration.participants.service import Participant, StartParticipant, waiting_for_a_lock
 from tests.integration.participants.tries import AMOUNT, MONEY, STOCK, Tries, violations
 
@@ -248,6 +249,76 @@ async def test_an_order_has_one_reservation_plain_or_tried(start: StartParticipa
     assert (tried.status, tried.problem) == (422, "subject-reused")
     assert (plain.status, plain.problem) == (422, "subject-reused")
     assert (confirmed.status, confirmed.problem) == (409, "not-tried")
+
+
+async def test_goods_that_an_order_holds_already_are_tried_without_holding_them_twice(start: StartParticipant) -> None:
+    inventory = await start("inventory", reservation_s=LONG_S)
+    await inventory.post("/inventory/products", {"sku": "last", "name": "Last", "initial_stock": 1})
+    line = [{"sku": "last", "quantity": 1}]
+    await inventory.post("/inventory/reservations", {"order_id": "unpaid", "lines": line})
+    before = await inventory.balance()
+
+    for attempt in ("declined", "paid"):
+        tried = await inventory.post("/inventory/stock/try", {"order_id": attempt, "lines": line, "held_for": "unpaid"})
+        assert tried.status == 201
+        assert (await STOCK.do(inventory, "cancel" if attempt == "declined" else "confirm", attempt)).status == 200
+    assert await inventory.balance() == before, "it is as it was, confirmed or not"
+    reversed_ = await STOCK.do(inventory, "cancel", "paid")
+
+    assert reversed_.status == 200
+    assert await inventory.kinds() == ["stock_reserved"]
+    assert await violations(inventory, "inventory") == set()
+
+
+async def test_goods_that_are_no_longer_held_can_not_be_confirmed(start: StartParticipant) -> None:
+    inventory = await start("inventory", reservation_s=LONG_S)
+    await STOCK.stock(inventory)
+    await inventory.post("/inventory/reservations", STOCK.body("unpaid"))
+    await inventory.post("/inventory/stock/try", {**STOCK.body("a"), "held_for": "unpaid"})
+    await inventory.delete("/inventory/reservations/unpaid")
+
+    refused = await STOCK.do(inventory, "confirm", "a")
+    unheld = await inventory.post("/inventory/stock/try", {**STOCK.body("b"), "held_for": "unpaid"})
+
+    assert (refused.status, refused.problem) == (409, "reservation-released")
+    assert (unheld.status, unheld.problem) == (422, "not-held")
+    assert await inventory.balance() == {}
+
+
+async def test_goods_are_held_already_only_if_they_are_the_same(start: StartParticipant) -> None:
+    inventory = await start("inventory", reservation_s=LONG_S)
+    await STOCK.stock(inventory)
+    await inventory.post("/inventory/reservations", STOCK.body("unpaid"))
+
+    body = {"order_id": "a", "lines": [{"sku": "mug", "quantity": 9}], "held_for": "unpaid"}
+    other = await inventory.post("/inventory/stock/try", body)
+
+    assert (other.status, other.problem) == (422, "other-goods-held")
+
+
+async def test_a_try_of_goods_that_another_holds_expires_and_leaves_them(start: StartParticipant) -> None:
+    inventory = await start("inventory", reservation_s=SHORT_S)
+    await STOCK.stock(inventory)
+    await inventory.post("/inventory/reservations", STOCK.body("unpaid"))
+    await inventory.post("/inventory/stock/try", {**STOCK.body("a"), "held_for": "unpaid"})
+
+    async with asyncio.timeout(10):
+        while (await inventory.rows("select status from reservation where order_id = 'a'"))[0]["status"] != "expired":
+            await asyncio.sleep(0.01)
+
+    assert await inventory.balance() == {"reserved": AMOUNT}
+    assert (await STOCK.do(inventory, "confirm", "a")).problem == "expired"
+
+
+@pytest.mark.parametrize("ends", [("try",), ("try", "confirm"), ("try", "cancel")], ids="+".join)
+async def test_the_schema_can_be_taken_back_with_tries_in_it(service: Participant, tries: Tries, ends: tuple[str, ...]) -> None:
+    for verb in ends:
+        await tries.do(service, verb, "a")
+    await tries.do(service, "try", "late")
+    await let_time_pass(service, tries)
+    await expire(service, tries)
+
+    await asyncio.to_thread(migrate.rollback, service.database_url, tries.name)
 
 
 async def test_tried_money_is_confirmed_not_captured(start: StartParticipant) -> None:

@@ -17,9 +17,9 @@ from tests.integration.participants.tries import violations
 
 LONG_S, SHORT_S = 900.0, 0.05
 
-try_stock: Step[Basket, inventory.ReserveStock] = Step(
+try_stock: Step[Basket, inventory.TryStock] = Step(
     name="try_stock",
-    request=lambda ctx: inventory.ReserveStock(order_id=ctx.order_id, lines=(inventory.StockLine(sku="mug", quantity=2),)),
+    request=lambda ctx: inventory.TryStock(order_id=ctx.order_id, lines=(inventory.StockLine(sku="mug", quantity=2),)),
     action=inventory.try_stock,
     compensation=inventory.cancel_stock,
 )
