@@ -5,7 +5,7 @@ import contextlib
 import click
 
 from orchestrator.operations import lifeline
-from orchestrator.operations.commands import audit, checks, config, conform, ledger, purge, schema, services, stack
+from orchestrator.operations.commands import audit, checks, config, conform, fleet, ledger, purge, schema, services, stack
 from orchestrator.operations.exits import run_command
 
 
@@ -46,6 +46,8 @@ for _command in (
     audit.audit,
     purge.purge,
     config.config,
+    fleet.breaker,
+    fleet.participants,
     conform.conform,
 ):
     saga.add_command(_command)

@@ -27,6 +27,8 @@ from sql.models import Json
 
 LOOK_S: Final = 2.0
 """Between two looks: what an operator changes is known everywhere after this."""
+PARKED_MAX_S: Final = 30.0
+"""An order that waits is looked at again after this, so that it goes on soon when an operator has put things right."""
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +143,7 @@ class Fleet:
 
     async def _ask(self, participant: str, call_s: float) -> Pass | Parked:
         if participant not in self.addresses:
-            return Parked(self._settings.breaker_open_s, f"{participant} is not registered", away=True)
+            return Parked(PARKED_MAX_S, f"{participant} is not registered", away=True)
         try:
             delay_s, trial = await self._breakers.admit(participant, call_s)
         except OUTAGE:
@@ -151,10 +153,9 @@ class Fleet:
             bulkhead.force()
             return Pass(trial=True)
         if delay_s > 0:
-            if self._breakers.now(participant).state is State.HALF_OPEN:
-                # How the trial of another ends is seen with the next look, mostly long before it must have ended.
-                delay_s = min(delay_s, LOOK_S)
-            return Parked(delay_s, self._why(participant), away=True)
+            # How the trial of another ends is seen with the next look, mostly long before it must have ended.
+            is_tried = self._breakers.now(participant).state is State.HALF_OPEN
+            return Parked(min(delay_s, LOOK_S if is_tried else PARKED_MAX_S), self._why(participant), away=True)
         if not await bulkhead.enter():
             return Parked(bulkhead.turn_s(), f"{participant} has as many calls on their way as it may have", away=False)
         return Pass(trial=False)

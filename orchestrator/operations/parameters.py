@@ -1,5 +1,6 @@
 """Kinds of values on the command line that click does not have."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -35,6 +36,35 @@ class _Text(click.ParamType[str]):
         return text
 
 
+class _Address(click.ParamType[str]):
+    """Where a participant can be."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        from orchestrator.settings import http_url
+
+        try:
+            return http_url(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Name(click.ParamType[str]):
+    """A participant's name."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", str(value)):
+            self.fail("must be lower-case letters, digits, - and _, a letter first, at most 63", param, ctx)
+        return str(value)
+
+
+ADDRESS: Final = _Address()
+NAME: Final = _Name()
 TIME: Final = _Time()
 TEXT: Final = _Text()
 STATUS: Final = click.Choice([status.value for status in Status], case_sensitive=False)

@@ -66,14 +66,8 @@ def find_place(database_url: str | None, folder: Path, databases_of: Databases) 
                 return running
         metrics = f"http://{local_host(settings.admin_host)}:{settings.metrics_port}" if settings.metrics_port else None
         edge = f"http://{local_host(settings.host)}:{settings.port}"
-        return Place(url, edge, {**settings.participants, **_registered(settings)}, databases_of(url), metrics)
+        return Place(url, edge, {**settings.participants, **list_participants(url)}, databases_of(url), metrics)
     return _running_stack(folder)
-
-
-def _registered(settings: Settings) -> dict[str, str]:
-    """Return where participants are by the ledger's registry, but for those that a setting names."""
-    known = list_participants(settings.ledger_url())
-    return {name: url for name, url in known.items() if f"{name}_url" not in settings.model_fields_set}
 
 
 def _running_stack(folder: Path) -> Place:

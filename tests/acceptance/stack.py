@@ -33,6 +33,8 @@ SETTINGS = {
     "SAGA_EDGE_TIMEOUT_S": f"{EDGE_TIMEOUT_S:g}",
     "SAGA_POLL_INTERVAL_S": "0.5",
     "SAGA_FAULTS": "1",
+    "SAGA_BREAKER_OPEN_S": "0.5",
+    "SAGA_BREAKER_WINDOW": "1000",  # or the faults of one test would have the orders of the next wait
     "SAGA_API_KEYS": ",".join(f"{client}={key}" for client, key in CLIENTS.items()),
     "SAGA_DATABASE_CONNECTIONS": "4",
     "SAGA_PARTICIPANT_POOL_SIZE": "6",

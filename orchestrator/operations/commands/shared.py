@@ -38,12 +38,17 @@ def at_place(command: Command) -> Command:
 
 
 def operator(command: Command) -> Command:
-    """Give a command what every act of an operator takes."""
-    command = AS_JSON(command)
-    command = click.option("--dry-run", is_flag=True, help="Show the calls that would follow; change nothing.")(command)
-    command = click.option("--actor", default=getpass.getuser, show_default="login name", help="Who; is recorded.")(command)
-    command = click.option("--reason", required=True, type=TEXT, help="Why; is recorded.")(command)
+    """Give a command what every act of an operator on an order takes."""
+    dry_run = click.option("--dry-run", is_flag=True, help="Show the calls that would follow; change nothing.")
+    command = by_somebody(dry_run(command))
     return at_place(click.argument("order_ledger_id", metavar="ID", type=click.UUID)(command))
+
+
+def by_somebody(command: Command) -> Command:
+    """Give a command what every act of an operator says: who and why."""
+    command = AS_JSON(command)
+    command = click.option("--actor", default=getpass.getuser, show_default="login name", help="Who; is recorded.")(command)
+    return click.option("--reason", required=True, type=TEXT, help="Why; is recorded.")(command)
 
 
 def databases_of(ledger_url: str) -> Mapping[str, str]:

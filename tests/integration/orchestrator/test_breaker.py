@@ -72,13 +72,13 @@ async def test_undoing_waits_too_and_ends_well(pool: Pool, ledger_url: str, shop
 
 
 async def test_an_open_breaker_lets_no_call_through_and_frees_the_replica(pool: Pool, ledger_url: str, shop: Shop) -> None:
-    async with open_fleet(pool, ledger_url, shop, breaker_open_s=60.0) as (one, other):
+    async with open_fleet(pool, ledger_url, shop, breaker_open_s=20.0) as (one, other):
         await put(pool, OPEN, one, other)
         order = await place(one)
         await eventually(lambda: is_parked(pool, order))
         parked = await row_of(pool, order)
         async with pool.connection() as conn:
-            cursor = await conn.execute("select next_retry_at - updated_at > interval '30 s', last_seq from order_ledger")
+            cursor = await conn.execute("select next_retry_at - updated_at > interval '10 s', last_seq from order_ledger")
             waits = await cursor.fetchone()
 
     assert shop.calls == []

@@ -1,0 +1,170 @@
+"""What operators see and do of participants: their breakers and the run-time registry."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from orchestrator import circuit
+from orchestrator.breaker import change, circuit_of
+from orchestrator.circuit import Circuit, State
+from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.place import checked_settings
+from orchestrator.operations.render import open_console, print_json, print_table
+from orchestrator.saga import Saga
+from orchestrator.sagas import SHIPPED
+from orchestrator.settings import Settings
+from sql import fleet, reading, registry
+from sql.ledger import LedgerError
+from sql.models import Json
+
+_NEVER_SEEN: Final[Json] = {
+    "address": None,
+    "limits": {},
+    "state": State.CLOSED.value,
+    "recent": "",
+    "opened_for_s": 0.0,
+    "trial_left_s": 0.0,
+    "actor": None,
+    "reason": None,
+    "updated_at": None,
+}
+
+
+class NoParticipant(LedgerError):
+    """There is no participant of this name; nothing was changed."""
+
+
+class StillNeeded(LedgerError):
+    """Orders on their way need the participant; nothing was changed."""
+
+
+def show_breakers(database_url: str, *, as_json: bool) -> None:
+    """Print the breaker of every participant."""
+    settings, rows = checked_settings(), asyncio.run(_rows(database_url))
+    if as_json:
+        print_json({"breakers": [_breaker(row, settings) for row in rows.values()]})
+        return
+    shown = [(name, row["state"], row["recent"], _at(row["updated_at"]), _why(row, settings)) for name, row in rows.items()]
+    print_table(open_console(), ("PARTICIPANT", "STATE", "CALLS", "SINCE UTC", "WHY"), shown)
+
+
+def hold(database_url: str, name: str, *, actor: str, reason: str, as_json: bool) -> None:
+    """Hold a breaker open until it is reset, and say so.
+
+    Raises:
+        NoParticipant: There is none of this name.
+    """
+    _act(database_url, name, lambda seen: circuit.held(seen, actor, reason), as_json=as_json)
+
+
+def reset(database_url: str, name: str, *, actor: str, reason: str, as_json: bool) -> None:
+    """Close a breaker, and say so.
+
+    Raises:
+        NoParticipant: There is none of this name.
+    """
+    _act(database_url, name, lambda _: circuit.reset(actor, reason), as_json=as_json)
+
+
+def show_participants(database_url: str, *, as_json: bool) -> None:
+    """Print where each participant is, by the registry or else by the settings."""
+    settings, rows = checked_settings(), asyncio.run(_rows(database_url))
+    found = [
+        {
+            "name": name,
+            "address": row["address"] or settings.participants.get(name),
+            "source": "registry" if row["address"] else "settings" if name in settings.participants else None,
+            "concurrency": row["limits"].get("concurrency", settings.concurrency_of_one),
+        }
+        for name, row in rows.items()
+    ]
+    if as_json:
+        print_json({"participants": found})
+        return
+    shown = [(each["name"], each["address"] or "not registered", each["source"], each["concurrency"]) for each in found]
+    print_table(open_console(), ("PARTICIPANT", "ADDRESS", "BY", "CALLS AT ONCE#"), shown)
+
+
+def add(database_url: str, name: str, address: str, concurrency: int | None) -> None:
+    """Register a participant or its new address, and say so."""
+    limits = None if concurrency is None else {"concurrency": concurrency}
+    registry.register_participants(database_url, {name: address}, limits)
+    print(f"{name} is called at {address} within a few seconds")
+
+
+def remove(database_url: str, name: str, *, force: bool) -> None:
+    """Remove a participant from the registry, and say what holds then.
+
+    Raises:
+        NoParticipant: It is not registered.
+        StillNeeded: Orders on their way need it, and nobody forces it.
+    """
+    needed = {} if force else asyncio.run(_needing(database_url, name))
+    if needed:
+        orders = ", ".join(f"{count} of {saga}" for saga, count in sorted(needed.items()))
+        raise StillNeeded(f"orders on their way need {name} ({orders}): let them end, or use --force")
+    if not registry.unregister_participant(database_url, name):
+        raise NoParticipant(f"{name} is not registered: see `saga participants list`")
+    fallback = checked_settings().participants.get(name)
+    print(f"{name} is removed; " + (f"by the settings it is at {fallback}" if fallback else "calls to it wait"))
+
+
+def needs(saga: Saga[Any], participant: str) -> bool:
+    """Tell whether a saga calls a participant."""
+    endpoints = (e for step in saga.steps for e in (step.action, step.compensation, step.probe) if e)
+    return any(endpoint.participant == participant for endpoint in endpoints)
+
+
+async def _needing(database_url: str, name: str) -> dict[str, int]:
+    async with connected(database_url) as conn:
+        active = await reading.count_active(conn)
+    sagas = {saga.name for saga in SHIPPED if needs(saga, name)}
+    counts: dict[str, int] = {}
+    for (saga, _), count in active.items():
+        if saga in sagas:
+            counts[saga] = counts.get(saga, 0) + count
+    return counts
+
+
+async def _rows(database_url: str) -> dict[str, Json]:
+    """Return every participant that settings, registry or breakers know, by name."""
+    async with connected(database_url) as conn:
+        rows = {row["participant"]: row for row in await fleet.list_fleet(conn)}
+    names = sorted({*checked_settings().participants, *rows})
+    return {name: rows.get(name, {"participant": name, **_NEVER_SEEN}) for name in names}
+
+
+def _act(database_url: str, name: str, decide: Callable[[Circuit], Circuit], *, as_json: bool) -> None:
+    after = asyncio.run(_decide(database_url, name, decide))
+    if as_json:
+        print_json({"participant": name, "state": after.state, "actor": after.actor, "reason": after.reason})
+    elif after.state is State.HELD:
+        print(f"no calls are made to {name} until `saga breaker reset {name}`; every replica knows within a few seconds")
+    else:
+        print(f"calls to {name} are made again; orders that wait go on within half a minute")
+
+
+async def _decide(database_url: str, name: str, decide: Callable[[Circuit], Circuit]) -> Circuit:
+    if name not in await _rows(database_url):
+        raise NoParticipant(f"there is no participant {name}: see `saga participants list`")
+    async with connected(database_url) as conn:
+        _, after = await change(conn, name, decide)
+    return after
+
+
+def _breaker(row: Json, settings: Settings) -> Json:
+    names = ("participant", "state", "recent", "actor", "reason", "updated_at")
+    return {**{name: row[name] for name in names}, "wait_s": round(circuit.wait_s(circuit_of(row), settings.breaker), 3)}
+
+
+def _why(row: Json, settings: Settings) -> str:
+    if row["reason"]:
+        return f"{row['actor']}: {row['reason']}"
+    if row["state"] == State.OPEN:
+        return f"a call tries it in {circuit.wait_s(circuit_of(row), settings.breaker):.0f} s"
+    return "a call tries it now" if row["state"] == State.HALF_OPEN else ""
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%m-%d %H:%M:%S}" if moment else ""

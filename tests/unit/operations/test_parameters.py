@@ -1,0 +1,45 @@
+"""What commands take for an address and a name, and what they refuse."""
+
+import click
+import pytest
+
+from orchestrator.operations.parameters import ADDRESS, NAME
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("http://inventory:8102/", "http://inventory:8102"),
+        ("https://inventory.example/api", "https://inventory.example/api"),
+        ("http://127.0.0.1:8102", "http://127.0.0.1:8102"),
+        ("http://[::1]:8102", "http://[::1]:8102"),
+    ],
+)
+def test_an_address_is_taken_without_its_last_slash(given: str, taken: str) -> None:
+    assert ADDRESS.convert(given, None, None) == taken
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "", "inventory", "ftp://inventory", "http://", "http://x:99999", "http://x:0", "http://x y", "http://x\n",
+        "http://user:canary@x", "http://x?a=b", "http://x#a", "http://[::1",
+        "http://169.254.169.254/latest", "http://[fe80::1]", "http://224.0.0.1", "http://0.0.0.0:80", "http://[::]:80",
+    ],
+)  # fmt: skip
+def test_what_no_participant_can_have_is_refused_without_repeating_it(given: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"^must (not )?be ") as refused:
+        ADDRESS.convert(given, None, None)
+
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["", "Inventory", "1st", "a b", "a" * 64, "../x", "é"])
+def test_a_name_is_short_and_plain(given: str) -> None:
+    with pytest.raises(click.BadParameter):
+        NAME.convert(given, None, None)
+
+
+@pytest.mark.parametrize("given", ["inventory", "a", "stock-2_b", "a" * 63])
+def test_a_plain_name_is_taken(given: str) -> None:
+    assert NAME.convert(given, None, None) == given
