@@ -118,10 +118,12 @@ class Server:
         if process is None or process.poll() is not None:
             return
         children = psutil.Process(process.pid).children(recursive=True)
-        self._signal([process.pid, *(child.pid for child in children)], signal.SIGCONT)
-        process.send_signal(number)
         if number == signal.SIGKILL:
-            self._signal([child.pid for child in children], number)
+            # None of them gets to do anything more, not even what it was frozen before.
+            self._signal([process.pid, *(child.pid for child in children)], number)
+        else:
+            self._signal([child.pid for child in children], signal.SIGCONT)
+            process.send_signal(number)
         process.wait(START_S)
         deadline_s = time.monotonic() + START_S
         while any(_runs(child) for child in children):
