@@ -165,9 +165,9 @@ class Core:
         known = self._decisions.get(key)
         if known is not None:
             return known
-        work = self._work(state, lapses, owner="replica" if held else None)
+        work = self.work_on(state, lapses, owner="replica" if held else None)
         transition = work.transition(work.advance(OTHERS[verb], go_on=False), replica="")
-        return self._kept(key, self._decision(_kept(transition, work.row), None))
+        return self._kept(key, self.decision_of(_kept(transition, work.row), None))
 
     def put_aside(self, state: State, lapses: int) -> Decision:
         """Return what a replica writes whose code fails on the order."""
@@ -175,12 +175,12 @@ class Core:
         known = self._decisions.get(key)
         if known is not None:
             return known
-        row = self._work(state, lapses).row
-        return self._kept(key, self._decision(Runner._aside(self._runner, row, "planted"), None))
+        row = self.work_on(state, lapses).row
+        return self._kept(key, self.decision_of(Runner._aside(self._runner, row, "RuntimeError: planted"), None))
 
     def _decided(self, state: State, lapses: int, seen: Seen | None, setting: Setting) -> Decision | None:
         """Decide as one round of `Runner._work_on` does."""
-        work = self._work(state, lapses)
+        work = self.work_on(state, lapses)
         if seen is not None and seen[0] == "lapsed too often":
             work = Work.unread(work.saga, work.row)
         settled = work.advance(_observation(seen), go_on=False)
@@ -195,7 +195,7 @@ class Core:
             if not settled.entries:
                 return None
             move = settled
-        return self._decision(work.transition(move, replica=""), move.calls[0] if move.calls else None)
+        return self.decision_of(work.transition(move, replica=""), move.calls[0] if move.calls else None)
 
     def _first(self, opening: Opening) -> Decision:
         order = opening.order
@@ -215,7 +215,7 @@ class Core:
             state.code,
         )
 
-    def _work(self, state: State, lapses: int, owner: str | None = "replica") -> Work:
+    def work_on(self, state: State, lapses: int, owner: str | None = "replica") -> Work:
         row = replace(
             self.opening.work.row,
             progress=state.stored,
@@ -226,7 +226,7 @@ class Core:
         )
         return self.opening.work.on(row)
 
-    def _decision(self, transition: Transition, call: Call | None) -> Decision:
+    def decision_of(self, transition: Transition, call: Call | None) -> Decision:
         state = self._state(transition.progress, transition.status)
         events = tuple(event.type for event in transition.events)
         told = repr((state.code, transition.entries, events, transition.keep_lease, transition.delay_s, transition.lapses))

@@ -38,7 +38,8 @@ DELIVERIES: Final[dict[str, dict[str, int]]] = {
 WRITES: Final[dict[str, dict[str, int]]] = {"commits": {"lost before": 8, "lost after": 10}}
 """Of a hundred statements, how many end so."""
 
-PROFILES_MAX: Final = 512
+PROFILES_MAX: Final = 509
+"""A prime, so that every scene meets every profile."""
 SHARE: Final = 0.3
 """Of the groups, those that a profile has."""
 

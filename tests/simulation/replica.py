@@ -12,6 +12,7 @@ last read or wrote, and may be long out of date.
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.progress import Call
 from orchestrator.settings import LEASE_MARGIN_S
 from sql.models import Direction
 from tests.simulation.core import LAPSES_MAX, ORDINARY, PARKED, TRIAL, Decision, Seen, Setting, State
@@ -75,7 +76,7 @@ class Replica:
             case Phase.IDLE:
                 if self.stopping:
                     self._world.note("%s has nothing left and exits", self.name)
-                    self.mode = Mode.DOWN
+                    self.mode, self.stopping = Mode.DOWN, False
                 else:
                     self.claim()
             case Phase.WRITING | Phase.UNCERTAIN:
@@ -128,6 +129,11 @@ class Replica:
         self._claimed = (self._state, self._last_seq, self._lapses)
         self._deadline_at = row.deadline_at
         self._overdue = row.deadline_at is not None and row.deadline_at <= world.now_s
+        self._begin(lapsed)
+
+    def _begin(self, lapsed: bool) -> None:
+        """Find out what the owner before has left of the order."""
+        world = self._world
         seen: Seen | None = None
         if lapsed or self._state.on_its_way:
             too_often = lapsed and self._lapses >= LAPSES_MAX
@@ -157,20 +163,19 @@ class Replica:
     def _decided(self, seen: Seen | None) -> Decision | None:
         """Decide, with leave for the next call if there is one."""
         world = self._world
-        sound = world.poison != "can't call"
         setting = ORDINARY
-        if self._overdue or self.stopping or not sound:
-            setting = Setting(go_on=not self.stopping, overdue=self._overdue, sound=sound)
+        if self._overdue or self.stopping:
+            setting = Setting(go_on=not self.stopping, overdue=self._overdue)
         decision = world.core.decide(self._state, self._lapses, seen, setting)
-        if decision is None or decision.call is None or world.fleet == "closed":
+        if decision is None or decision.call is None:
             return decision
-        leave = world.leave()
+        leave, sound = world.leave(), world.poison != "can't call"
         self._trial = leave == "trial"
-        if leave not in PARKED:
+        if leave not in PARKED and sound:
             return decision
         undo_overdue = self._deadline_at is not None and world.now_s - self._deadline_at >= world.core.deadline_s
-        world.saw(f"an order was parked: {leave}")
-        return world.core.decide(self._state, self._lapses, seen, replace(setting, leave=leave, undo_overdue=undo_overdue))
+        setting = replace(setting, leave=leave, undo_overdue=undo_overdue, sound=sound)
+        return world.core.decide(self._state, self._lapses, seen, setting)
 
     def _fail(self) -> None:
         """Put the order aside as it was claimed, since the code fails on it."""
@@ -257,13 +262,18 @@ class Replica:
     def _call(self) -> None:
         world, call = self._world, self._decision.call
         assert call is not None
-        if world.poison == "raises":
-            self._fail()
-            return
         if self.ends_at_s - world.now_s < TIMEOUT_S + LEASE_MARGIN_S and not self._renew():
             self.drop()
             return
+        if world.poison in ("raises", "can't call"):
+            # The request is built once more for the call.
+            self._fail()
+            return
         world.invariants.called((call.step, call.direction, self._state_round(), call.attempt), self.epoch)
+        self._send(call)
+
+    def _send(self, call: Call) -> None:
+        world = self._world
         self.phase = Phase.AWAITING
         self.deadline_s = world.now_s + TIMEOUT_S
         self.call_id = world.send(self, call)

@@ -77,8 +77,7 @@ def run(
     """
     choices: list[int] = []
     choose = _drawn(random.Random(seed), choices) if script is None else _read(script, choices)
-    # Different primes, so that every scene meets every profile.
-    profile, core = PROFILES[seed % 509], core_of(seed % len(SCENES), planted.core)
+    profile, core = PROFILES[seed % len(PROFILES)], core_of(seed % len(SCENES), planted.core)
     world = World(
         core,
         choose,

@@ -132,10 +132,10 @@ class World:
             return "trial"
         if self.fleet == "closed":
             return "pass"
-        if self.fleet != "full":
-            self.causes.add("away")
-            return "away"
-        return "full"
+        leave = "full" if self.fleet == "full" else "away"
+        self.causes.add(leave)
+        self.saw(f"an order was parked: {leave}")
+        return leave
 
     def tried(self, outcome: str) -> None:
         """Take note of how a trial ended."""
