@@ -102,7 +102,7 @@ class Odds:
         expensive: Share of the expensive faults that are really dealt.
     """
 
-    fault: float = 0.12
+    fault: float = 0.1
     doom: float = 0.03
     expensive: float = 0.2
 

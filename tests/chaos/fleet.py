@@ -8,6 +8,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.operations.part import start_part
 from orchestrator.operations.plan import Addresses, Listeners, PartPlan, StackPlan, plan_parts, reserve_addresses
@@ -32,10 +32,15 @@ SCALED: Final = {
     "SAGA_FAULTS": "0",
     "SAGA_CONCURRENCY": "60",
     "SAGA_BREAKER_OPEN_S": "1",
+    "SAGA_BREAKER_WINDOW": "10",
 }
 """The waits of a retry come to 4.25 s instead of 85, so that a participant's restart uses up some attempts and not all."""
 READY_S: Final = 60.0
+RESERVATION_S: Final = 1.0
+"""How long a try holds at the participants."""
 ENDS_MAX: Final = 20
+_COUNTER: Final = re.compile(r"^(\w+_total)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+_LABEL: Final = re.compile(r'\w+="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,9 @@ class Fleet:
         stack = replace(self._stack, databases_of=lambda _: databases)
         for part in plan_parts(stack, self._addresses, ledger_urls["replica"]):
             if part.name in participants:
-                self.slots.append(Slot(part.name, part))
+                # Edges and replicas would refuse so short a time for sagas that try; here nobody but the races does.
+                environment = {**part.environment, "SAGA_RESERVATION_S": f"{RESERVATION_S:g}"}
+                self.slots.append(Slot(part.name, replace(part, environment=environment)))
             elif part.name == "edge":
                 self.slots += self._plan_edges(part, {**addresses, "SAGA_DATABASE_URL": ledger_urls["edge"]})
             else:
@@ -276,10 +283,8 @@ class Fleet:
         self.memory_max_mb = max(self.memory_max_mb, _memory_mb(pid))
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
             async with asyncio.timeout(1), session.get(f"{slot.process.url}/metrics") as answer:
-                for family in text_string_to_metric_families(await answer.text()):
-                    for sample in family.samples:
-                        if sample.name.endswith("_total"):
-                            self._seen[pid, sample.name, tuple(sample.labels.values())] = sample.value
+                for name, labels, value in _COUNTER.findall(await answer.text()):
+                    self._seen[pid, name, tuple(_LABEL.findall(labels))] = float(value)
 
 
 def _memory_mb(pid: int) -> float:

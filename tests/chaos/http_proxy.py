@@ -7,7 +7,7 @@ import struct
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,8 @@ from tests.chaos.http_wire import Call, Reply
 
 SILENCE_S: Final = 8.0
 """Longer than any caller waits."""
-LATE_S: Final = 30.0
-"""A late request arrives after this at the latest, whether its undo came or not."""
+AGAIN_S: Final = 0.1
+"""A late request that meets a participant which is down arrives once more after this."""
 Refusal = Callable[[asyncio.StreamWriter, random.Random], Awaitable[bool]]
 RETRY_AFTER: Final = ("0", "1", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "0.5")
 
@@ -120,7 +120,8 @@ class HttpProxy:
         try:
             while (call := await wire.read_call(reader)) and await self._answer(call, writer):
                 pass
-        except (OSError, EOFError, ValueError, asyncio.CancelledError):
+        except (OSError, EOFError, ValueError, RuntimeError, asyncio.CancelledError):
+            # The caller is gone, or says what is no HTTP; uvloop says so by a RuntimeError.
             pass
         finally:
             writer.transport.abort()
@@ -174,15 +175,12 @@ class HttpProxy:
         """Have a request arrive only when it was undone, as on a network that lost it for a while."""
 
         async def arrive() -> None:
-            try:
-                async with asyncio.timeout(LATE_S):
-                    await self._bank.undone[operation.undo_key].wait()
-            except TimeoutError:
-                pass
-            try:
-                reply = await wire.exchange(self._target, call)
-            except (OSError, EOFError, ValueError):
-                return
+            await self._bank.undone[operation.undo_key].wait()
+            reply = None
+            while reply is None or reply.status >= 500:
+                await asyncio.sleep(AGAIN_S)
+                with suppress(OSError, EOFError, ValueError):
+                    reply = await wire.exchange(self._target, call)
             self._bank.counts["late action refused" if reply.fenced else f"late action answered {reply.status}"] += 1
 
         self._bank.note(key, Fault.LATE, None)

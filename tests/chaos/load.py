@@ -14,8 +14,8 @@ from tests.chaos.schedule import Deed, schedule, script
 from tests.chaos.stage import Stage
 from tests.chaos.stuck import Operator
 
-CLIENTS_AT_ONCE: Final = 40
-BACKLOG_MAX: Final = 150
+CLIENTS_AT_ONCE: Final = 60
+BACKLOG_MAX: Final = 250
 """Unfinished orders above which clients wait, so that the harm meets orders at work and not only a queue."""
 LAST_S: Final = 60.0
 """The harm goes on for so long at most while the last clients still wait for their answers."""

@@ -26,6 +26,8 @@ REQUIRED: Final = (
     "restarts of PostgreSQL",
     "breakers opened",
     "breakers closed after a trial",
+    "expiries that beat a confirm",
+    "confirms that beat the expiry",
 )
 """What must have happened, or the run has shown nothing of it."""
 

@@ -34,6 +34,7 @@ from tests.chaos.faults import Odds
 from tests.chaos.fleet import SCALED, FleetPlan
 from tests.chaos.generator import Generator
 from tests.chaos.load import place_beside_schedule, place_beside_script, place_unannounced
+from tests.chaos.races import Races
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import Report
 from tests.chaos.schedule import Deed, schedule
@@ -101,10 +102,11 @@ async def run_chaos(plan: ChaosPlan, folder: Path, say: Callable[[str], None]) -
         silent = Clients(session, lambda: [stage.fleet.silent_edge_url], recorder, plan.seed, plan.haste)
         operator, auditor = Operator(stage.ledger, plan.definitions), Auditor(stage.ledger)
         orders = [await place_unannounced(stage, silent), *generator.plans()]
+        races = Races(stage.session, stage.participants, plan.seed)
         say("the stage stands, and an order that nobody announced was found; now the harm begins")
         began_s = time.monotonic()
         async with _meanwhile(_supervise(stage), _look(stage), auditor.run(), say=say):
-            async with _meanwhile(_operate(operator), say=say):
+            async with _meanwhile(_operate(operator), races.run(), say=say):
                 if plan.deeds:
                     await place_beside_script(stage, plan.seed, clients, orders[1:], plan.deeds, operator)
                 else:
@@ -119,7 +121,7 @@ async def run_chaos(plan: ChaosPlan, folder: Path, say: Callable[[str], None]) -
         say(f"everything is finished {settled_s - calm_s:.1f} s later" if settled else "NOT everything is finished")
         recorder.close()
         plans = {(order.client, order.key): order for order in orders}
-        played = Played(plan.seed, plans, stage, recorder, operator, auditor, calm_s - began_s, settled_s - calm_s)
+        played = Played(plan.seed, plans, stage, recorder, operator, auditor, races, calm_s - began_s, settled_s - calm_s)
         report = await judge(played)
         if not report.good:
             await show_evidence(stage, report, say)

@@ -146,7 +146,7 @@ class SqlProxy:
         self._serving.add(task)
         try:
             await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except (OSError, RuntimeError, asyncio.CancelledError):
             pass
         finally:
             writer.transport.abort()

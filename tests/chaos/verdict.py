@@ -10,6 +10,7 @@ from orchestrator.sagas import SHIPPED
 from tests.chaos.auditor import Auditor, Violation
 from tests.chaos.generator import Plan
 from tests.chaos.history import ORDERS, check_history
+from tests.chaos.races import Races, check_races
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import Report, versions
 from tests.chaos.stage import Stage
@@ -34,7 +35,7 @@ class Played:
         seed: Its seed.
         plans: Every order, by client and key.
         stage: What it was played on, at rest.
-        recorder, operator, auditor: Who was at work.
+        recorder, operator, auditor, races: Who was at work.
         load_s: How long orders were placed.
         settle_s: How long it took to finish everything after the faults.
     """
@@ -45,6 +46,7 @@ class Played:
     recorder: Recorder
     operator: Operator
     auditor: Auditor
+    races: Races
     load_s: float
     settle_s: float
 
@@ -59,6 +61,7 @@ async def judge(played: Played) -> Report:
     violations += unexplained(stories, stage.bank, nemesis.disruptions, stage.fleet.asked.timeout_s)
     violations += [Violation("overdue by more than 60 s", row["order_id"]) for row in await stage.ledger.ask(OVERDUE)]
     violations += [violation async for violation in _audited(played)]
+    violations += [violation async for violation in check_races(played.races, stage.ledger)]
     violations += _about_the_run(played)
     journal = (await stage.ledger.ask(TAKEOVERS))[0]
     server = (await stage.ledger.ask("select current_setting('server_version') as version"))[0]["version"]
@@ -130,6 +133,8 @@ async def _counters(played: Played, journal: Mapping[str, int]) -> dict[str, int
         "breakers closed after a trial": stage.fleet.logged(
             '"event": "breaker_changed"', '"before": "half_open"', '"state": "closed"'
         ),
+        "expiries that beat a confirm": played.races.counts["expiries that beat a confirm"],
+        "confirms that beat the expiry": played.races.counts["confirms that beat the expiry"],
         "processes that gave up starting": len(stage.fleet.gave_up),
         "failed orders placed again": played.operator.counts["failed orders placed again"],
         "restarts of PostgreSQL": stage.nemesis.counts["restarts of PostgreSQL"],
