@@ -1,0 +1,129 @@
+"""A ledger with many rows: what is read of it for a page or a claim depends on the page, not on the ledger."""
+
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestrator.identity import order_id
+from sql import ledger, reading
+from tests.integration.audit.shop import SAGA, Shop, scripted
+
+ROWS = 20_000
+PAGE = 50
+READ_MAX = 4 * PAGE
+"""Rows that a page may read, those that it skips among them: a hundredth of the ledger."""
+READ_SO_FAR = "select seq_scan, idx_tup_fetch + seq_tup_read from pg_stat_xact_user_tables where relname = 'order_ledger'"
+MIDDLE = """
+select min(created_at) + (max(created_at) - min(created_at)) / 2, min(order_ledger_id::text)::uuid from order_ledger
+"""
+COPY = """
+insert into order_ledger ({columns})
+select {columns} from order_ledger l, generate_series(1, {rows}) n, lateral jsonb_populate_record(l, jsonb_build_object(
+    'order_ledger_id', gen_random_uuid(), 'client_request_id', l.client_request_id || n, 'customer_id', 'c' || n % 1000,
+    'created_at', l.created_at - make_interval(secs => n))) copied ({columns_of_all})
+"""
+
+
+@pytest.fixture
+async def shop(ledger_url: str) -> AsyncIterator[Shop]:
+    """A ledger of two orders that are finished and one that is due."""
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn:
+        shop = Shop(conn, scripted())
+        await shop.open()
+        for key in ("done", "also-done"):
+            await shop.place(key)
+        await shop.receive("due")
+        yield shop
+
+
+@pytest.fixture
+async def large(shop: Shop) -> Shop:
+    """The same, with each order many times over."""
+    await _multiply(shop.conn, ROWS // 3)
+    return shop
+
+
+async def _multiply(conn: Any, times: int) -> None:
+    columns = await (
+        await conn.execute(
+            "select attname, attgenerated <> '' from pg_attribute where attrelid = 'order_ledger'::regclass and attnum > 0"
+            " and not attisdropped order by attnum"
+        )
+    ).fetchall()
+    written = ", ".join(f"copied.{name}" for name, generated in columns if not generated)
+    named = ", ".join(name for name, generated in columns if not generated)
+    statement = COPY.format(columns=named, rows=times, columns_of_all=", ".join(name for name, _ in columns))
+    await conn.execute(statement.replace(f"select {named}", f"select {written}"))
+    await conn.execute("vacuum analyze order_ledger")
+
+
+async def rows_read(conn: Any, act: Awaitable[Any]) -> tuple[Any, int]:
+    """What something returns, and how many rows of the ledger it read; a scan of it all is none that may be."""
+    async with conn.transaction():
+        before = await (await conn.execute(READ_SO_FAR)).fetchone()
+        result = await act
+        after = await (await conn.execute(READ_SO_FAR)).fetchone()
+    assert after[0] == before[0], "the whole ledger was read"
+    return result, after[1] - before[1]
+
+
+FILTERS: dict[str, dict[str, Any]] = {
+    "everybody's": {},
+    "a client's": {"client_id": "client"},
+    "unfinished": {"statuses": ["PENDING", "RUNNING"]},
+    "of a status that none has": {"statuses": ["STUCK"]},
+    "a client's of a common status": {"client_id": "client", "statuses": ["COMPLETED"]},
+    "a customer's": {"customer_id": "c7"},
+    "of a key": {"client_id": "client", "client_request_id": "done7"},
+    "since long ago": {"since": datetime(2020, 1, 1, tzinfo=UTC)},
+}
+
+
+async def test_a_page_reads_little_wherever_it_is(large: Shop) -> None:
+    middle = await (await large.conn.execute(MIDDLE)).fetchone()
+    for which, filters in FILTERS.items():
+        page, read = await rows_read(large.conn, reading.list_orders(large.conn, limit=PAGE, **filters))
+        assert read <= READ_MAX, which
+        if len(page) == PAGE:
+            page, read = await rows_read(large.conn, reading.list_orders(large.conn, limit=PAGE, cursor=middle, **filters))
+            assert page, which
+            assert read <= READ_MAX, f"{which}, in the middle"
+
+    found, read = await rows_read(large.conn, reading.get_order(large.conn, order_id("client", "done"), "client"))
+    assert found
+    assert read <= 2
+
+
+async def test_a_claim_reads_no_more_than_it_takes_however_much_is_due_or_waits(large: Shop) -> None:
+    def claim() -> Awaitable[Any]:
+        return ledger.claim_due(large.conn, owner="replica", lease_s=30.0, limit=PAGE, fingerprints=[SAGA.fingerprint])
+
+    claims, read = await rows_read(large.conn, claim())
+    assert len(claims.claims) == PAGE
+    assert read <= READ_MAX
+
+    await large.conn.execute(
+        "update order_ledger set next_retry_at = clock_timestamp() + interval '1 h' where due_at is not null"
+    )
+    await large.conn.execute("vacuum analyze order_ledger")
+    claims, read = await rows_read(large.conn, claim())
+    assert claims.claims == ()
+    assert 0 < claims.next_due_s <= 3600
+    assert read <= PAGE
+
+
+async def test_a_lease_begins_when_it_is_given_and_not_with_its_transaction(shop: Shop) -> None:
+    async with shop.conn.transaction():
+        await shop.conn.execute("select pg_sleep(1.1)")
+        claims = await ledger.claim_due(shop.conn, owner="replica", lease_s=1.0, limit=1, fingerprints=[SAGA.fingerprint])
+        row = await (
+            await shop.conn.execute(
+                "select lease_expires_at > clock_timestamp() from order_ledger where order_ledger_id = %s",
+                (claims.claims[0].row.order_ledger_id,),
+            )
+        ).fetchone()
+
+    assert row == (True,)
