@@ -1,7 +1,10 @@
 """A participant that is away: its breaker opens for the whole fleet, orders wait, and nobody pays for it with attempts."""
 
 import asyncio
+import random
 from uuid import UUID
+
+from aiohttp import web
 
 from orchestrator.circuit import Circuit, State
 from orchestrator.saga import Saga
@@ -12,6 +15,7 @@ from tests.integration.orchestrator.absence import (
     OPEN,
     PATIENT,
     QUICK,
+    Always,
     Pool,
     away,
     breaker,
@@ -69,6 +73,26 @@ async def test_undoing_waits_too_and_ends_well(pool: Pool, ledger_url: str, shop
         absence.back.set()
         for order in orders:
             await until(pool, order, Status.FAILED, timeout_s=30)
+
+
+async def test_a_participant_that_fails_half_the_time_ends_every_order(pool: Pool, ledger_url: str, shop: Shop) -> None:
+    chance = random.Random(89)
+
+    async def flap(request: web.Request) -> web.StreamResponse:
+        if chance.random() < 0.5:
+            return web.json_response({"detail": "ill"}, status=503)
+        return web.json_response({"order_id": (await request.json())["order_id"]})
+
+    for path in ("/first", "/second", "/third", "/undo-first", "/undo-second", "/undo-third"):
+        shop.behaviours[path] = Always([flap])
+    # So many attempts that none of these orders fails by chance, and none may have more.
+    attempts_max = 25
+    async with open_fleet(pool, ledger_url, shop, retry_attempts=attempts_max, retry_first_s=0.02) as (one, _):
+        orders = [await place(one) for _ in range(10)]
+        rows = [await until(pool, order, Status.COMPLETED, timeout_s=60) for order in orders]
+
+    steps = [step for row in rows for step in row.progress["steps"].values()]
+    assert all(step["attempts"] - step["lapses"] <= attempts_max for step in steps)
 
 
 async def test_an_open_breaker_lets_no_call_through_and_frees_the_replica(pool: Pool, ledger_url: str, shop: Shop) -> None:
@@ -129,7 +153,7 @@ async def test_a_hold_stays_until_it_is_reset(pool: Pool, ledger_url: str, shop:
         await eventually(asked_again_and_again)
         row = await row_of(pool, order)
         before = len(shop.calls)
-        await put(pool, CLOSED)
+        await put(pool, CLOSED, one, other)
         await until(pool, order, Status.COMPLETED)
 
     assert before == 0
@@ -145,7 +169,7 @@ async def test_a_step_that_does_not_wait_is_undone_at_once(pool: Pool, ledger_ur
         await put(pool, HELD, replica)
         first.back.set()
         row = await until(pool, order, Status.COMPENSATING)
-        await put(pool, CLOSED)
+        await put(pool, CLOSED, replica)
         await until(pool, order, Status.FAILED)
 
     assert shop.paths() == ["/first", "/undo-first"]
