@@ -44,6 +44,7 @@ CLAIM = """            async with self._pool.connection() as conn:
                     lease_s=self._settings.lease_s,
                     limit=limit,
                     fingerprints=self._definitions.fingerprints,
+                    suspects=0 if self._has_suspect() else 1,
                 )
 """
 CALL = """                for claim in found.claims:
@@ -53,14 +54,54 @@ CALL = """                for claim in found.claims:
                     for call in work.advance(None, go_on=True).calls:
                         await self._runner._answer(work, call, Hold(claim, ends_at_s=began_s + self._settings.lease_s))
 """
-REPLICA = "tests/integration/orchestrator/test_replica.py"
+HERE = "tests/integration/orchestrator"
+REPLICA = f"{HERE}/test_replica.py"
+CLAIMS = f"{HERE}/test_claims.py"
+CALLS = f"{HERE}/test_participant_calls.py"
+CLAIMED = "set lease_owner = %(owner)s, lease_epoch = l.lease_epoch + 1,\n        lease_expires_at = "
 MUTANTS = (
     Mutant(
         "no-epoch-in-the-write",
         "sql/queries/ledger.sql",
         "where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq",
         "where l.last_seq = t.last_seq",
-        "tests/integration/orchestrator/test_writer.py::test_a_write_under_an_old_epoch_is_refused_whole",
+        f"{HERE}/test_writer.py::test_a_write_under_an_old_epoch_is_refused_whole",
+    ),
+    Mutant(
+        "lease-by-the-start-of-the-transaction",
+        "sql/queries/ledger.sql",
+        f"{CLAIMED}clock_timestamp()",
+        f"{CLAIMED}now()",
+        f"{CLAIMS}::test_a_lease_begins_when_the_claim_got_through_and_not_when_it_began",
+    ),
+    Mutant(
+        "attempt-counted-after-the-work",
+        "sql/queries/ledger.sql",
+        "lapses = l.lapses + due.lapsed::integer, ",
+        "",
+        f"{CLAIMS}::test_a_claim_that_ran_out_is_counted_by_the_next_before_any_work",
+    ),
+    Mutant(
+        "everything-that-an-owner-held-is-suspect-at-once",
+        "sql/queries/ledger.sql",
+        "limit %(suspects)s",
+        "limit 100 + %(suspects)s",
+        f"{CLAIMS}::test_orders_that_their_owners_may_have_died_of_are_taken_one_by_one",
+    ),
+    Mutant(
+        "listen-only-once",
+        "orchestrator/listener.py",
+        '            await session.execute(_QUERIES["listen"])\n',
+        '            if not self.__dict__.setdefault("heard", []):\n'
+        '                self.__dict__["heard"].append(await session.execute(_QUERIES["listen"]))\n',
+        f"{REPLICA}::test_a_listener_that_was_terminated_is_woken_again",
+    ),
+    Mutant(
+        "no-poll",
+        "orchestrator/worker.py",
+        "async with asyncio.timeout(self._settings.poll_interval_s):",
+        "async with asyncio.timeout(None):",
+        f"{REPLICA}::test_an_order_is_served_without_any_notification",
     ),
     Mutant(
         "http-inside-the-claim-transaction",
@@ -74,7 +115,28 @@ MUTANTS = (
         "orchestrator/participant.py",
         'return Unknown(f"{endpoint.participant} did not answer',
         'return Rejected(f"{endpoint.participant} did not answer',
-        "tests/integration/orchestrator/test_participant_calls.py::test_a_slow_answer_is_unknown_at_its_total_time",
+        f"{CALLS}::test_a_slow_answer_is_unknown_at_its_total_time",
+    ),
+    Mutant(
+        "redirects-followed",
+        "orchestrator/transport/fallback.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        f"{CALLS}::test_everything_else_is_unknown",
+    ),
+    Mutant(
+        "body-read-without-a-cap",
+        "orchestrator/transport/http1.py",
+        "if len(self._body) > BODY_BYTES_MAX:",
+        "if False:",
+        f"{CALLS}::test_an_oversized_answer_is_unknown_whatever_it_says",
+    ),
+    Mutant(
+        "body-read-without-a-cap-by-the-fallback",
+        "orchestrator/transport/fallback.py",
+        "if len(answer) > BODY_BYTES_MAX:",
+        "if False:",
+        f"{CALLS}::test_an_oversized_answer_is_unknown_whatever_it_says",
     ),
     Mutant(
         "undo-without-tombstone",

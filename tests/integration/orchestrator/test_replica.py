@@ -140,6 +140,8 @@ async def test_two_replicas_share_a_backlog_and_call_every_step_once(pool: Pool,
 
 async def test_an_order_is_served_without_any_notification(pool: Pool, ledger_url: str, shop: Shop) -> None:
     async with open_replica(pool, ledger_url, shop) as replica:
+        # It has looked, and found nothing more to do.
+        await until(pool, await place(replica), Status.COMPLETED)
         order = new_order(replica.definitions)
         async with pool.connection() as conn:
             await ledger.insert_order(conn, order)
@@ -160,21 +162,40 @@ async def test_a_notification_wakes_a_replica_long_before_its_poll(pool: Pool, l
         await until(pool, order.order_ledger_id, Status.COMPLETED)
 
 
+async def terminate_listeners(pool: Pool) -> None:
+    async with pool.connection() as conn:
+        await conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'saga listener'")
+
+
 async def test_a_listener_that_was_terminated_listens_again(pool: Pool, ledger_url: str, shop: Shop) -> None:
     async with open_replica(pool, ledger_url, shop, listen=True, poll_interval_s=60) as replica:
         connected = replica.metrics.listener_connected._value
         async with asyncio.timeout(10):
             while not connected.get():
                 await asyncio.sleep(0.01)
-        async with pool.connection() as conn:
-            await conn.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'saga listener'"
-            )
+        await terminate_listeners(pool)
         order = new_order(replica.definitions)
         async with pool.connection() as conn:
             await ledger.insert_order(conn, order)
 
         # Nobody notifies: the look after the new LISTEN finds it.
+        await until(pool, order.order_ledger_id, Status.COMPLETED)
+
+
+async def test_a_listener_that_was_terminated_is_woken_again(pool: Pool, ledger_url: str, shop: Shop) -> None:
+    async with open_replica(pool, ledger_url, shop, listen=True, poll_interval_s=60) as replica:
+        connected = replica.metrics.listener_connected._value
+        for wanted in (1, 0, 1):
+            async with asyncio.timeout(10):
+                while connected.get() != wanted:
+                    if wanted == 0:
+                        await terminate_listeners(pool)
+                    await asyncio.sleep(0.01)
+        order = new_order(replica.definitions)
+        async with pool.connection() as conn:
+            await ledger.insert_order(conn, order)
+            await ledger.wake_orchestrators(conn)
+
         await until(pool, order.order_ledger_id, Status.COMPLETED)
 
 
