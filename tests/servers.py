@@ -152,6 +152,10 @@ class Server:
         finally:
             self._signal(senders, signal.SIGCONT)
 
+    def is_followed(self) -> bool:
+        """Tell whether commits wait for a standby that is there."""
+        return self.do("select count(*) from pg_stat_replication where sync_state = 'sync'") == [(1,)]
+
     def promote(self) -> None:
         """Make a standby a primary that waits for no standby of its own."""
         self.do("alter system set synchronous_standby_names = ''", "select pg_reload_conf()", "select pg_promote(true, 30)")

@@ -77,7 +77,7 @@ async def test_an_order_that_an_asynchronous_standby_never_had_is_made_whole_by_
 
 def _make_synchronous(pair: Pair) -> None:
     pair.first.do("alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
-    wait_for(lambda: pair.first.do("select from pg_stat_replication where sync_state = 'sync'"))
+    wait_for(pair.first.is_followed)
 
 
 async def _place_all(shop: Shop, keys: Iterable[str], acknowledged: dict[str, str]) -> None:

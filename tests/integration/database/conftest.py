@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from orchestrator import listener
+from tests.integration.edge.conftest import payments, start_edge
 from tests.integration.orchestrator.shop import Shop, open_shop
 from tests.servers import Server, servers
 
 LEDGER = "sagaledger"
+__all__ = ["payments", "start_edge"]  # fixtures
 
 
 @pytest.fixture(scope="module")
