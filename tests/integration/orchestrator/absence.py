@@ -12,7 +12,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.breaker import change, circuit_of
 from orchestrator.circuit import Circuit, State, held, reset
+from orchestrator.retrace import retrace
 from sql import fleet
+from sql.histories import page_histories
 from tests.integration.orchestrator.shop import Replica, Shop, open_replica, row_of
 
 Pool = AsyncConnectionPool[Any]
@@ -59,6 +61,13 @@ async def put(pool: Pool, circuit: Circuit, *replicas: Replica) -> None:
 
 HELD = held(Circuit(), "ops", "maintenance")
 CLOSED = reset("ops", "done")
+
+
+async def replays(pool: Pool) -> bool:
+    """Whether the core, given what every order's journal says was observed, decides what the ledger says."""
+    async with pool.connection() as conn:
+        histories = await page_histories(conn, limit=100)
+    return bool(histories) and not [difference for history in histories for difference in retrace(history)]
 
 
 async def is_parked(pool: Pool, order: UUID) -> bool:

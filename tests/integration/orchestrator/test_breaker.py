@@ -24,6 +24,7 @@ from tests.integration.orchestrator.absence import (
     is_parked,
     open_fleet,
     put,
+    replays,
 )
 from tests.integration.orchestrator.shop import Basket, Shop, open_replica, place, row_of, status, step, until
 
@@ -59,6 +60,7 @@ async def test_while_a_participant_is_away_no_attempt_is_spent_and_then_every_or
     assert counted_later == counted
     assert spared >= 7
     assert await is_in(pool, State.CLOSED)
+    assert await replays(pool)
 
 
 async def test_undoing_waits_too_and_ends_well(pool: Pool, ledger_url: str, shop: Shop) -> None:
@@ -73,6 +75,8 @@ async def test_undoing_waits_too_and_ends_well(pool: Pool, ledger_url: str, shop
         absence.back.set()
         for order in orders:
             await until(pool, order, Status.FAILED, timeout_s=30)
+
+    assert await replays(pool)
 
 
 async def test_a_participant_that_fails_half_the_time_ends_every_order(pool: Pool, ledger_url: str, shop: Shop) -> None:
@@ -174,6 +178,7 @@ async def test_a_step_that_does_not_wait_is_undone_at_once(pool: Pool, ledger_ur
 
     assert shop.paths() == ["/first", "/undo-first"]
     assert row.progress["reason"] == "second does not wait: calls to shop are held: maintenance"
+    assert await replays(pool)
 
 
 async def test_while_all_is_well_nothing_is_written_of_it(pool: Pool, ledger_url: str, shop: Shop) -> None:

@@ -21,6 +21,7 @@ from tests.integration.orchestrator.absence import (
     is_parked,
     open_fleet,
     put,
+    replays,
 )
 from tests.integration.orchestrator.shop import Basket, Done, Shop, Thing, open_replica, open_shop, place, row_of, step, until
 
@@ -28,7 +29,7 @@ DEADLINE_S = 600.0
 
 
 async def let_pass(pool: Pool, order: UUID, minutes: int) -> None:
-    """Have the order be so much older."""
+    """Have the order be so much older, and look at it now."""
     async with pool.connection() as conn:
         await conn.execute(
             "update order_ledger set deadline_at = deadline_at - %s * interval '1 minute', next_retry_at = clock_timestamp()"
@@ -68,6 +69,7 @@ async def test_an_order_that_waits_past_its_deadline_is_undone(pool: Pool, ledge
 
     assert row.progress["reason"] == "its deadline has passed"
     assert shop.paths() == ["/first", "/second", "/undo-second", "/undo-first"]
+    assert await replays(pool)
 
 
 async def waits(pool: Pool, order: UUID) -> bool:
@@ -96,6 +98,7 @@ async def test_undoing_may_wait_as_long_again_and_is_stuck_then(
     assert row.status is (Status.STUCK if ends is Status.STUCK else Status.COMPENSATING)
     assert row.progress["reason"] == "its deadline has passed"
     assert before == ["/first"]
+    assert await replays(pool)
     if ends is Status.STUCK:
         assert row.last_error == "first can't be undone in time: calls to shop are held: maintenance"
 
@@ -191,6 +194,8 @@ async def test_orders_wait_for_a_participant_that_was_removed_until_it_is_added(
         await eventually(lambda: waits(pool, order))
         parked = await row_of(pool, order)
         register_participants(ledger_url, {"shop": shop.url})
+        await replica.fleet.look()
+        await let_pass(pool, order, minutes=0)
         await until(pool, order, Status.COMPLETED)
 
     assert not unregister_participant(ledger_url, "nobody")
