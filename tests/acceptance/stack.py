@@ -158,6 +158,13 @@ class Stack:
             for replica in self.replicas:
                 assert replica.stop() == 0
 
+    def add_replicas(self, count: int) -> list[Process]:
+        """Start so many more."""
+        more = [self._start_replica() for _ in range(count)]
+        self.replicas += more
+        self._wait_until_well(more)
+        return more
+
     def replica_of(self, lease_owner: str) -> Process:
         """Return the replica of this name, which is host-pid-random."""
         return next(replica for replica in self.replicas if f"-{replica.pid}-" in lease_owner)
