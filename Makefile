@@ -1,8 +1,10 @@
 # Everything a newcomer needs; `make` alone lists it. Needs Python 3.11 or newer, and nothing that runs already.
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
+BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
 ORDERS ?= 40
 CHAOS_ORDERS ?= 10000
 CHAOS_REPORT ?= chaos.md
@@ -10,7 +12,7 @@ SCHEDULES ?= 1000000
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-all coverage simulate chaos mutants lint types check fmt lock clean
+.PHONY: help demo up test test-slow test-all coverage simulate chaos bench mutants lint types check fmt lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,10 +70,23 @@ lock: ## Write the lock files anew from pyproject.toml; needs uv
 		--extra build pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra build --extra test --extra dev pyproject.toml --output-file requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraints requirements.lock bench/requirements.in --output-file bench/requirements.lock
+
+bench: $(BENCH_VENV)/.made ## Measure it beside its peers, in 20 minutes; QUICK=1 in 3
+	$(BENCH_VENV)/bin/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
 clean: ## Remove the environment and what tools left; data in .sagaledger stay
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Peers get an environment of their own: none of them enters the product's.
+$(BENCH_VENV)/.made: requirements.lock bench/requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_PIP) --require-hashes -r requirements.lock
+	$(BENCH_PIP) --require-hashes -r bench/requirements.lock
+	$(BENCH_PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # The stamp of an environment that `pip` has filled: made anew when what it was made from has changed.
 $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/.made

@@ -5,7 +5,19 @@ import contextlib
 import click
 
 from orchestrator.operations import lifeline
-from orchestrator.operations.commands import audit, checks, config, conform, fleet, ledger, purge, schema, services, stack
+from orchestrator.operations.commands import (
+    audit,
+    bench,
+    checks,
+    config,
+    conform,
+    fleet,
+    ledger,
+    purge,
+    schema,
+    services,
+    stack,
+)
 from orchestrator.operations.exits import run_command
 
 
@@ -49,6 +61,7 @@ for _command in (
     fleet.breaker,
     fleet.participants,
     conform.conform,
+    bench.bench,
 ):
     saga.add_command(_command)
 

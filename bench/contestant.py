@@ -23,6 +23,7 @@ class Contestant:
         submitting: Open what a client needs; yields the act of starting one saga. None when a saga's start on an idle
             system is not asked of a worker in another process: see `singles`.
         singles: A module that starts sagas in its own process, one after the other, and prints the seconds of each, as JSON.
+        sagas: How many it drains in a round: some seconds' worth.
         environment: Variables of its worker process.
     """
 
@@ -33,6 +34,7 @@ class Contestant:
     prepare: Callable[[str], None]
     enqueue: Callable[[str, int], None]
     finished: Callable[[psycopg.Connection[Any]], int]
+    sagas: int
     submitting: Callable[[str], AbstractContextManager[Callable[[], None]]] | None = None
     singles: str | None = None
     environment: dict[str, str] = field(default_factory=dict)

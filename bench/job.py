@@ -2,8 +2,11 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+ROOT: Final = Path(__file__).resolve().parents[1]
+"""The checkout."""
 STEPS: Final = ("orders", "inventory", "payments", "shipping")
 """Names of the steps, and of the paths that they are posted to."""
 

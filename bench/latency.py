@@ -1,30 +1,16 @@
 """How long one order takes on an idle stack, and what it costs.
 
-A stack of real processes (`saga up`, default settings, free ports, a data folder of its own) is given one order after
-the other. Each is timed twice: by the client, from sending `POST /orders` with `Prefer: wait=10` to the answer, and by the
-ledger's own clock, from `created_at` to `finished_at`, with the journal telling where the time went. Commits and flushes are
-the database server's own counts.
-
-    python bench/latency.py            # writes the figures into bench/README.md
-    python bench/latency.py --dry-run  # only prints them
+A stack of real processes (`saga up`, default settings) is given one order after the other. Each is timed twice: by the
+client, from sending `POST /orders` with `Prefer: wait=10` to the answer, and by the ledger's own clock, from `created_at` to
+`finished_at`, with the journal telling where the time went. Commits and flushes are the database server's own counts.
 """
 
-import argparse
 import contextlib
-import datetime
 import http.client
 import json
 import os
-import platform
-import signal
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -32,14 +18,9 @@ from uuid import uuid4
 import psycopg
 from psycopg.rows import dict_row, scalar_row
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-REPORT: Final = ROOT / "bench" / "README.md"
-BEGIN: Final = "<!-- latency: written by bench/latency.py -->"
-END: Final = "<!-- latency: end -->"
+from bench.stack import percentile, running_stack
 
-ORDERS: Final = 200
 WARMUP: Final = 20
-READY_S: Final = 90.0
 SETTLE_S: Final = 12.0
 """An idle session reports what it did to the server's statistics within 10 s."""
 
@@ -64,55 +45,17 @@ select (select xact_commit from pg_stat_database where datname = current_databas
 """
 
 
-@dataclass(frozen=True)
-class Run:
-    """What was measured.
+def measure(orders: int) -> dict[str, Any]:
+    """Place orders one by one on a stack of their own and read what the ledger says of them.
 
-    Attributes:
-        times_ms: Samples by what they time.
-        costs: Counts of one order, by what is counted.
-        facts: What the figures depend on.
+    Returns:
+        `times_ms`: percentiles by what they time; `costs`: counts of one order; `orders` and `load`.
     """
-
-    times_ms: Mapping[str, Sequence[float]]
-    costs: Mapping[str, float]
-    facts: Mapping[str, str]
+    with running_stack() as stack:
+        return _measure(stack, orders)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=ORDERS, help=f"orders to time (default {ORDERS})")
-    parser.add_argument("--dry-run", action="store_true", help="leave bench/README.md as it is")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sagaledger-bench-") as folder, running_stack(Path(folder)) as stack:
-        text = rendered(measure(stack, asked.orders))
-    print(text)
-    if not asked.dry_run:
-        write_between_marks(text)
-
-
-@contextlib.contextmanager
-def running_stack(folder: Path) -> Iterator[dict[str, Any]]:
-    """Run a stack with the default settings; yields its `stack.json`."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "MOCK_"))}
-    command = [sys.executable, "-m", "cli", "up", "--port", "0", "--admin-port", "0", "--data-dir", str(folder / "data")]
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        deadline = time.monotonic() + READY_S
-        while "is ready" not in process.stdout.readline():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit("the stack did not start; see its messages above")
-        yield json.loads((folder / "data" / "stack.json").read_text(encoding="utf-8"))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
-
-
-def measure(stack: Mapping[str, Any], orders: int) -> Run:
-    """Place the orders one by one and read what the ledger says of them."""
+def _measure(stack: Mapping[str, Any], orders: int) -> dict[str, Any]:
     inventory = stack["participants"]["inventory"]["url"]
     product = {"sku": "bench", "name": "Bench", "initial_stock": 10 * (orders + WARMUP)}
     with connected(inventory) as connection:
@@ -128,7 +71,6 @@ def measure(stack: Mapping[str, Any], orders: int) -> Run:
         stages = ledger.cursor(row_factory=dict_row).execute(STAGES, (ids,)).fetchall()
         assert len(stages) == orders, f"{len(stages)} of {orders} orders took the straight way"
         intents = ledger.cursor(row_factory=scalar_row).execute(INTENTS, (ids,)).fetchone()
-        facts = described(ledger, orders, load)
     times = {
         "client: from sending the order to the answer that it is COMPLETED": [elapsed_ms for _, elapsed_ms in placed],
         "ledger: from `created_at` to `finished_at`": column(stages, "total"),
@@ -139,7 +81,8 @@ def measure(stack: Mapping[str, Any], orders: int) -> Run:
     }
     costs = {"HTTP calls to participants": float(intents or 0) / orders}
     costs |= {name: (after[name] - before[name]) / orders for name in before}
-    return Run(times, costs, facts)
+    percentiles = {name: [percentile(samples, p) for p in (50, 95, 99)] + [max(samples)] for name, samples in times.items()}
+    return {"times_ms": percentiles, "costs": costs, "orders": orders, "load": load}
 
 
 @contextlib.contextmanager
@@ -187,64 +130,5 @@ def settled_counts(ledger: psycopg.Connection[Any]) -> dict[str, float]:
     }
 
 
-def described(ledger: psycopg.Connection[Any], orders: int, load: float) -> dict[str, str]:
-    setting = ledger.cursor(row_factory=scalar_row)
-    version, fsync, synchronous = (
-        setting.execute("select current_setting(%s)", (name,)).fetchone()
-        for name in ("server_version", "fsync", "synchronous_commit")
-    )
-    return {
-        "command": "`python bench/latency.py`" if orders == ORDERS else f"`python bench/latency.py --orders {orders}`",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "code": commit(),
-        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
-        f"load average {load:.1f} when the timing began",
-        "versions": f"Python {platform.python_version()}, PostgreSQL {version}"
-        f" (fsync {fsync}, synchronous_commit {synchronous})",
-        "orders": f"{orders} of one line, one after the other, after {WARMUP} to warm up; two orchestrators",
-    }
-
-
-def commit() -> str:
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
-
-
-def processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown processor"
-
-
 def column(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     return [float(row[name]) for row in rows]
-
-
-def percentile(samples: Sequence[float], percent: int) -> float:
-    return statistics.quantiles(samples, n=100, method="inclusive")[percent - 1]
-
-
-def rendered(run: Run) -> str:
-    lines = ["| milliseconds | p50 | p95 | p99 | greatest |", "| --- | ---: | ---: | ---: | ---: |"]
-    for name, samples in run.times_ms.items():
-        figures = [*(percentile(samples, percent) for percent in (50, 95, 99)), max(samples)]
-        lines.append(f"| {name} | {' | '.join(f'{figure:.0f}' for figure in figures)} |")
-    lines += ["", "| what one order costs | |", "| --- | ---: |"]
-    lines += [f"| {name} | {cost:.1f} |" for name, cost in run.costs.items()]
-    lines += ["", "| measured | |", "| --- | --- |"]
-    lines += [f"| {name} | {fact} |" for name, fact in run.facts.items()]
-    return "\n".join(lines)
-
-
-def write_between_marks(text: str) -> None:
-    before, _, rest = REPORT.read_text(encoding="utf-8").partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{REPORT} has lost its marks {BEGIN} and {END}")
-    REPORT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -73,13 +73,25 @@ def running_workers(contestant: Contestant, place: Place, count: int = 1) -> Ite
                 worker.wait()
 
 
-def drain(contestant: Contestant, server: Server, stub: Stub, sagas: int, *, workers: int = 1) -> Drain:
+def drain(
+    contestant: Contestant, server: Server, stub: Stub, sagas: int, *, workers: int = 1, database: tuple[str, str] | None = None
+) -> Drain:
     """Have a backlog drained.
+
+    Args:
+        contestant: Who does it.
+        server: Has its database.
+        stub: Takes the POSTs.
+        sagas: How many wait.
+        workers: Processes.
+        database: URL and name of one that is prepared; None for an empty one.
 
     Raises:
         Failed: The worker ended, or did not begin.
     """
-    url, name = prepared(contestant, server)
+    url, name = database or prepared(contestant, server)
+    with psycopg.connect(url, autocommit=True) as conn:
+        sagas_before = contestant.finished(conn)
     contestant.enqueue(url, sagas)
     stub.reset()
     before = server.counts(name)
@@ -87,7 +99,7 @@ def drain(contestant: Contestant, server: Server, stub: Stub, sagas: int, *, wor
         cpu_before, server_cpu_before = _begun(running, server, stub)
         began_s = stub.first_s
         with psycopg.connect(url, autocommit=True) as conn:
-            looks = _await_finished(contestant, conn, stub, running, sagas)
+            looks = _await_finished(contestant, conn, stub, running, sagas, sagas_before)
             elapsed_s = time.monotonic() - began_s
         cpu = sum(cpu_s(worker.pid) for worker in running) - cpu_before
         server_cpu = _minus(server.cpu_s(), server_cpu_before)
@@ -134,9 +146,9 @@ def singles(contestant: Contestant, server: Server, stub: Stub, count: int, *, w
     return times_ms[warmup:]
 
 
-def prepared(contestant: Contestant, server: Server) -> tuple[str, str]:
+def prepared(contestant: Contestant, server: Server, name: str | None = None) -> tuple[str, str]:
     """Make an empty database with a contestant's schema; returns its URL and name."""
-    name = "bench_" + contestant.name.lower()
+    name = name or "bench_" + contestant.name.lower()
     url = server.empty_database(name)
     contestant.prepare(url)
     return url, name
@@ -159,17 +171,28 @@ def _begun(running: list[subprocess.Popen[bytes]], server: Server, stub: Stub) -
     return sum(cpu_s(worker.pid) for worker in running), server.cpu_s()
 
 
+def await_posts(running: list[subprocess.Popen[bytes]], stub: Stub, posts: int) -> None:
+    """Wait until the stub has answered so many POSTs."""
+    deadline_s = time.monotonic() + START_S + posts / 40
+    while stub.posts < posts:
+        _check_alive(running, deadline_s, f"stopped at {stub.posts} of {posts} POSTs")
+        time.sleep(0.002)
+
+
 def _await_finished(
-    contestant: Contestant, conn: psycopg.Connection[Any], stub: Stub, running: list[subprocess.Popen[bytes]], sagas: int
+    contestant: Contestant,
+    conn: psycopg.Connection[Any],
+    stub: Stub,
+    running: list[subprocess.Popen[bytes]],
+    sagas: int,
+    sagas_before: int,
 ) -> int:
     """Wait for the end of all sagas; returns how many looks at the database it took."""
-    looks, deadline_s = 0, time.monotonic() + 60.0 + sagas / 10
-    while stub.posts < sagas * len(STEPS):
-        _check_alive(running, deadline_s, f"stopped at {stub.posts} of {sagas * len(STEPS)} POSTs")
-        time.sleep(0.002)
+    looks, deadline_s = 0, time.monotonic() + START_S
+    await_posts(running, stub, sagas * len(STEPS))
     while True:
         looks += 1
-        if contestant.finished(conn) >= sagas:
+        if contestant.finished(conn) >= sagas_before + sagas:
             return looks
         _check_alive(running, deadline_s, "did not complete every saga")
         time.sleep(LOOK_S)

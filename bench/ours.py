@@ -88,16 +88,23 @@ def enqueue(url: str, count: int) -> None:
         conn.execute("analyze")
 
 
-def copy_rows(conn: psycopg.Connection[Any], count: int) -> None:
-    """Insert copies of the newest row, each with an id and a key of its own."""
+def copy_rows(conn: psycopg.Connection[Any], count: int, *, done: bool = False) -> None:
+    """Insert copies of the newest row, each with an id and a key of its own.
+
+    Args:
+        conn: To the ledger.
+        count: How many.
+        done: Whether they are completed, without the journal that led there.
+    """
     named = conn.execute(
         "select column_name from information_schema.columns where table_name = 'order_ledger' and is_generated = 'NEVER'"
     ).fetchall()
     own = {
         "order_ledger_id": "gen_random_uuid()",
         "client_request_id": "client_request_id || '-' || nextval('bench_copies')",
-        "correlation_id": "correlation_id",
     }
+    if done:
+        own |= {"status": "'COMPLETED'", "finished_at": "clock_timestamp()"}
     columns = [str(row[0]) for row in named]
     conn.execute("create sequence if not exists bench_copies")
     conn.execute(
@@ -145,6 +152,7 @@ OURS: Final = Contestant(
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
+    sagas=6000,
     submitting=submitting,
     environment={"SAGA_CONCURRENCY": "400"},
 )

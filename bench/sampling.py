@@ -8,6 +8,7 @@ import atexit
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -97,3 +98,7 @@ def _part(stack: list[Frame]) -> str:
 def _shown(frame: Frame) -> str:
     file, name, _ = frame
     return f"{'/'.join(file.rsplit('/', 2)[-2:])}:{name}"
+
+
+if __name__ == "__main__":
+    print(summed_up(Path(sys.argv[1])))

@@ -21,6 +21,10 @@ import uvloop
 
 _BOARD: Final = struct.Struct("=qqq")
 """POSTs answered, monotonic nanoseconds of the first and of the last."""
+_BODY: Final = b'{"order_id":"00000000-0000-0000-0000-000000000000"}'
+_REQUEST: Final = b"POST /orders HTTP/1.1\r\nHost: stub\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+CEILING_CLIENTS: Final = 32
+CEILING_S: Final = 1.0
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 
 
@@ -51,6 +55,12 @@ class Stub:
     def first_s(self) -> float:
         """Monotonic time of the first POST."""
         return float(_BOARD.unpack_from(self._board)[1] / 1e9)
+
+    def ceiling(self) -> float:
+        """Return how many POSTs a second it answers to a client that is as bare as it is; it may be the client's limit."""
+        began_s = time.monotonic()
+        uvloop.run(_load(self.url.rpartition(":")[2]))
+        return self.posts / (time.monotonic() - began_s)
 
 
 @contextlib.contextmanager
@@ -103,6 +113,25 @@ class _Answering(asyncio.Protocol):
             asyncio.get_running_loop().call_later(self._delay_s, self._transport.write, answer)
         else:
             self._transport.write(answer)
+
+
+class _Asking(asyncio.Protocol):
+    """A connection that sends a request as soon as the one before is answered."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(_REQUEST)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(_REQUEST)
+
+
+async def _load(port: str) -> None:
+    loop = asyncio.get_running_loop()
+    opened = [await loop.create_connection(_Asking, "127.0.0.1", int(port)) for _ in range(CEILING_CLIENTS)]
+    await asyncio.sleep(CEILING_S)
+    for transport, _ in opened:
+        transport.abort()
 
 
 async def _serve(board: mmap.mmap, delay_s: float) -> None:

@@ -94,6 +94,7 @@ ABSURD: Final = Contestant(
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
+    sagas=1500,
     submitting=submitting,
 )
 

@@ -109,6 +109,7 @@ DBOS_PEER: Final = Contestant(
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
+    sagas=600,
     singles="bench.peers.dbos_peer",
 )
 

@@ -109,6 +109,7 @@ PGQUEUER: Final = Contestant(
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
+    sagas=3000,
     submitting=submitting,
 )
 

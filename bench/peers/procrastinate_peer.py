@@ -110,6 +110,7 @@ PROCRASTINATE: Final = Contestant(
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
+    sagas=1500,
     submitting=submitting,
 )
 

@@ -121,6 +121,7 @@ SAGAZ: Final = Contestant(
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
+    sagas=2000,
     singles="bench.peers.sagaz_peer",
 )
 
