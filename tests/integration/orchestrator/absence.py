@@ -31,7 +31,7 @@ async def open_fleet(pool: Pool, url: str, shop: Shop, count: int = 2, **options
         yield [await stack.enter_async_context(replica) for replica in replicas]
 
 
-async def eventually(holds: Callable[[], Any], timeout_s: float = 20.0) -> None:
+async def eventually(holds: Callable[[], Any], timeout_s: float = 30.0) -> None:
     """Wait for what holds at last; it may be a coroutine function."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -15,6 +15,7 @@ from tests.integration.orchestrator.absence import (
     OPEN,
     PATIENT,
     QUICK,
+    Absence,
     Always,
     Pool,
     away,
@@ -144,6 +145,32 @@ async def test_a_trial_whose_owner_was_killed_is_given_to_another(pool: Pool, le
 
     assert before == 0
     assert await is_in(pool, State.CLOSED)
+
+
+async def test_after_a_recovery_a_replica_begins_with_one_call(pool: Pool, ledger_url: str, shop: Shop) -> None:
+    saga = Saga(name="errand", version=1, input=Basket, steps=(step("first"),))
+    trial, others = Absence(), Absence(silent=True)
+    trial.back.set()
+
+    async def answer_the_trial_only(request: web.Request) -> web.StreamResponse:
+        return await (others if trial.calls else trial).behave(request)
+
+    shop.behaviours["/first"] = Always([answer_the_trial_only])
+    async with open_replica(pool, ledger_url, shop, saga, **{**QUICK, **PATIENT}) as replica:
+        await put(pool, OPEN, replica)
+        orders = [await place(replica) for _ in range(6)]
+
+        async def the_rest_gave_way() -> bool:
+            rows = [await row_of(pool, order) for order in orders]
+            return sum("as many calls" in (row.last_error or "") for row in rows) >= 3
+
+        await eventually(the_rest_gave_way)
+        at_once = others.calls
+        others.back.set()
+        for order in orders:
+            await until(pool, order, Status.COMPLETED, timeout_s=30)
+
+    assert at_once == 1
 
 
 async def test_a_hold_stays_until_it_is_reset(pool: Pool, ledger_url: str, shop: Shop) -> None:
