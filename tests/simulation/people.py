@@ -36,7 +36,7 @@ class Edge:
 
     def acts(self) -> bool:
         """Tell whether it can do something now."""
-        if self.mode is not Mode.UP or self.phase == "done":
+        if self.phase == "done" or self.mode is not Mode.UP:
             return False
         return self.phase != "await" or self._world.now_s >= self.deadline_s
 
@@ -118,14 +118,10 @@ class Operator:
     """
 
     def __init__(self, world: "World") -> None:
-        self.verb: str | None = None
+        self.verb: str | None = None  # that is being written
         self._world = world
         self._decision: Decision | None = None
         self._epoch = self._last_seq = 0
-
-    def acts(self) -> bool:
-        """Tell whether a verb is being written."""
-        return self.verb is not None
 
     def ask(self, verb: str) -> bool:
         """Begin `cancel` or `retry`; False while another verb is being written, or there is no order."""

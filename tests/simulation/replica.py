@@ -62,13 +62,11 @@ class Replica:
         if self.mode is not Mode.UP:
             return False
         phase = self.phase
+        if phase is Phase.IDLE:
+            return (due or self.stopping) and not self.cut
         if phase is Phase.AWAITING:
             return self._world.now_s >= self.deadline_s
-        if phase is Phase.CALLING:
-            return True
-        if self.cut:
-            return False
-        return phase is not Phase.IDLE or self.stopping or due
+        return phase is Phase.CALLING or not self.cut
 
     def act(self) -> None:
         """Do the next thing."""

@@ -80,10 +80,11 @@ class World:
 
     def code(self) -> int:
         """Return a number that differs for different worlds, and is the same for the same one in every process."""
-        row = self.ledger.row
-        stands = (row.state.code, row.lapses, row.expires_at is None) if row is not None else ()
-        phases = tuple([replica.phase for replica in self.replicas])
-        return hash((stands, phases, self.participants.code, len(self.requests), len(self.answers)))
+        row, parts = self.ledger.row, [replica.phase for replica in self.replicas]
+        parts += (self.participants.code, len(self.requests), len(self.answers))
+        if row is not None:
+            parts += (row.state.code, row.lapses, row.expires_at is None)
+        return hash(tuple(parts))
 
     # --- what others tell or ask ---
 
@@ -155,13 +156,20 @@ class World:
 
     def acts(self) -> list[Act]:
         """Everything that can happen now by itself; time passes only when nothing else can."""
-        due = self.is_due()
-        acts: list[Act] = [(replica.act, ()) for replica in self.replicas if replica.acts(due)]
-        acts += [(person.act, ()) for person in (self.edge, self.operator) if person.acts()]
+        due, acts = self.is_due(), list[Act]()
+        for replica in self.replicas:
+            if replica.acts(due):
+                acts.append((replica.act, ()))
+        if self.edge.acts():
+            acts.append((self.edge.act, ()))
+        if self.operator.verb is not None:
+            acts.append((self.operator.act, ()))
         if due:
             acts += [(replica.claim, ()) for replica in self.replicas if replica.may_claim_again()]
-        acts += [(self.answer, (answer,)) for answer in self.answers if answer[1].mode is not Mode.FROZEN]
-        acts += [(self.deliver, (request,)) for request in self.requests]
+        if self.answers:
+            acts += [(self.answer, (answer,)) for answer in self.answers if answer[1].mode is not Mode.FROZEN]
+        if self.requests:
+            acts += [(self.deliver, (request,)) for request in self.requests]
         if not acts and self._next_s() is not None:
             acts.append((self.pass_time, ()))
         return acts
