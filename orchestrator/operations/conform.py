@@ -173,7 +173,7 @@ async def _make(check: Check, case: Case, timeout_s: float) -> Result:
     except Failed as failure:
         return Result(operation, check.name, False, str(failure))
     except TimeoutError:
-        return Result(operation, check.name, False, f"not made within {timeout_s:.0f} s")
+        return Result(operation, check.name, False, f"not made within {timeout_s:.3g} s")
     finally:
         await _clean(case)
 

@@ -122,8 +122,11 @@ class Subject:
         after = 0
         for _ in range(PAGES_MAX):
             reply = await self.send("GET", f"/effects?after={after}&order_id={quote(order_id)}", {}, None)
-            if isinstance(reply, str) or reply.status != 200 or reply.body is None:
-                raise Failed(f"GET /effects can't be read: {reply if isinstance(reply, str) else reply.status}")
+            if isinstance(reply, str):
+                raise Failed(f"GET /effects can't be read: {reply}")
+            if reply.status != 200 or reply.body is None:
+                long = " with too long a body" if reply.body is None else ""
+                raise Failed(f"GET /effects can't be read: answered {reply.status}{long}")
             try:
                 page = EffectPage.model_validate_json(reply.body)
             except ValidationError:

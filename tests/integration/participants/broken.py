@@ -9,8 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-WORK_S = 0.002
-"""Every change takes as long, so that what arrives meanwhile finds it half done."""
+RACES = ("looks, then acts", "undoes beside the work")
+RACE_S = 0.05
+"""A change takes as long where the fault is a race, so that what arrives meanwhile finds it half done on a slow machine too."""
 
 
 @dataclass
@@ -144,7 +145,7 @@ class BrokenOrders:
         return key
 
     async def post(self, key: str, order_id: str, amounts: dict[str, int]) -> None:
-        await asyncio.sleep(WORK_S)
+        await asyncio.sleep(RACE_S if self.fault in RACES else 0)
         self.log.append(
             {
                 "seq": len(self.log) + 1,

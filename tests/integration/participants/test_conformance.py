@@ -1,20 +1,16 @@
 """`saga conform`: the five that ship keep their contracts, and whoever breaks one is told so by the right check."""
 
 import asyncio
-import io
-import json
-import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from rich.console import Console
 
-from orchestrator.operations.conform import Conformance, ConformError, Result, conform, describe, render
+from orchestrator.operations import conform as conforming
+from orchestrator.operations import conform_case as trial
+from orchestrator.operations.conform import Conformance, ConformError, conform
 from orchestrator.operations.conform_checks import CHECKS
 from orchestrator.operations.conform_contracts import OPERATIONS, Contract
 from tests.integration.participants.broken import BrokenOrders
@@ -22,6 +18,7 @@ from tests.integration.participants.service import StartParticipant
 from tests.integration.participants.tries import violations
 
 WAIT_S = 0.05
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def failed(found: Conformance) -> set[str]:
@@ -59,22 +56,22 @@ async def test_a_service_that_keeps_its_contract_passes() -> None:
 IN_EVERY_RUN = (
     ("forgets keys", {"duplicate", "duplicates at once", "duplicate later"}),
     ("looks, then acts", {"duplicates at once"}),
-    ("takes other content", {"other content, same key"}),
-    ("tells that nothing was done", {"told by key"}),
     ("forgets tombstones", {"late action"}),
-    ("undoes twice", {"double undo"}),
     ("takes nothing back", {"undo after confirm", "confirm against undo"}),
 )
 IN_LONG_RUNS = (
     ("words it anew", {"duplicate", "duplicate later", "double undo"}),
+    ("takes other content", {"other content, same key"}),
     ("takes any key", {"garbage keys"}),
     ("fails on garbage", {"garbage bodies"}),
     ("believes garbage", {"garbage bodies"}),
     ("keeps what it refused", {"garbage bodies"}),
     ("names another", {"done once"}),
     ("keeps no log", {"done once", "undo after confirm"}),
+    ("tells that nothing was done", {"told by key"}),
     ("tells that all was done", {"told by key", "late action"}),
     ("has nothing to undo", {"undo first", "late action"}),
+    ("undoes twice", {"double undo"}),
     ("does undone work again", {"duplicate after undo"}),
     ("undoes beside the work", {"action against undo", "confirm against undo"}),
     ("confirms what is not there", {"late confirm"}),
@@ -117,99 +114,105 @@ async def test_who_is_no_participant_is_not_tried() -> None:
             await conform(url, "inventory")
 
 
-async def test_what_answers_nothing_fails_every_check_and_takes_no_longer_than_its_time_limits() -> None:
-    app = BrokenOrders().app()
-    app.middlewares.append(_hang)
-    async with served(app) as url:
-        found = await conform(url, "orders", timeout_s=0.01, wait_s=WAIT_S)
+@pytest.mark.slow
+async def test_what_answers_nothing_fails_every_check() -> None:
+    async with served(_silent()) as url:
+        found = await conform(url, "notifications", timeout_s=1.0, wait_s=WAIT_S)
 
     assert failed(found) == {result.check for result in found.results}
-    assert {result.seen for result in found.results if "0.01 s" not in result.seen} == set()
-
-
-@web.middleware
-async def _hang(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-    if request.path != "/healthz":
-        await asyncio.Event().wait()
-    return await handler(request)
-
-
-async def run(*arguments: str, cwd: Path) -> tuple[int | None, str, str]:
-    """Run the command as people do."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "MOCK_", "PYTEST"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "conform", *arguments),
-        cwd=cwd,
-        env=environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        stdout, stderr = await process.communicate()
-    return process.returncode, stdout.decode(), stderr.decode()
-
-
-async def test_the_command_tells_people_what_it_saw(tmp_path: Path) -> None:
-    async with served(BrokenOrders("forgets tombstones").app()) as url:
-        code, out, err = await run(url, "--contract", "orders", "--wait", "0.05", cwd=tmp_path)
-
-    assert (code, err) == (1, "")
-    lines = out.splitlines()
-    assert [line.split()[0] for line in lines].count("pass") == 18
-    (told,) = (line for line in lines if line.startswith("FAIL"))
-    assert "late action" in told
-    assert "the action that came after its undo was not refused with 409: answered 201" in told
-    assert "Left behind: cancelled orders;" in out
-    assert lines[-1] == "1 of 19 checks failed."
-
-
-async def test_the_command_tells_programs_what_it_saw(tmp_path: Path) -> None:
-    async with served(BrokenOrders("names another").app()) as url:
-        code, out, err = await run(url, "--contract", "orders", "--wait", "0", "--json", cwd=tmp_path)
-
-    found = json.loads(out)
-    assert (code, err) == (1, "")
-    assert (found["contract"], found["passed"]) == ("orders", False)
-    assert {"operation": "create", "check": "garbage keys", "passed": True}.items() <= found["checks"][5].items()
-
-
-async def test_the_command_ends_well_where_all_is_well(tmp_path: Path) -> None:
-    async with served(BrokenOrders().app()) as url:
-        code, out, err = await run(url, "--contract", "orders", "--operation", "create", "--wait", "0", cwd=tmp_path)
-
-    assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "All 19 checks passed."
+    assert {result.seen for result in found.results if "within 1 s" not in result.seen} == set()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        (("http://127.0.0.1:1", "--contract", "orders"), 1, "http://127.0.0.1:1 can't be tried"),
-        (("ftp://127.0.0.1", "--contract", "orders"), 2, "must be an http or https address"),
-        (("http://127.0.0.1:1", "--contract", "payment"), 2, "'payment' is not one of"),
-        (("http://127.0.0.1:1",), 2, "Missing option '--contract'"),
-    ],
+    ("limit", "told"),
+    [("CHECK_TIMEOUT_S", "not made within 0.05 s"), ("RUN_TIMEOUT_S", "not made: the 0.05 s of the run were over")],
 )
-async def test_what_is_wrongly_asked_is_told_in_a_sentence(
-    arguments: tuple[str, ...], code: int, told: str, tmp_path: Path
-) -> None:
-    ended, out, err = await run(*arguments, cwd=tmp_path)
+async def test_a_run_ends_whatever_it_meets(limit: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conforming, limit, 0.05)
+    async with served(_silent()) as url:
+        found = await conform(url, "notifications", wait_s=WAIT_S)
 
-    assert (ended, out) == (code, "")
-    assert told in err
-    assert len(err.splitlines()) == 1
+    assert failed(found) == {result.check for result in found.results}
+    assert found.results[-1].seen == told
 
 
-def test_a_report_fits_eighty_columns_and_takes_nothing_for_markup() -> None:
-    seen = "answered 500: [red]<b>" + "x" * 200
-    found = Conformance("orders", "http://x", (Result("create", "other content, same key", False, seen),), 1, 0.1, ("a",))
-    console = Console(width=80, file=io.StringIO())
+def _silent() -> web.Application:
+    """A service that is healthy and answers nothing else."""
 
-    render(found, console)
+    async def hang(request: web.Request) -> web.Response:
+        if request.path != "/healthz":
+            await asyncio.Event().wait()
+        return web.json_response({})
 
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert max(map(len, shown.splitlines())) <= 80
-    assert "[red]<b>" in shown
-    assert describe(found)["checks"] == [
-        {"operation": "create", "check": "other content, same key", "passed": False, "seen": seen}
-    ]
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", hang)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ('{"effects": 5}', "GET /effects answers another shape"),
+        pytest.param(
+            '{"effects": [], "next_after": 1}', "GET /effects has more than 20 pages for one order", marks=pytest.mark.slow
+        ),
+        pytest.param("x" * 300_000, "GET /effects can't be read: answered 200 with too long a body", marks=pytest.mark.slow),
+    ],
+    ids=["another shape", "no end", "too long"],
+)
+async def test_a_log_that_can_not_be_read_fails_what_is_read_from_it(page: str, told: str) -> None:
+    app = _before(BrokenOrders().app(), "/effects", web.Response(text=page, content_type="application/json"))
+    async with served(app) as url:
+        found = await conform(url, "orders", wait_s=0)
+
+    assert {result.check for result in found.results if result.seen == told} >= {"done once", "undo first", "late confirm"}
+
+
+async def test_a_body_that_has_no_end_is_no_answer() -> None:
+    app = _before(BrokenOrders().app(), "/orders", web.Response(text="x" * 300_000))
+    async with served(app) as url:
+        found = await conform(url, "orders", wait_s=0)
+
+    assert found.results[0].seen == "it was not done: answered 200 with too long a body"
+
+
+@pytest.mark.parametrize("ends", [True, pytest.param(False, marks=pytest.mark.slow)])
+async def test_who_says_that_the_first_is_still_at_work_is_asked_again(ends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "IN_PROGRESS_POLL_S", 0.001)
+    asked = 0
+
+    @web.middleware
+    async def at_work(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal asked
+        if request.path != "/orders":
+            return await handler(request)
+        asked += 1
+        busy = web.json_response({"type": "https://x.example/in-progress"}, status=409)
+        return await handler(request) if ends and asked % 3 == 0 else busy
+
+    app = BrokenOrders().app()
+    app.middlewares.append(at_work)
+    async with served(app) as url:
+        found = await conform(url, "orders", wait_s=0)
+
+    assert ("done once" in failed(found)) is not ends
+    assert ("still says 409 in-progress after 0.05 s" in {result.seen for result in found.results}) is not ends
+
+
+def _before(app: web.Application, path: str, answer: web.Response) -> web.Application:
+    """Have a path answer something else."""
+
+    @web.middleware
+    async def instead(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path != path:
+            return await handler(request)
+        return web.Response(body=answer.body, content_type=answer.content_type)
+
+    app.middlewares.insert(0, instead)
+    return app
+
+
+async def test_stock_that_can_not_be_added_leaves_nothing_to_try() -> None:
+    async with served(BrokenOrders().app()) as url:
+        with pytest.raises(ConformError, match="a product could not be added: inventory answered 404"):
+            await conform(url, "inventory")
