@@ -6,10 +6,11 @@ decides again knowing both the verb and the outcome of its call.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from orchestrator import machine
@@ -18,6 +19,7 @@ from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
 from orchestrator.outcome import Succeeded
 from orchestrator.progress import Answered, CancelRequested, Observation, Progress, Retried
+from orchestrator.saga import Saga
 from orchestrator.work import Work
 from sql import ledger
 from sql.ledger import LedgerError, OrderNotFound
@@ -38,6 +40,10 @@ class NotRetryable(LedgerError):
 
 class NotCancellable(LedgerError):
     """The order has ended, or is being undone already; nothing was changed."""
+
+
+class Unreadable(NotRetryable, NotCancellable):
+    """What the ledger says of the order does not fit its definition; nothing was changed."""
 
 
 class Busy(LedgerError):
@@ -96,7 +102,7 @@ async def retry(
 
     Raises:
         OrderNotFound: There is no such order.
-        NotRetryable: It is neither stuck nor failed.
+        NotRetryable: It is neither stuck nor failed; or Unreadable, a kind of it: the ledger's row does not fit the definition.
         Busy: It changed too often meanwhile.
     """
     row = await _row(conn, order_ledger_id)
@@ -122,7 +128,11 @@ def preview(work: Work, progress: Progress) -> tuple[str, ...]:
             return tuple(calls)
         call = move.calls[0]
         endpoint = work.endpoint(call)
-        path = endpoint.url_path(work.request(call))
+        try:
+            path = endpoint.url_path(work.request(call))
+        except Exception:
+            # It may need an answer that is not there yet, or be what the order is stuck on.
+            path = endpoint.path
         calls.append(f"{call.step}: {endpoint.method} {path} at {endpoint.participant}")
         progress = machine.settle(work.saga, move.progress, Answered(call.step, Succeeded({}))).progress
 
@@ -140,7 +150,7 @@ async def _apply(
     for _ in range(TRIES_MAX):
         row = await _row(conn, order_ledger_id)
         observation = decide(row)
-        work = Work.of(await definitions.of(conn, row.definition_id), row)
+        work = _read(await definitions.of(conn, row.definition_id), row)
         if observation is None:
             return Verdict(order_ledger_id, row.status, False, preview(work, work.progress))
         move = work.advance(observation, go_on=False)
@@ -165,7 +175,7 @@ async def _place_again(
 ) -> Verdict:
     """Insert a failed order once more, under the first free key `retry:N:KEY`, on the saga's present definition."""
     saga = definitions.named(row.saga)
-    work = Work.of(await definitions.of(conn, row.definition_id), row)
+    work = _read(await definitions.of(conn, row.definition_id), row, whole=True)
     stored = await ledger.get_request(conn, row.order_ledger_id)
     assert stored is not None
     # Its snapshot has this process's settings, which nobody may have registered yet.
@@ -200,6 +210,18 @@ async def _place_again(
             return Verdict(request.order_ledger_id, opening.order.status, True, calls)
         return Verdict(request.order_ledger_id, opening.order.status, False, calls)
     raise NotRetryable(f"order {row.order_ledger_id} was tried anew {RETRIES_MAX} times already")
+
+
+def _read(saga: Saga[Any], row: SagaRow, *, whole: bool = False) -> Work:
+    """Read a row, without its input where that does not fit the saga any more: a verb needs none, unless the whole order."""
+    try:
+        return Work.of(saga, row)
+    except Exception as error:
+        unreadable = Unreadable(f"order {row.order_ledger_id} does not fit its definition: {type(error).__name__}")
+    if not whole:
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            return Work.unread(saga, row)
+    raise unreadable
 
 
 async def _row(conn: ledger.Connection, order_ledger_id: UUID) -> SagaRow:

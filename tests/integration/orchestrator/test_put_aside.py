@@ -1,17 +1,22 @@
 """An order that the code fails on, while somebody else changes its row."""
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
-from orchestrator.operating import cancel
+from orchestrator.operating import Unreadable, cancel, retry
+from orchestrator.retrace import retrace
 from orchestrator.saga import Saga
+from sql import ledger
 from sql.models import Status
-from tests.integration.orchestrator.shop import Basket, Shop, open_replica, place, row_of, settings_for, step, until
+from tests.integration.orchestrator.past import Past, history_of
+from tests.integration.orchestrator.shop import Basket, Shop, new_order, open_replica, place, row_of, settings_for, step, until
 
 Pool = AsyncConnectionPool[Any]
 
@@ -34,3 +39,41 @@ async def test_an_order_that_was_cancelled_meanwhile_is_not_put_aside(pool: Pool
     # The replica has stopped, so whatever it had to write of the order is written.
     row = await row_of(pool, order)
     assert (row.status, row.lapses) == (Status.CANCELLED, 0)
+
+
+@pytest.mark.parametrize("what", ["broken", 7])
+async def test_a_poisoned_order_that_is_retried_shows_its_calls_and_is_put_aside_again(
+    pool: Pool, ledger_url: str, shop: Shop, what: Any
+) -> None:
+    past = Past(pool, ledger_url, shop)
+    async with past.replica(lapses_max=1) as replica:
+        order = await past.poisoned(replica, json.dumps({"what": what}))
+        async with pool.connection() as conn:
+            shown = await retry(conn, replica.definitions, order, actor="ann", reason="why not", dry_run=True)
+            done = await retry(conn, replica.definitions, order, actor="ann", reason="why not")
+        row = await until(pool, order, Status.STUCK)
+
+    assert "hold: POST /hold at shop" in shown.calls
+    assert (shown.done, done.done, row.progress["round"]) == (False, True, 2)
+
+
+@pytest.mark.parametrize("progress", ["{}", "[]", '{"round": "one"}', '{"steps": 7}'])
+async def test_an_order_whose_progress_is_garbage_ends_stuck_and_no_verb_is_done_to_it(
+    pool: Pool, ledger_url: str, shop: Shop, progress: str
+) -> None:
+    past = Past(pool, ledger_url, shop)
+    async with past.replica(lapses_max=1) as replica:
+        order = new_order(replica.definitions, "history")
+        async with pool.connection() as conn, conn.transaction():
+            await ledger.insert_order(conn, order)
+            await conn.execute("update order_ledger set progress = %s", (progress,))
+        replica.worker.wake()
+        row = await until(pool, order.order_ledger_id, Status.STUCK)
+        async with pool.connection() as conn:
+            with pytest.raises(Unreadable):
+                await retry(conn, replica.definitions, order.order_ledger_id, actor="ann", reason="why not")
+        sound = await past.ends(replica, Status.COMPLETED)
+
+    assert row.last_error
+    assert retrace(await history_of(pool, order.order_ledger_id)), "the replay tells that row and journal differ"
+    assert retrace(await history_of(pool, sound)) == ()
