@@ -12,7 +12,7 @@ CONNECT_TIMEOUT_S: Final = 5
 
 LEASES: Final = "select order_ledger_id from order_ledger where lease_owner like %s and lease_expires_at is not null"
 UNFINISHED: Final = "select count(*) as orders from order_ledger where finished_at is null and status <> 'STUCK'"
-STUCK: Final = "select order_ledger_id from order_ledger where status = 'STUCK' order by created_at limit %s"
+STUCK: Final = "select order_ledger_id from order_ledger where status = 'STUCK' order by created_at"
 FAILED: Final = """
     select order_ledger_id from order_ledger
     where status = 'FAILED' and client_request_id not like 'retry:%%' order by created_at limit %s

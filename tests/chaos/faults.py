@@ -102,8 +102,8 @@ class Odds:
         expensive: Share of the expensive faults that are really dealt.
     """
 
-    fault: float = 0.1
-    doom: float = 0.03
+    fault: float = 0.08
+    doom: float = 0.02
     expensive: float = 0.2
 
 

@@ -31,7 +31,7 @@ SCALED: Final = {
     "SAGA_RETRY_FACTOR": "4",
     "SAGA_FAULTS": "0",
     "SAGA_CONCURRENCY": "60",
-    "SAGA_BREAKER_OPEN_S": "1",
+    "SAGA_BREAKER_OPEN_S": "0.5",
     "SAGA_BREAKER_WINDOW": "10",
 }
 """The waits of a retry come to 4.25 s instead of 85, so that a participant's restart uses up some attempts and not all."""

@@ -1,6 +1,7 @@
 """Orders placed while the nemesis is at work: against its endless schedule, or beside a script of a few deeds."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -37,9 +38,19 @@ async def place_unannounced(stage: Stage, clients: Clients) -> Plan:
 
 
 async def place_beside_schedule(
-    stage: Stage, seed: int, clients: Clients, plans: Sequence[Plan], say: Callable[[str], None]
+    stage: Stage, seed: int, clients: Clients, plans: Sequence[Plan], most_s: float, say: Callable[[str], None]
 ) -> None:
-    """Place every order, as many at once as there are clients, while harm is done by the schedule of the seed."""
+    """Place the orders, as many at once as there are clients, while harm is done by the schedule of the seed.
+
+    Args:
+        stage: What it is played on.
+        seed: Of the schedule.
+        clients: Who places them.
+        plans: The orders.
+        most_s: Seconds after which no further ones are placed.
+        say: Given a line now and then.
+    """
+    deadline = time.monotonic() + most_s
     harm = asyncio.create_task(stage.nemesis.run(schedule(seed)))
     limit = asyncio.Semaphore(CLIENTS_AT_ONCE)
 
@@ -56,6 +67,9 @@ async def place_beside_schedule(
                 say(f"{number} orders were placed")
             if number % 10 == 0:
                 await _backlog_below(stage, BACKLOG_MAX)
+            if time.monotonic() > deadline:
+                say(f"the time is over: {len(plans) - number} orders are not placed any more")
+                break
             await limit.acquire()
             placing.append(asyncio.create_task(place(plan)))
             assert not harm.done(), "the nemesis has given up"
@@ -70,16 +84,16 @@ async def place_beside_schedule(
 
 
 async def place_beside_script(
-    stage: Stage, seed: int, clients: Clients, plans: Sequence[Plan], deeds: Sequence[Deed], operator: Operator
+    stage: Stage, seed: int, clients: Clients, plans: Sequence[Plan], rounds: Sequence[Sequence[Deed]], operator: Operator
 ) -> None:
-    """Place some of the orders beside each deed, those first that something is in store for."""
+    """Place some of the orders beside each round of deeds, those first that something is in store for."""
     dooms = {plan.number: stage.bank.faults.fate(str(order_id(plan.client, plan.key))).doom for plan in plans}
     assert {Doom.LATE, Doom.STUCK} <= set(dooms.values()), "the seed has nothing in store for anybody"
     plans = sorted(plans, key=lambda plan: dooms[plan.number] is Doom.NONE)
-    size, placing = -(-len(plans) // len(deeds)), []
-    for number, act in enumerate(script(seed, *deeds)):
+    size, placing = -(-len(plans) // len(rounds)), []
+    for number, acts in enumerate(script(seed, rounds)):
         placing += [asyncio.create_task(clients.play(plan)) for plan in plans[number * size : (number + 1) * size]]
-        await stage.nemesis.carry_out(act)
+        await asyncio.gather(*(stage.nemesis.carry_out(act) for act in acts))
     await asyncio.gather(*placing)
     with suppress(TimeoutError):
         async with asyncio.timeout(HAPPENS_S):

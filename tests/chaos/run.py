@@ -44,6 +44,8 @@ from tests.chaos.verdict import Played, judge
 
 SETTLE_S: Final = 60.0
 """After the faults everything has to be finished within this."""
+STUCK_RETRIES: Final = 2
+"""Of one order, while there is harm; afterwards it is retried until it ends."""
 ACTS_SHOWN: Final = 2_000
 
 
@@ -54,23 +56,25 @@ class ChaosPlan:
     Attributes:
         seed: Everything that is chosen follows from it.
         orders: How many.
-        deeds: The nemesis does these once each, while orders are placed; none: a schedule without end.
+        rounds: The nemesis does these deeds once each, those of a round at once; none: a schedule without end.
         replicas, edges: How many run.
         odds: How much goes wrong with calls.
         haste: Factor of the waits that clients have in mind.
         attempts: Of a step.
         lease_s: Of a claim; what else is timed follows from it.
+        most_s: Seconds after which a schedule without end is broken off, with the orders that were placed by then.
     """
 
     seed: int
     orders: int
-    deeds: tuple[Deed, ...] = ()
+    rounds: tuple[tuple[Deed, ...], ...] = ()
     replicas: int = 3
     edges: int = 2
     odds: Odds = field(default_factory=Odds)
     haste: float = 1.0
     attempts: int = 5
-    lease_s: float = 2.0
+    lease_s: float = 3.0
+    most_s: float = 3600.0
 
     @property
     def fleet(self) -> FleetPlan:
@@ -107,10 +111,10 @@ async def run_chaos(plan: ChaosPlan, folder: Path, say: Callable[[str], None]) -
         began_s = time.monotonic()
         async with _meanwhile(_supervise(stage), _look(stage), auditor.run(), say=say):
             async with _meanwhile(_operate(operator), races.run(), say=say):
-                if plan.deeds:
-                    await place_beside_script(stage, plan.seed, clients, orders[1:], plan.deeds, operator)
+                if plan.rounds:
+                    await place_beside_script(stage, plan.seed, clients, orders[1:], plan.rounds, operator)
                 else:
-                    await place_beside_schedule(stage, plan.seed, clients, orders[1:], say)
+                    await place_beside_schedule(stage, plan.seed, clients, orders[1:], plan.most_s, say)
             calm_s = time.monotonic()
             say(f"the harm has ended after {calm_s - began_s:.0f} s")
             await stage.fleet.ready(stage.session)
@@ -158,7 +162,7 @@ async def _operate(operator: Operator) -> None:
     dice = random.Random("operator")
     while True:
         with suppress(*AWAY):
-            await operator.retry_stuck()
+            await operator.retry_stuck(STUCK_RETRIES)
             await operator.retry_failed(1)
         await asyncio.sleep(dice.uniform(0.5, 3.0))
 
@@ -185,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--orders", type=int, default=10_000)
     parser.add_argument("--report", type=Path, help="file for the page about the run")
+    parser.add_argument("--minutes", type=float, default=60.0, help="no further orders are placed after this")
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix=f"saga-chaos-{given.seed}-"))
     began_s = time.monotonic()
@@ -194,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     say(f"seed {given.seed}, {given.orders} orders, in {folder}")
     (folder / "schedule.txt").write_text("\n".join(map(str, islice(schedule(given.seed), ACTS_SHOWN))), encoding="utf-8")
-    report = uvloop.run(run_chaos(ChaosPlan(given.seed, given.orders), folder, say))
+    report = uvloop.run(run_chaos(ChaosPlan(given.seed, given.orders, most_s=given.minutes * 60), folder, say))
     page = report.markdown()
     print(page)
     if given.report:

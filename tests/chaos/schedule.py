@@ -1,9 +1,10 @@
 """What the nemesis does, and when: a pure function of the seed."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import Final
 
 
@@ -113,9 +114,14 @@ def schedule(seed: int) -> Iterator[Act]:
         yield Act(number, dice.uniform(*PAUSE_S), deed, dice.randrange(1000), duration_s, dice.randint(1, 8))
 
 
-def script(seed: int, *deeds: Deed) -> Iterator[Act]:
-    """Yield these deeds, once each, one after the other; for runs that are too short for chance."""
+def script(seed: int, rounds: Sequence[Sequence[Deed]]) -> Iterator[tuple[Act, ...]]:
+    """Yield the acts of each round, for runs that are too short for chance; those of one round are done at once."""
     dice = random.Random(f"{seed}/script")
-    for number, deed in enumerate(deeds, start=1):
-        low_s, high_s = DURATIONS_S.get(deed, (0.0, 0.0))
-        yield Act(number, 0.1, deed, dice.randrange(1000), low_s + (high_s - low_s) / 8, 3)
+    numbers = count(1)
+    for deeds in rounds:
+        yield tuple(_brief(next(numbers), deed, dice.randrange(1000)) for deed in deeds)
+
+
+def _brief(number: int, deed: Deed, pick: int) -> Act:
+    low_s, high_s = DURATIONS_S.get(deed, (0.0, 0.0))
+    return Act(number, 0.0, deed, pick, low_s + (high_s - low_s) / 8, 3)

@@ -23,7 +23,6 @@ STORIES: Final = """
 """
 SLACK_S: Final = 3.0
 """Between something that is done to a process and the last of what follows from it, on a busy machine."""
-BATCH: Final = 20
 
 
 class Operator:
@@ -39,16 +38,23 @@ class Operator:
         self._ledger = ledger
         self._definitions = definitions
         self._again: set[UUID] = set()
+        self._retries: Counter[UUID] = Counter()
 
-    async def retry_stuck(self) -> int:
-        """Retry some of the orders that are stuck; how many there were.
+    async def retry_stuck(self, most: int | None = None) -> int:
+        """Retry the orders that are stuck; how many there were.
+
+        Args:
+            most: How often one is retried: those whose fate it is to be stuck would come again and again, each time with
+                a whole round of calls that fail. None for as often as it takes.
 
         Raises:
             psycopg.OperationalError: The ledger is away.
         """
-        stuck = [row["order_ledger_id"] for row in await self._ledger.ask(direct.STUCK, BATCH)]
+        stuck = [row["order_ledger_id"] for row in await self._ledger.ask(direct.STUCK)]
         for order in stuck:
-            await self._retry(order, "stuck orders retried")
+            if most is None or self._retries[order] < most:
+                self._retries[order] += 1
+                await self._retry(order, "stuck orders retried")
         return len(stuck)
 
     async def retry_failed(self, most: int) -> None:

@@ -12,17 +12,16 @@ from tests.chaos.schedule import Deed
 
 pytestmark = pytest.mark.acceptance
 
-DEEDS = (
-    Deed.FREEZE_REPLICA,
-    Deed.LOSE_COMMITS,
-    Deed.RESTART_IMMEDIATE,
-    Deed.END_LISTENERS,
-    Deed.KILL_REPLICA,
-    Deed.KILL_PARTICIPANT,
-    Deed.RESTART_FAST,
-    Deed.CUT_SQL,
+ROUNDS = (
+    (Deed.FREEZE_REPLICA,),
+    (Deed.LOSE_COMMITS, Deed.FLAP_PARTICIPANT, Deed.KILL_EDGE),
+    (Deed.RESTART_IMMEDIATE,),
+    (Deed.END_LISTENERS, Deed.KILL_REPLICA),
+    (Deed.KILL_PARTICIPANT, Deed.STALL_SQL),
+    (Deed.KILL_POSTMASTER, Deed.DEGRADE_SQL),
+    (Deed.RESTART_FAST, Deed.HALF_CLOSE_SQL, Deed.CUT_SQL),
 )
-PLAN = ChaosPlan(seed=1, orders=80, deeds=DEEDS, replicas=2, odds=Odds(doom=0.15), haste=0.1, attempts=3, lease_s=3.0)
+PLAN = ChaosPlan(seed=1, orders=80, rounds=ROUNDS, replicas=2, odds=Odds(doom=0.15), haste=0.1, attempts=3)
 
 
 async def test_nothing_is_lost_or_doubled_while_processes_networks_and_the_database_fail() -> None:

@@ -54,6 +54,7 @@ class Played:
 async def judge(played: Played) -> Report:
     """Check everything and count everything."""
     stage = played.stage
+    placed = {(call.client, call.key) for call in played.recorder.calls}
     rows = await stage.ledger.ask(ORDERS)
     violations = [*played.auditor.violations, *check_history(played.recorder, played.plans, rows)]
     stories = await stage.ledger.ask(STORIES)
@@ -67,7 +68,7 @@ async def judge(played: Played) -> Report:
     server = (await stage.ledger.ask("select current_setting('server_version') as version"))[0]["version"]
     return Report(
         played.seed,
-        len(played.plans) - 1,
+        len(placed) - 1,
         versions(str(server)),
         dict(sorted(Counter(row["status"] for row in rows).items())),
         await _counters(played, journal),
@@ -78,7 +79,7 @@ async def judge(played: Played) -> Report:
             "What clients were answered": played.recorder.statuses,
             "Processes that were started": stage.fleet.counts,
         },
-        _figures(played, journal["entries"]),
+        _figures(played, len(placed), journal["entries"]),
         violations,
     )
 
@@ -143,8 +144,7 @@ async def _counters(played: Played, journal: Mapping[str, int]) -> dict[str, int
     }
 
 
-def _figures(played: Played, entries: int) -> dict[str, str]:
-    placed = len(played.plans)
+def _figures(played: Played, placed: int, entries: int) -> dict[str, str]:
     return {
         "orders were placed in": f"{played.load_s:.0f} s, {placed / played.load_s:.1f} a second",
         "everything was finished after the faults stopped in": f"{played.settle_s:.1f} s",
