@@ -152,13 +152,16 @@ class Fleet:
         if trial:
             bulkhead.force()
             return Pass(trial=True)
-        if delay_s > 0:
-            # How the trial of another ends is seen with the next look, mostly long before it must have ended.
-            is_tried = self._breakers.now(participant).state is State.HALF_OPEN
-            return Parked(min(delay_s, LOOK_S if is_tried else PARKED_MAX_S), self._why(participant), away=True)
-        if not await bulkhead.enter():
-            return Parked(bulkhead.turn_s(), f"{participant} has as many calls on their way as it may have", away=False)
-        return Pass(trial=False)
+        if delay_s == 0:
+            if not await bulkhead.enter():
+                return Parked(bulkhead.turn_s(), f"{participant} has as many calls on their way as it may have", away=False)
+            if self.may_call(participant):
+                return Pass(trial=False)
+            bulkhead.leave()  # it went away while this saga stood in line
+            delay_s = LOOK_S
+        # How the trial of another ends is seen with the next look, mostly long before it must have ended.
+        is_tried = self._breakers.now(participant).state is State.HALF_OPEN
+        return Parked(min(delay_s, LOOK_S if is_tried else PARKED_MAX_S), self._why(participant), away=True)
 
     def _why(self, participant: str) -> str:
         now = self._breakers.now(participant)
@@ -180,7 +183,7 @@ class Fleet:
         return self._bulkheads[participant]
 
     def _limit(self, participant: str) -> int:
-        return self._limits.get(participant, self._settings.concurrency_of_one)
+        return self._settings.slots_of_one(self._limits.get(participant))
 
     def _recovered(self, participant: str) -> None:
         self._bulkhead(participant).recover()

@@ -181,10 +181,13 @@ class Settings(BaseSettings):
         """When the breaker of a participant opens, and for how long."""
         return Policy(window=self.breaker_window, threshold=self.breaker_threshold, open_s=self.breaker_open_s)
 
-    @property
-    def concurrency_of_one(self) -> int:
-        """Calls to one participant at once, so few that others always find room in this replica."""
-        return min(self.participant_concurrency, max(self.concurrency // 2, 1))
+    def slots_of_one(self, limit: int | None = None) -> int:
+        """Return how many calls to one participant may be on their way, so few that others always find room.
+
+        Args:
+            limit: What the registry says of it; None for nothing.
+        """
+        return min(limit or self.participant_concurrency, max(self.concurrency // 2, 1))
 
     @property
     def participants(self) -> dict[str, str]:

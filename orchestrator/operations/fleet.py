@@ -75,7 +75,7 @@ def show_participants(database_url: str, *, as_json: bool) -> None:
             "name": name,
             "address": row["address"] or settings.participants.get(name),
             "source": "registry" if row["address"] else "settings" if name in settings.participants else None,
-            "concurrency": row["limits"].get("concurrency", settings.concurrency_of_one),
+            "concurrency": settings.slots_of_one(row["limits"].get("concurrency")),
         }
         for name, row in rows.items()
     ]
@@ -162,7 +162,8 @@ def _why(row: Json, settings: Settings) -> str:
     if row["reason"]:
         return f"{row['actor']}: {row['reason']}"
     if row["state"] == State.OPEN:
-        return f"a call tries it in {circuit.wait_s(circuit_of(row), settings.breaker):.0f} s"
+        left_s = circuit.wait_s(circuit_of(row), settings.breaker)
+        return f"a call tries it in {left_s:.0f} s" if left_s else "the next call tries it"
     return "a call tries it now" if row["state"] == State.HALF_OPEN else ""
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from orchestrator.fleet import Parked, Pass
 from orchestrator.operating import retry
 from orchestrator.saga import Saga
 from participants.contracts import Endpoint
@@ -171,6 +172,29 @@ async def test_the_registry_may_limit_a_participant_further(pool: Pool, ledger_u
             await until(pool, order, Status.COMPLETED)
 
     assert calls == 1
+
+
+async def test_who_stood_in_line_when_the_participant_went_away_is_not_let_through(
+    pool: Pool, ledger_url: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.bulkhead.LINE_WAIT_S", 30.0)
+
+    async def ask() -> Pass | Parked:
+        async with replica.fleet.leave_for("shop", 1.0) as leave:
+            return leave
+
+    async with open_replica(pool, ledger_url, shop) as replica:
+        register_participants(ledger_url, {"shop": shop.url}, {"concurrency": 1})
+        await replica.fleet.look()
+        async with replica.fleet.leave_for("shop", 1.0) as first:
+            in_line = asyncio.create_task(ask())
+            await asyncio.sleep(0)
+            await put(pool, HELD, replica)
+        found = await in_line
+
+    assert isinstance(first, Pass)
+    assert isinstance(found, Parked)
+    assert found.reason == "calls to shop are held: maintenance"
 
 
 async def test_a_participant_that_moves_is_called_where_it_is_now(pool: Pool, ledger_url: str, shop: Shop) -> None:
