@@ -26,18 +26,28 @@ class Participants:
         self.fence: dict[str, str] = {}
         self.undone: set[str] = set()
         self.code = 0
+        self._refused: set[int] = set()
         self._scene = scene
         self._invariants = invariants
         self._saw = saw
 
-    def act(self, step: str) -> str:
-        """Do a step's action; return what is answered."""
+    def act(self, step: str, number: int, *, refuses: bool = False) -> str:
+        """Do a step's action; return what is answered.
+
+        Args:
+            step: Whose.
+            number: Of the request; a copy of it has the same.
+            refuses: Whether it is refused unless it was done before.
+        """
         stands = self.fence.get(step)
         if stands == "done":
             self._saw("a repeat got the stored answer")
             return "succeeded"
         if stands == "undone":
             self._saw("a late action was refused by the tombstone")
+            return "rejected"
+        if refuses or self.refused_before(number):
+            self._refused.add(number)
             return "rejected"
         action = self._scene.actions[step]
         if action.needs is not None and not self.accounts[action.needs]:
@@ -47,6 +57,10 @@ class Participants:
         for account, amount in action.posts.items():
             self._post(account, amount)
         return "succeeded"
+
+    def refused_before(self, number: int) -> bool:
+        """Tell whether a copy of this request was refused: a refusal is a word for good. A later attempt is no copy."""
+        return number in self._refused
 
     def undo(self, step: str) -> str:
         """Do a step's compensation; return what is answered. A refusal leaves no trace."""

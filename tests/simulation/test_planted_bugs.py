@@ -60,10 +60,17 @@ class WithoutTombstone(Participants):
 class WithoutStoredAnswer(Participants):
     """Does an action as often as it is asked."""
 
-    def act(self, step: str) -> str:
+    def act(self, step: str, number: int, *, refuses: bool = False) -> str:
         if self.fence.get(step) == "done":
             del self.fence[step]
-        return super().act(step)
+        return super().act(step, number, refuses=refuses)
+
+
+class ChangesItsMind(Participants):
+    """Does what it has refused, when a copy of the request comes later: the orchestrator has believed the refusal."""
+
+    def refused_before(self, number: int) -> bool:
+        return False
 
 
 class TakesTimeoutForRefusal(Replica):
@@ -124,6 +131,7 @@ BUGS = {
         "an attempt is intended once and closed once (I9)",
     },
     WithoutTombstone: {STANDS},
+    ChangesItsMind: {STANDS},
     WithoutStoredAnswer: {"no effect is doubled or negative"},
     TakesTimeoutForRefusal: {STANDS},
     NeverLooksIfItHadWorked: {RAISES, SAYS, "stuck only for a cause"},

@@ -75,7 +75,6 @@ class World:
         self._writes = writes
         self._deliveries = deliveries
         self._calls = 0
-        self._refused: set[int] = set()
         self._answer: int | None = None
 
     def code(self) -> int:
@@ -202,7 +201,9 @@ class World:
         if fate in ("fails before", "busy"):
             return "unknown" if fate == "fails before" else "busy"
         if what == "act":
-            answer = self._acted(number, step, refuses=fate == "refuses")
+            if participants.fence.get(step) == "done" and step in self.invariants.unknown:
+                self.saw("an unknown attempt turned out done")
+            answer = participants.act(step, number, refuses=fate == "refuses")
         elif what == "probe":
             answer = participants.probe(step)
             self.saw(f"a probe was answered: {answer}")
@@ -214,17 +215,6 @@ class World:
         if fate == "fails after":
             return "unknown"
         return None if fate == "says nothing" else answer
-
-    def _acted(self, number: int, step: str, *, refuses: bool) -> str:
-        participants = self.participants
-        stands = participants.fence.get(step)
-        if stands is None and (refuses or number in self._refused):
-            # A refusal is a word for good: a copy of the same request is refused as well, a later attempt need not be.
-            self._refused.add(number)
-            return "rejected"
-        if stands == "done" and step in self.invariants.unknown:
-            self.saw("an unknown attempt turned out done")
-        return participants.act(step)
 
     # --- time ---
 
