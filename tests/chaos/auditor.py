@@ -106,4 +106,6 @@ class Auditor:
         standing.due_s = began_s + max(PERIOD_S * 0.9, (ended_s - began_s) / DUTY)
         for row in rows:
             order = row.get("order_ledger_id") or row.get("order_id")
-            self.violations.append(Violation(f"{standing.query.name}: {dict(row)}", str(order) if order else None))
+            violation = Violation(f"{standing.query.name}: {dict(row)}", str(order) if order else None)
+            if violation not in self.violations:
+                self.violations.append(violation)
