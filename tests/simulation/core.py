@@ -137,6 +137,12 @@ class Core:
     Args:
         scene: Saga and input.
         remembers: Whether a decision is computed once only.
+
+    Attributes:
+        deadline_s: Of the saga; 0 for none.
+        states: Every state that was met, by what is stored of it.
+        opening: How the order begins, at the edge where the saga says so.
+        first: The same as a decision.
     """
 
     def __init__(self, scene: Scene, *, remembers: bool = True) -> None:
@@ -145,9 +151,9 @@ class Core:
         self.states: dict[bytes, State] = {}
         self._remembers = remembers
         self._decisions: dict[tuple[object, ...], Any] = {}
-        self._request = Request(UUID(int=0), "client", "key", b"", scene.order, {}, "correlation")
-        self._by_edge = open_order(scene.saga, self._request, owner="edge", lease_s=1.0)
-        self.opening = self._by_edge if self._by_edge.call else open_order(scene.saga, self._request)
+        request = Request(UUID(int=0), "client", "key", b"", scene.order, {}, "correlation")
+        by_edge = open_order(scene.saga, request, owner="edge", lease_s=1.0)
+        self.opening = by_edge if by_edge.call else open_order(scene.saga, request)
         self.first = self._first(self.opening)
         self._runner: Any = SimpleNamespace(_replica="", _lapses_max=LAPSES_MAX)
 
@@ -200,22 +206,22 @@ class Core:
     def _first(self, opening: Opening) -> Decision:
         order = opening.order
         state = self._state(order.progress, order.status)
-        events = tuple(event.type for event in order.events)
         return Decision(
-            state,
-            opening.call,
-            order.entries,
-            events,
-            opening.call is not None,
-            None,
-            order.deadline_s,
-            0,
-            None,
-            None,
-            state.code,
+            state=state,
+            call=opening.call,
+            entries=order.entries,
+            events=tuple(event.type for event in order.events),
+            keep_lease=opening.call is not None,
+            delay_s=None,
+            deadline_s=order.deadline_s,
+            lapses=0,
+            gave_up=None,
+            transition=None,
+            code=state.code,
         )
 
     def work_on(self, state: State, lapses: int, owner: str | None = "replica") -> Work:
+        """Return the order at work in a state."""
         row = replace(
             self.opening.work.row,
             progress=state.stored,
@@ -227,6 +233,7 @@ class Core:
         return self.opening.work.on(row)
 
     def decision_of(self, transition: Transition, call: Call | None) -> Decision:
+        """Return a transition as a decision, without its fence."""
         state = self._state(transition.progress, transition.status)
         events = tuple(event.type for event in transition.events)
         told = repr((state.code, transition.entries, events, transition.keep_lease, transition.delay_s, transition.lapses))
