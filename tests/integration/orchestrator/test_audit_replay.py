@@ -1,7 +1,12 @@
 """`saga audit replay`: what it prints and how it ends, on ledgers that replicas filled."""
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -10,7 +15,7 @@ import pytest
 
 from orchestrator.operations import retracing
 from sql.connect import open_pool
-from tests.acceptance.commands import assert_told, saga
+from tests.acceptance.commands import assert_told, clean_environment, saga
 from tests.integration.orchestrator import histories
 from tests.integration.orchestrator.past import Past
 from tests.integration.orchestrator.shop import open_shop
@@ -103,6 +108,23 @@ def test_only_the_first_differences_are_shown_and_all_are_counted(
 
     assert retracing.show_replay(ledger_url, None, as_json=False) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "orders that differ: 1 (the first 0 are shown)"
+
+
+def test_a_terminal_shows_that_the_replay_goes_on(orders: list[UUID], ledger_url: str, tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "cli", "audit", "replay", "--all", "--database-url", ledger_url]
+    with subprocess.Popen(command, cwd=tmp_path, env=clean_environment(TERM="xterm"), stdout=follower) as process:
+        os.close(follower)
+        shown = b""
+        # A terminal whose other end was closed by its last writer gives an error where a pipe would give an end.
+        with contextlib.suppress(OSError):
+            while part := os.read(leader, 4096):
+                shown += part
+    os.close(leader)
+
+    assert process.returncode == 0
+    assert "replaying …" in shown.decode()
+    assert "Every decision is the core's." in shown.decode()
 
 
 def test_an_order_whose_snapshot_says_nothing_differs(

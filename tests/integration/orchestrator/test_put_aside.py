@@ -57,6 +57,18 @@ async def test_a_poisoned_order_that_is_retried_shows_its_calls_and_is_put_aside
     assert (shown.done, done.done, row.progress["round"]) == (False, True, 2)
 
 
+async def test_what_was_done_is_known_although_the_next_call_can_not_be_made_out(
+    pool: Pool, ledger_url: str, shop: Shop
+) -> None:
+    past = Past(pool, ledger_url, shop)
+    async with past.replica(lapses_max=1) as replica:
+        order = await past.poisoned(replica, '{"what": "broken"}')
+
+    row = await row_of(pool, order)
+    assert set(row.results) == {"pay", "create"}
+    assert shop.paths() == ["/pay", "/create"], "no call was made twice"
+
+
 @pytest.mark.parametrize("progress", ["{}", "[]", '{"round": "one"}', '{"steps": 7}'])
 async def test_an_order_whose_progress_is_garbage_ends_stuck_and_no_verb_is_done_to_it(
     pool: Pool, ledger_url: str, shop: Shop, progress: str
