@@ -4,7 +4,7 @@ import pytest
 
 from tests.acceptance.stack import STEP_TIMEOUT_S, Stack
 from tests.acceptance.stack_shop import STANDS, Shop, attempts, eventually, succeeded
-from tests.clock_shim import MovableClock
+from tests.preloads import MovableClock
 
 pytestmark = pytest.mark.acceptance
 TWO_HOURS_S = 7200
