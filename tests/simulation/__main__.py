@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ CHUNK: Final = 2_000
 FULL_RUN: Final = 200_000
 """From so many schedules on, what was never seen is a failure."""
 REPORT_EVERY_S: Final = 10.0
+INTERRUPTED: Final = 130
+"""The exit code of what Ctrl-C has ended."""
 
 
 def main() -> int:
@@ -47,13 +50,18 @@ def simulate(schedules: int, first: int, processes: int) -> int:
     """Run many schedules and report; return the exit code."""
     began_s = reported_s = time.monotonic()
     total = Tally()
-    for tally in _tallies(schedules, first, processes):
-        total.add(tally)
-        if total.broken:
-            break
-        if time.monotonic() - reported_s >= REPORT_EVERY_S:
-            reported_s = time.monotonic()
-            print(_line(total, reported_s - began_s), flush=True)
+    try:
+        for tally in _tallies(schedules, first, processes):
+            total.add(tally)
+            if total.broken:
+                break
+            if time.monotonic() - reported_s >= REPORT_EVERY_S:
+                reported_s = time.monotonic()
+                print(_line(total, reported_s - began_s), flush=True)
+    except KeyboardInterrupt:
+        print(f"interrupted after {total.schedules:,} of {schedules:,} schedules")
+        _report(total, time.monotonic() - began_s, processes)
+        return INTERRUPTED
     if total.broken:
         seed, rule = min(total.broken)
         print(f"seed {seed}: {rule}")
@@ -65,7 +73,9 @@ def simulate(schedules: int, first: int, processes: int) -> int:
 def _tallies(schedules: int, first: int, processes: int) -> Iterator[Tally]:
     """Run chunks of schedules in other processes, as each becomes free."""
     starts = iter(range(first, first + schedules, CHUNK))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches every process of a terminal: this one alone answers it.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
         running: set[Future[Tally]] = set()
         while True:
             while len(running) < 2 * processes and (start := next(starts, None)) is not None:
@@ -75,6 +85,8 @@ def _tallies(schedules: int, first: int, processes: int) -> Iterator[Tally]:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _line(total: Tally, took_s: float) -> str:
