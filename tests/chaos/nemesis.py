@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -14,7 +13,7 @@ from tests.chaos import direct
 from tests.chaos.direct import AWAY, Direct
 from tests.chaos.fleet import Fleet, Slot
 from tests.chaos.http_proxy import HttpProxy
-from tests.chaos.schedule import Act, Deed
+from tests.chaos.schedule import Act, Deed, Disruption
 from tests.chaos.server import Mode, Server
 from tests.chaos.sql_proxy import SqlProxy
 
@@ -22,19 +21,13 @@ FREEZE_MAX_LEASES: Final = 3
 """A frozen replica is woken after so many, whether its orders were taken over or not."""
 CALL_LAG_S: Final = 0.5
 LOST: Final = "saga_lease_lost_total"
+ACTS_AT_ONCE: Final = 3
+REPLACED_MAX_S: Final = 20.0
+"""Together with the limit above it keeps a slow machine from doing nothing but start processes."""
 STARVE_S: Final = 0.05
 SEEN_MAX_S: Final = 10.0
 AT_WORK: Final = ("orders", "inventory", "payments")
 """The participants that an order calls."""
-
-
-@dataclass(frozen=True, slots=True)
-class Disruption:
-    """Something that was done, with the wall-clock times between which its consequences began."""
-
-    began_s: float
-    ended_s: float
-    what: str
 
 
 class Nemesis:
@@ -74,11 +67,14 @@ class Nemesis:
 
     async def run(self, acts: Iterable[Act]) -> None:
         """Begin one act after the other, until cancelled; `calm` waits for the end of those that were begun."""
+        limit = asyncio.Semaphore(ACTS_AT_ONCE)
         for act in acts:
             await asyncio.sleep(act.after_s)
+            await limit.acquire()
             task = asyncio.create_task(self.carry_out(act))
             self._at_work.add(task)
             task.add_done_callback(self._at_work.discard)
+            task.add_done_callback(lambda _: limit.release())
 
     async def calm(self) -> None:
         """Wait for what was begun, then leave everything whole: nothing is frozen, broken or down."""
@@ -149,7 +145,7 @@ class Nemesis:
         await self._fleet.look(self._session)
         await asyncio.gather(*(self._fleet.kill(slot) for slot in slots))
         await asyncio.sleep(down_s)
-        self._release(slots)
+        await self._replace(slots)
         return ", ".join(slot.plan.name for slot in slots)
 
     async def _stop(self, slot: Slot) -> str:
@@ -158,13 +154,18 @@ class Nemesis:
         slot.held = True
         await self._fleet.look(self._session)
         await self._fleet.stop(slot)
-        self._release([slot])
+        await self._replace([slot])
         return slot.plan.name
 
-    def _release(self, slots: list[Slot]) -> None:
+    async def _replace(self, slots: list[Slot]) -> None:
+        """Start new processes in place of those that are gone, and wait until they work or are gone as well."""
         for slot in slots:
             slot.held = False
         self._fleet.revive()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPLACED_MAX_S):
+                while not all([slot.ready or await self._fleet.is_well(self._session, slot) for slot in slots]):
+                    await asyncio.sleep(0.1)
 
     async def _is_started(self, slot: Slot) -> bool:
         """Tell whether a process is far enough to know what SIGTERM means."""

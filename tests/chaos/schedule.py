@@ -103,6 +103,15 @@ class Act:
         return f"#{self.number} after {self.after_s:.1f} s: {self.deed} (pick {self.pick}, {self.duration_s:.1f} s)"
 
 
+@dataclass(frozen=True, slots=True)
+class Disruption:
+    """Something that was done, with the wall-clock times between which its consequences began."""
+
+    began_s: float
+    ended_s: float
+    what: str
+
+
 def schedule(seed: int) -> Iterator[Act]:
     """Yield the acts of a seed, without end."""
     dice = random.Random(f"{seed}/nemesis")

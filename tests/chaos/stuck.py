@@ -12,7 +12,7 @@ from tests.chaos import direct
 from tests.chaos.auditor import Violation
 from tests.chaos.direct import Direct
 from tests.chaos.http_proxy import Bank
-from tests.chaos.nemesis import Disruption
+from tests.chaos.schedule import Disruption
 
 STORIES: Final = """
     select order_ledger_id::text as order_id, seq, kind, step, direction, round, attempt, outcome, reason, error,

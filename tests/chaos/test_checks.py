@@ -14,10 +14,9 @@ from tests.chaos.faults import STEPS, Doom, Fault, Faults, Odds, Operation
 from tests.chaos.generator import Generator, Json, Plan, total_minor
 from tests.chaos.history import check_history
 from tests.chaos.http_proxy import Bank, Strike
-from tests.chaos.nemesis import Disruption
 from tests.chaos.recorder import Recorded, Recorder, digest
 from tests.chaos.report import REQUIRED, Report
-from tests.chaos.schedule import WEIGHTS, schedule
+from tests.chaos.schedule import WEIGHTS, Disruption, schedule
 from tests.chaos.stuck import unexplained
 
 PLAN = next(plan for plan in Generator(3, 50).plans() if plan.payable and not plan.other_body and not plan.rare)
