@@ -93,7 +93,7 @@ async def test_one_row_that_can_not_be_stored_keeps_no_other_from_being_written(
     writes = [transition(claim) for claim in claims]
     writes[4] = replace(writes[4], **unstorable)
 
-    async with writing(pool) as writer:
+    async with writing(pool) as writer, asyncio.timeout(60):
         answers = await asyncio.gather(*(writer.write(write) for write in writes), return_exceptions=True)
 
     assert isinstance(answers[4], Unstorable)
