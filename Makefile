@@ -12,7 +12,7 @@ SCHEDULES ?= 1000000
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-all coverage simulate chaos bench mutants lint types check fmt lock clean
+.PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ test: $(VENV)/.dev ## Run the tests, but for the slow ones
 
 test-slow: $(VENV)/.dev ## Run the slow tests
 	$(PYTEST) --cache-clear -n auto --dist loadfile -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) -m slow; }
+
+test-poll: $(VENV)/.dev ## Run the acceptance tests with NOTIFY switched off
+	SAGA_TEST_NOTIFY=off $(BIN)/python -m pytest -q -n auto --dist loadfile -m acceptance tests/acceptance
 
 test-all: test test-slow ## Run every test
 

@@ -27,8 +27,8 @@ OUTAGE: Final = (
 """What a statement raises when the server is away, too busy, or has become a standby: the order is not to blame."""
 BAD_VALUE: Final = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
 """What a statement raises when its values can't be stored, now or ever; to be caught before `OUTAGE`."""
-START_TIMEOUT_S: Final = 8.0
-"""So that a process which is told to stop while it starts does so within the usual ten."""
+START_TIMEOUT_S: Final = 5.0
+"""Well below ten, in which a process ends that is told to stop; whoever started it starts it again."""
 START_RETRY_S: Final = 0.2
 CONNECT_TIMEOUT_S: Final = 2
 CHECKOUT_TIMEOUT_S: Final = 2.0

@@ -17,7 +17,6 @@ from orchestrator.settings import Settings, SettingsError, load_settings
 from participants.settings import ParticipantSettings
 from sql.registry import list_participants
 
-CONNECT_TIMEOUT_S: Final = 5
 ALIKE: Final = 0.9
 """How alike a name must be to a setting's to be taken for a slip: a platform may set names of its own with our prefix."""
 
@@ -87,20 +86,6 @@ def _running_stack(folder: Path) -> Place:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise SettingsError(f"{folder / 'stack.json'} can't be read: set SAGA_DATABASE_URL or --database-url") from None
-
-
-def service_settings(database_url: str | None) -> Settings:
-    """Read the settings of a service that is about to start, and see that its ledger answers.
-
-    A connection pool would try for a while and write about each try; an operator wants the reason, at once.
-
-    Raises:
-        SettingsError: A setting is wrong.
-        psycopg.OperationalError: The ledger can't be reached.
-    """
-    settings = checked_settings(database_url=database_url)
-    psycopg.connect(settings.ledger_url(), connect_timeout=CONNECT_TIMEOUT_S).close()
-    return settings
 
 
 def checked_settings(*, database_url: str | None = None, **overrides: object) -> Settings:

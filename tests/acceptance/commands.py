@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
+POLL_ONLY = {"SAGA_NOTIFY": "off", "SAGA_POLL_INTERVAL_S": "0.2"} if os.environ.get("SAGA_TEST_NOTIFY") == "off" else {}
+"""With `SAGA_TEST_NOTIFY=off` nobody is woken by a notification: whatever holds must hold by the poll alone."""
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
     """This process's environment without settings of Sagaledger, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "MOCK_", "PYTEST"))}
-    return kept | {"PYTHONPATH": str(ROOT)} | settings
+    return kept | {"PYTHONPATH": str(ROOT)} | POLL_ONLY | settings
 
 
 def saga(*arguments: str, cwd: Path, timeout_s: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -13,9 +13,9 @@ from orchestrator.operations.commands.shared import DATABASE_URL, PARTICIPANTS
 def edge(given: str | None, /, database_url: str | None) -> None:
     """Run the edge API."""
     from edge_api.main import run
-    from orchestrator.operations.place import service_settings
+    from orchestrator.operations.place import checked_settings
 
-    run(service_settings(database_url or given))
+    run(checked_settings(database_url=database_url or given))
 
 
 @click.command()
@@ -25,9 +25,9 @@ def orchestrator(given: str | None, /, database_url: str | None) -> None:
     """Run one orchestrator replica."""
     from orchestrator.logs import configure_logs
     from orchestrator.main import run
-    from orchestrator.operations.place import service_settings
+    from orchestrator.operations.place import checked_settings
 
-    settings = service_settings(database_url or given)
+    settings = checked_settings(database_url=database_url or given)
     configure_logs(settings.log_level)
     run(settings)
 
