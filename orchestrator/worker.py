@@ -69,6 +69,7 @@ class Worker:
         self._resting.set()
         self._woken_by = "poll"
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_s = 0.0
         self._active: dict[UUID, tuple[Hold, asyncio.Task[None]]] = {}
 
     def wake(self, by: str = "notify") -> None:
@@ -194,11 +195,16 @@ class Worker:
             return
         loop = asyncio.get_running_loop()
         at_s = loop.time() + max(delay_s, 0.0) + DUE_SLACK_S
-        if self._timer is not None and not self._timer.cancelled() and loop.time() < self._timer.when() <= at_s:
-            return
         if self._timer is not None:
+            if self._timer_at_s <= at_s:
+                return
             self._timer.cancel()
-        self._timer = loop.call_at(at_s, self.wake, "timer")
+        # Kept apart: for an instant that is over by now uvloop gives a handle that does not know its time.
+        self._timer, self._timer_at_s = loop.call_at(at_s, self._ring), at_s
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.wake("timer")
 
     async def _renew_leases(self) -> None:
         """Renew the leases of everything that is at work, in one statement."""
