@@ -44,7 +44,9 @@ def main() -> None:
     report.stored(FOLDER).write_text(json.dumps(results, indent=1), encoding="utf-8")
     if not asked.dry_run and not asked.only:
         report.write(results)
-    print(report.rendered(results) if results["drains"] else json.dumps(results["named"], indent=1))
+    print(report.rendered(results) if "Sagaledger" in results["drains"] else json.dumps(results["named"], indent=1))
+    if results["failed"]:
+        sys.exit(f"could not be measured: {', '.join(results['failed'])}")
 
 
 def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "drains": {},
         "singles": {},
         "named": {},
+        "failed": [],
     }
     results["facts"]["stub"] = _say("the stub's own ceiling", lambda: f"at least {stub.ceiling():,.0f} POSTs a second")
     for number in range(1, sizes.rounds + 1):
@@ -72,7 +75,12 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
     }
     for name, figure in figures.items():
         if not only or name in only:
-            results["named"][name] = _say(name, figure)
+            try:
+                results["named"][name] = _say(name, figure)
+            except Exception as error:
+                # What was measured before is worth minutes; the end of the run tells of it again.
+                print(f"{name} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                results["failed"].append(name)
     return results
 
 

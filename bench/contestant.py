@@ -14,15 +14,15 @@ class Contestant:
 
     Attributes:
         name: As the tables show it.
-        module: Run as a process of its own, it works until SIGTERM; it reads its place from the environment.
+        module: Has `work()`, which works in a process of its own until SIGTERM, in the place that the environment names; and
+            `singles(count)` where a saga is best started in the process that runs it: milliseconds of each, one by one.
         packages: Distributions whose versions are told.
         tuning: What was set, and why: one sentence or two for the report.
         prepare: Make the schema in an empty database.
         enqueue: Write so many sagas, as the backlog of a worker that is not there yet.
         finished: Count the sagas that are complete.
-        submitting: Open what a client needs; yields the act of starting one saga. None when a saga's start on an idle
-            system is not asked of a worker in another process: see `singles`.
-        singles: A module that starts sagas in its own process, one after the other, and prints the seconds of each, as JSON.
+        submitting: Open what a client needs; yields the act of starting one saga; None where the module has
+            `singles`.
         sagas: How many it drains in a round: some seconds' worth.
         environment: Variables of its worker process.
     """
@@ -36,5 +36,4 @@ class Contestant:
     finished: Callable[[psycopg.Connection[Any]], int]
     sagas: int
     submitting: Callable[[str], AbstractContextManager[Callable[[], None]]] | None = None
-    singles: str | None = None
     environment: dict[str, str] = field(default_factory=dict)

@@ -58,7 +58,7 @@ class Drain:
 def running_workers(contestant: Contestant, place: Place, count: int = 1) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run worker processes of a contestant; they are told to stop, and killed when they don't."""
     environment = {**os.environ, **place.environment(), **contestant.environment}
-    command = [sys.executable, "-m", contestant.module]
+    command = [sys.executable, "-m", "bench.work", contestant.module]
     workers = [subprocess.Popen(command, env=environment) for _ in range(count)]
     try:
         yield workers
@@ -127,9 +127,8 @@ def singles(contestant: Contestant, server: Server, stub: Stub, count: int, *, w
     """
     url, _ = prepared(contestant, server)
     stub.reset()
-    if contestant.singles is not None:
+    if contestant.submitting is None:
         return _own_singles(contestant, Place(url, stub.url), count, warmup)
-    assert contestant.submitting is not None
     times_ms = []
     with (
         contestant.submitting(url) as submit,
@@ -155,7 +154,7 @@ def prepared(contestant: Contestant, server: Server, name: str | None = None) ->
 
 
 def _own_singles(contestant: Contestant, place: Place, count: int, warmup: int) -> list[float]:
-    command = [sys.executable, "-m", str(contestant.singles), "singles", str(count + warmup)]
+    command = [sys.executable, "-m", "bench.work", contestant.module, str(count + warmup)]
     environment = {**os.environ, **place.environment(), **contestant.environment}
     told = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=300)
     times: list[float] = json.loads(told.stdout.splitlines()[-1])

@@ -166,7 +166,3 @@ def work() -> None:
     settings = settings_of(Place.given())
     configure_logs(settings.log_level)
     main.run(settings, (FOUR_STEPS,))
-
-
-if __name__ == "__main__":
-    work()

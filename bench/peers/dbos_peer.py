@@ -1,8 +1,6 @@
 """DBOS: an async workflow with a step for each call, from a queue; for single ones, `start_workflow_async`."""
 
 import asyncio
-import json
-import sys
 import threading
 import time
 from contextlib import AsyncExitStack
@@ -88,7 +86,7 @@ def finished(conn: psycopg.Connection[Any]) -> int:
     return int(row[0])
 
 
-async def _singles(count: int) -> None:
+async def _singles(count: int) -> list[float]:
     times_ms = []
     for _ in range(count):
         began_s = time.perf_counter()
@@ -96,7 +94,7 @@ async def _singles(count: int) -> None:
         await handle.get_result()
         times_ms.append((time.perf_counter() - began_s) * 1000)
         await asyncio.sleep(0.02)
-    print(json.dumps(times_ms), flush=True)
+    return times_ms
 
 
 DBOS_PEER: Final = Contestant(
@@ -110,13 +108,18 @@ DBOS_PEER: Final = Contestant(
     enqueue=enqueue,
     finished=finished,
     sagas=600,
-    singles="bench.peers.dbos_peer",
 )
 
-if __name__ == "__main__":
+
+def work() -> None:
+    """Work until the process is ended."""
     _launch(Place.given().database_url)
-    if sys.argv[1:2] == ["singles"]:
-        uvloop.run(_singles(int(sys.argv[2])))
-        DBOS.destroy()
-    else:
-        threading.Event().wait()
+    threading.Event().wait()
+
+
+def singles(count: int) -> list[float]:
+    """Start workflows one after the other in this process; returns milliseconds."""
+    _launch(Place.given().database_url)
+    times_ms = uvloop.run(_singles(count))
+    DBOS.destroy()
+    return times_ms

@@ -114,5 +114,7 @@ PROCRASTINATE: Final = Contestant(
     submitting=submitting,
 )
 
-if __name__ == "__main__":
+
+def work() -> None:
+    """Work until the process is ended."""
     uvloop.run(_work(Place.given()))

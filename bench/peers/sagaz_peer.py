@@ -1,9 +1,7 @@
 """sagaz: a saga in the process that starts it, its state saved once a step; it has no queue, so none is counted against it."""
 
 import asyncio
-import json
 import logging
-import sys
 import time
 from typing import Any, Final
 from uuid import uuid4
@@ -100,7 +98,7 @@ async def _work(place: Place) -> None:
         await asyncio.Event().wait()
 
 
-async def _singles(place: Place, count: int) -> None:
+async def _singles(place: Place, count: int) -> list[float]:
     times_ms = []
     async with open_calls(place) as calls, PostgreSQLSagaStorage(place.database_url, pool_max_size=CONNECTIONS) as storage:
         for _ in range(count):
@@ -109,7 +107,7 @@ async def _singles(place: Place, count: int) -> None:
             await run_saga(storage, calls, saga_id)
             times_ms.append((time.perf_counter() - began_s) * 1000)
             await asyncio.sleep(0.02)
-    print(json.dumps(times_ms))
+    return times_ms
 
 
 SAGAZ: Final = Contestant(
@@ -122,8 +120,14 @@ SAGAZ: Final = Contestant(
     enqueue=enqueue,
     finished=finished,
     sagas=2000,
-    singles="bench.peers.sagaz_peer",
 )
 
-if __name__ == "__main__":
-    uvloop.run(_singles(Place.given(), int(sys.argv[2])) if sys.argv[1:2] == ["singles"] else _work(Place.given()))
+
+def work() -> None:
+    """Work until the process is ended."""
+    uvloop.run(_work(Place.given()))
+
+
+def singles(count: int) -> list[float]:
+    """Run sagas one after the other in this process; returns milliseconds."""
+    return uvloop.run(_singles(Place.given(), count))
