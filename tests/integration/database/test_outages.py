@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -171,32 +170,6 @@ async def test_a_table_that_a_migration_has_locked_is_waited_for_and_not_given_u
 
     assert sorted(set(shop.paths())) == ["/first", "/second", "/third"]
     assert len({key for _, key in shop.calls}) == 3
-
-
-async def test_a_server_without_a_free_connection_is_told_of_and_used_when_it_has_one(
-    server: Server, start_edge: StartEdge, payments: Scripted
-) -> None:
-    edge = await start_edge(payments_url=payments.url, database_url=server.url(LEDGER), notify=False)
-    hogs = _take_every_connection(server)
-    # The edge's one idle connection is taken away from it, and the place it leaves as well.
-    hogs[0].execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'saga edge'")
-    hogs += _take_every_connection(server)
-
-    replies = [await edge.place(key="crowd") for _ in range(2)]
-    for hog in hogs:
-        hog.close()
-
-    assert {(reply.status, reply.headers["Retry-After"]) for reply in replies} == {(503, "1")}
-    await eventually(lambda: _is_answered(edge, "crowd"), timeout_s=20)
-    assert server.do("select count(*) from order_ledger where client_request_id = 'crowd'", database=LEDGER) == [(1,)]
-
-
-def _take_every_connection(server: Server) -> list[psycopg.Connection[Any]]:
-    taken = []
-    with suppress(psycopg.OperationalError):
-        while len(taken) < 1000:
-            taken.append(psycopg.connect(server.url()))
-    return taken
 
 
 async def _is_answered(edge: Edge, key: str) -> bool:
