@@ -16,7 +16,7 @@ ALLOWED = {
 }
 # The local stack starts every part as a process, so it and the command line are what may know them all.
 OPERATIONS = "orchestrator/operations/"
-PURE = ("machine", "undoing", "progress", "outcome", "identity", "saga", "circuit")
+PURE = ("machine", "undoing", "progress", "outcome", "identity", "saga", "circuit", "retrace")
 IMPURE = {"time", "datetime", "random", "asyncio", "aiohttp", "psycopg", "psycopg_pool", "socket", "os", "secrets", "uuid4"}
 ORDER = ("saga", "progress", "undoing", "machine", "work", "runner", "worker")
 
