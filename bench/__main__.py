@@ -3,11 +3,14 @@
 import argparse
 import json
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, Final
+
+import psycopg
 
 from bench import floors, latency, measure, named, report
 from bench.contestant import Contestant
@@ -96,16 +99,11 @@ def _round(
     # Each round begins with another contestant, so that what warms up or grows favours none.
     shift = number % len(contestants) if contestants else 0
     for contestant in contestants[shift:] + contestants[:shift]:
-        sagas = max(int(contestant.sagas * sizes.share), 50)
-        drain = _say(
-            f"round {number}: {contestant.name} drains", lambda c=contestant, n=sagas: measure.drain(c, server, stub, n)
-        )  # type: ignore[misc]
-        results["drains"].setdefault(contestant.name, []).append(asdict(drain))
-        times = _say(
-            f"round {number}: {contestant.name}, one by one",
-            lambda c=contestant: measure.singles(c, server, stub, sizes.singles),  # type: ignore[misc]
-        )
-        results["singles"].setdefault(contestant.name, []).append(times)
+        try:
+            _take_turn(server, stub, sizes, contestant, results, f"round {number}: {contestant.name}")
+        except (measure.Failed, subprocess.SubprocessError, psycopg.Error) as error:
+            print(f"{contestant.name} failed in round {number}: {error}", file=sys.stderr, flush=True)
+            results["failed"].append(contestant.name)
     pgbench = floors.find_pgbench()
     if pgbench is None:
         print("pgbench was not found: the two floors are left out", file=sys.stderr)
@@ -116,6 +114,14 @@ def _round(
         ):
             floor = _say(f"round {number}: {name}", lambda r=run, n=sagas: r(server, pgbench, n))  # type: ignore[misc]
             results["drains"].setdefault(name, []).append(asdict(floor))
+
+
+def _take_turn(server: Server, stub: Stub, sizes: Sizes, contestant: Contestant, results: dict[str, Any], title: str) -> None:
+    sagas = max(int(contestant.sagas * sizes.share), 50)
+    drain = _say(f"{title} drains", lambda: measure.drain(contestant, server, stub, sagas))
+    results["drains"].setdefault(contestant.name, []).append(asdict(drain))
+    times = _say(f"{title}, one by one", lambda: measure.singles(contestant, server, stub, sizes.singles))
+    results["singles"].setdefault(contestant.name, []).append(times)
 
 
 def _peers() -> tuple[Contestant, ...]:
