@@ -7,6 +7,7 @@ Its participant is at the address of the orders service. `POISON_BYTES_MORE` is 
 import os
 import resource
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,7 +50,7 @@ def _loop() -> NoReturn:
 
 def _block() -> NoReturn:
     while True:
-        time.sleep(1)
+        threading.Event().wait()
 
 
 def _recur() -> NoReturn:

@@ -12,7 +12,7 @@ from tests.acceptance.commands import clean_environment
 
 LEASE_S = 0.4
 WATCHED = f"""
-import asyncio, sys, time
+import asyncio, sys, threading
 from orchestrator.metrics import Metrics
 from orchestrator.watchdog import watch_loop
 
@@ -21,7 +21,7 @@ async def main():
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     if "block" in sys.argv:
-        time.sleep(600)
+        threading.Event().wait()
     watch.cancel()
 
 asyncio.run(main())
