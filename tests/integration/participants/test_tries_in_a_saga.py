@@ -69,7 +69,7 @@ class Checkout:
 
     async def run(self, *ends: Status) -> SagaRow:
         async with open_replica(self.pool, self.ledger_url, Shop(url=self.stock.url), CHECKOUT) as replica:
-            return await until(self.pool, await place(replica, "checkout"), *ends)
+            return await until(self.pool, await place(replica, "checkout"), *ends, timeout_s=30.0)
 
     async def stands(self) -> dict[str, int]:
         assert await violations(self.stock, "inventory") | await violations(self.money, "payments") == set()

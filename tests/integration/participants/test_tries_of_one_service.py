@@ -88,7 +88,7 @@ async def test_a_try_of_goods_that_another_holds_expires_and_leaves_them(start: 
     await inventory.post("/inventory/reservations", STOCK.body("unpaid"))
     await inventory.post("/inventory/stock/try", {**STOCK.body("a"), "held_for": "unpaid"})
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await inventory.rows("select status from reservation where order_id = 'a'"))[0]["status"] != "expired":
             await asyncio.sleep(0.01)
 
