@@ -1,4 +1,4 @@
-"""A host that has no file descriptors or no memory left: a process waits or ends, it does not spin; no order is lost."""
+"""A host without file descriptors, without memory, without replicas: a process waits or ends, no order is lost."""
 
 import asyncio
 import os
@@ -99,6 +99,18 @@ async def test_a_replica_that_gets_no_more_memory_loses_no_order(stack: Stack, s
         assert not starved.alive or "MemoryError" in starved.part.log.read_text()
     for order in orders:
         assert await shop.stands(order) == {}
+
+
+async def test_orders_are_taken_while_no_replica_runs_and_all_are_served_afterwards(stack: Stack, shop: Shop) -> None:
+    for replica in stack.replicas:
+        replica.kill()
+
+    orders = [await shop.place(f"nobody-{number}") for number in range(30)]
+    stack.restore()
+
+    for order in orders:
+        assert (await shop.ends(order, 30))["status"] == "COMPLETED"
+        assert await shop.stands(order) == STANDS
 
 
 async def _placed(shop: Shop, key: str) -> None:

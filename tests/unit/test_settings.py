@@ -148,6 +148,13 @@ def test_tries_that_may_expire_before_their_saga_is_through_are_refused(
     checked_settings()
 
 
+def test_a_try_that_expires_before_its_attempts_are_over_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGA_RESERVATION_S", "60")
+
+    with pytest.raises(SettingsError, match=r"SAGA_RESERVATION_S \(60\) must be at least \d+: "):
+        checked_settings()
+
+
 @pytest.mark.parametrize(
     ("misspelt", "meant"),
     [

@@ -18,10 +18,6 @@ CONNECTIONS_MAX = 10
 ITEMS = [{"sku": f"sku-{n}", "quantity": 1, "unit_price_minor": 1, "description": "x" * 400} for n in range(500)]
 
 
-EXPIRE = (
-    "with local as materialized (select set_config('synchronous_commit', 'local', false))"
-    " update order_ledger set lease_expires_at = clock_timestamp() from local"
-)
 ITS_CONNECTIONS = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'saga edge%'"
 
 
@@ -105,33 +101,3 @@ async def test_while_the_disk_is_full_requests_are_told_and_later_taken(
         server.stop()
         server.start()
     await placed_in_the_end(edge, keys, items=ITEMS)
-
-
-async def test_while_no_standby_confirms_commits_nothing_is_acknowledged_and_later_all_is(
-    server: Server, start_edge: StartEdge, payments: Scripted
-) -> None:
-    server.start()
-    edge = await start_edge(database_url=server.url(LEDGER), payments_url=payments.url)
-    edge.ledger_url = server.url(LEDGER)
-    server.do("alter system set synchronous_standby_names = 'gone'", "select pg_reload_conf()")
-    await eventually(lambda: _waits_for_a_standby(server))
-
-    async with asyncio.timeout(10):
-        first = await edge.place("one")
-    # Those who waited are gone: what they wrote is committed here and nowhere else, and must not be taken for recorded.
-    again = []
-    for _ in range(3):
-        server.do(ITS_CONNECTIONS)
-        server.do(EXPIRE, database=LEDGER)
-        again.append(await edge.place("one"))
-
-    assert (first.status, first.problem) == (503, "outcome-unknown")
-    assert len(await edge.orders()) == 1
-    assert {reply.status for reply in again} <= {409, 503}
-    assert 503 in {reply.status for reply in again}
-    server.do("alter system reset synchronous_standby_names", "select pg_reload_conf()")
-    await placed_in_the_end(edge, ["one"])
-
-
-async def _waits_for_a_standby(server: Server) -> bool:
-    return server.do("show synchronous_standby_names") == [("gone",)]
