@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ def main() -> None:
     sizes = QUICK if asked.quick else Sizes()
     sizes = replace(sizes, rounds=asked.rounds or sizes.rounds, finished=asked.finished or sizes.finished)
     logging.getLogger().setLevel(logging.WARNING)
+    # What was started is stopped again, whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before its time"))
     began_s = time.monotonic()
     with running_server(asked.database_url) as server, running_stub() as stub:
         results = measured(server, stub, sizes, set(asked.only))
