@@ -134,7 +134,7 @@ def test_a_lease_that_is_over_before_a_slow_call_is_refused(
     ],
     ids=lambda settings: "+".join(settings),
 )
-def test_tries_that_may_expire_before_their_saga_is_through_are_refused(
+def test_a_try_that_expires_before_its_attempts_are_over_is_refused(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
 ) -> None:
     for name, value in settings.items():
@@ -146,13 +146,6 @@ def test_tries_that_may_expire_before_their_saga_is_through_are_refused(
 
     monkeypatch.setenv("SAGA_RESERVATION_S", re.match(needed, str(caught.value))[1])  # type: ignore[index]
     checked_settings()
-
-
-def test_a_try_that_expires_before_its_attempts_are_over_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGA_RESERVATION_S", "60")
-
-    with pytest.raises(SettingsError, match=r"SAGA_RESERVATION_S \(60\) must be at least \d+: "):
-        checked_settings()
 
 
 @pytest.mark.parametrize(
