@@ -148,14 +148,14 @@ OURS: Final = Contestant(
     module="bench.ours",
     packages=("sagaledger",),
     tuning="the orchestrator process itself with everything on: leases, fences, journal with its hash chain, validation,"
-    " breaker, events, metrics; `SAGA_CONCURRENCY=400` and as many to a participant (a bulkhead narrower than what is at work makes"
-    " sagas wait their turn), all else as it comes",
+    " breaker, events, metrics; `SAGA_CONCURRENCY=400`, `SAGA_PARTICIPANT_CONCURRENCY=200` (with fewer slots sagas wait for their"
+    " turn), all else as it comes",
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
     sagas=6000,
     submitting=submitting,
-    environment={"SAGA_CONCURRENCY": "400", "SAGA_PARTICIPANT_CONCURRENCY": "400"},
+    environment={"SAGA_CONCURRENCY": "400", "SAGA_PARTICIPANT_CONCURRENCY": "200"},
 )
 
 
