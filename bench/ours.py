@@ -148,8 +148,8 @@ OURS: Final = Contestant(
     module="bench.ours",
     packages=("sagaledger",),
     tuning="the orchestrator process itself with everything on: leases, fences, journal with its hash chain, validation,"
-    " breaker, events, metrics; `SAGA_CONCURRENCY=400`, `SAGA_PARTICIPANT_CONCURRENCY=200` (with fewer slots sagas wait for their"
-    " turn), all else as it comes",
+    " breaker, events, metrics; `SAGA_CONCURRENCY=400`, `SAGA_PARTICIPANT_CONCURRENCY=200` (fewer make sagas"
+    " wait their turn), all else as it comes",
     prepare=prepare,
     enqueue=enqueue,
     finished=finished,
