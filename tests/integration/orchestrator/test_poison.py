@@ -19,7 +19,7 @@ from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
 from orchestrator.retrace import retrace
 from orchestrator.watchdog import EXIT_CODE
-from sql import ledger
+from sql import ledger, reading
 from sql.models import Status
 from tests.acceptance.commands import clean_environment
 from tests.integration.orchestrator.past import history_of
@@ -178,6 +178,9 @@ async def test_a_replica_whose_loop_stood_still_past_its_lease_is_fenced_and_goe
         supervised(ledger_url, shop, tmp_path, "one", **folder) as one,
         supervised(ledger_url, shop, tmp_path, "two", **folder) as two,
     ):
+        async with asyncio.timeout(ENDS_S), pool.connection() as conn:
+            while await reading.count_replicas(conn) < 2:
+                await asyncio.sleep(0.05)
         (order,) = await place(pool, ledger_url, "naps once")
         await until(pool, order, Status.COMPLETED, timeout_s=ENDS_S)
         async with asyncio.timeout(ENDS_S):
