@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import re
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -219,7 +220,7 @@ class Fleet:
             self.ended.append(str(error))
             await self.kill(slot)
             return
-        if code != 0:
+        if code not in (0, -signal.SIGKILL):  # another act may have killed it meanwhile
             self.ended.append(f"{slot.plan.name} stopped with code {code}: {slot.process.part.last_words()}")
 
     def revive(self) -> list[Slot]:
