@@ -33,14 +33,14 @@ def audit(context: click.Context, questions: bool, database_url: str | None, dat
 
 @audit.command()
 @click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
-@click.option("--all", "every", is_flag=True, help="Replay the journal of every order.")
+@click.option("--all", "every", is_flag=True, help="Replay the journal of every order, as without ID.")
 @at_place
 @AS_JSON
 @click.pass_context
 def replay(context: click.Context, place: "Place", order_ledger_id: UUID | None, every: bool, as_json: bool) -> None:
-    """Run stored journals through the core and compare every decision; exit 1 when one differs."""
+    """Run the journal of an order, or of all, through the core and compare every decision; exit 1 when one differs."""
     from orchestrator.operations.retracing import show_replay
 
-    if (order_ledger_id is None) is not every:
-        raise click.UsageError("name an order, or ask for --all", context)
+    if order_ledger_id is not None and every:
+        raise click.UsageError("name an order or ask for --all, not both", context)
     context.exit(show_replay(place.database_url, order_ledger_id, as_json=as_json))
