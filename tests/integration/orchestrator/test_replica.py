@@ -165,7 +165,8 @@ async def test_a_notification_wakes_a_replica_long_before_its_poll(pool: Pool, l
 async def terminate_listeners(pool: Pool) -> None:
     async with pool.connection() as conn:
         await conn.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'saga listener' and datname = current_database()"
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'saga listener' and datname = current_database()"
         )
 
 

@@ -129,7 +129,8 @@ async def test_a_write_goes_on_after_its_connection_was_terminated(pool: Pool, l
         await writer.write(transition(claims[0]))
         with psycopg.connect(ledger_url, autocommit=True) as other:
             other.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'saga tests' and datname = current_database()"
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name = 'saga tests' and datname = current_database()"
             )
         answer = await asyncio.wait_for(writer.write(transition(claims[1])), 15)
 
