@@ -272,6 +272,35 @@ async def test_a_header_that_would_end_early_is_never_sent(transport: Transport,
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "http://user:secret@127.0.0.1/", "http:///nobody", "http://127.0.0.1/with a space"]
+)
+async def test_an_address_that_is_none_is_never_called(url: str) -> None:
+    async with open_transport(Client.HTTP1, connections_max=1) as transport:
+        with pytest.raises(ValueError, match=r".+"):
+            await transport.exchange("GET", url, {}, None)
+
+
+async def test_a_request_that_must_have_a_body_says_that_it_is_empty(transport: Transport, server: Server) -> None:
+    await ask(transport, server, "PUT", None)
+
+    assert b"content-length: 0" in server.requests[0].lower()
+
+
+async def test_another_protocol_is_not_spoken(server: Server) -> None:
+    server.script = [b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\nother"]
+    async with open_transport(Client.HTTP1, connections_max=1) as transport:
+        with pytest.raises(TransportError, match="another protocol"):
+            await ask(transport, server)
+
+
+async def test_trailers_without_end_are_given_up(server: Server) -> None:
+    server.script = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: " + b"x" * (10 * BODY_BYTES_MAX)]
+    async with open_transport(Client.HTTP1, connections_max=1) as transport:
+        with pytest.raises(TransportError, match="more bytes"):
+            await ask(transport, server)
+
+
 async def test_nobody_there_is_an_error(transport: Transport) -> None:
     with pytest.raises(TransportError):
         await transport.exchange("GET", "http://127.0.0.1:1/", {}, None)
