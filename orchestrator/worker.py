@@ -237,6 +237,7 @@ class Worker:
         active = self._active.get(claim.row.order_ledger_id)
         if active is not None and active[0].claim is claim:
             self._metrics.lease_lost.inc()
+            log.warning("claim_lost", error=f"order {claim.row.order_ledger_id} was taken over")
             active[1].cancel()
 
 
