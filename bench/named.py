@@ -143,12 +143,16 @@ def waiting_memory(server: Server, sizes: Sizes) -> dict[str, Any]:
 
 
 def idle(server: Server, stub: Stub, sizes: Sizes) -> dict[str, Any]:
-    """What a replica with nothing to do asks of the server: transactions a minute, and rows written."""
+    """What a replica with nothing to do asks of the server: transactions a minute, and rows written.
+
+    A probe of the listener counts twice: the server delivers a notification in a transaction of its own.
+    """
     url, name = measure.prepared(OURS, server)
     written = "select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables"
     with (
         measure.running_workers(OURS, Place(url, stub.url)),
         psycopg.connect(url, autocommit=True) as conn,
+        _without_vacuum(conn),
     ):
         time.sleep(IDLE_SETTLE_S)
         rows_before, before = conn.execute(written).fetchone(), server.counts(name, settled=False)
@@ -159,6 +163,22 @@ def idle(server: Server, stub: Stub, sizes: Sizes) -> dict[str, Any]:
     # One was this measurement's own look at the rows.
     queries = (after.transactions - before.transactions - 1) / sizes.idle_s * 60
     return {"seconds": sizes.idle_s, "queries_a_minute": queries, "rows_written": int(rows_after[0]) - int(rows_before[0])}
+
+
+@contextlib.contextmanager
+def _without_vacuum(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """Have the server not vacuum by itself: its transactions would be counted as the replica's."""
+    try:
+        conn.execute("alter system set autovacuum = off")
+    except psycopg.errors.InsufficientPrivilege:
+        yield  # a server that was given: then they are counted
+        return
+    try:
+        conn.execute("select pg_reload_conf()")
+        yield
+    finally:
+        conn.execute("alter system reset autovacuum")
+        conn.execute("select pg_reload_conf()")
 
 
 def notify(sizes: Sizes) -> dict[str, Any]:

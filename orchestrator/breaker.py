@@ -66,6 +66,11 @@ class Breakers:
         seen = self._seen.get(participant)
         return seen.circuit.aged(time.monotonic() - seen.at_s) if seen else Circuit()
 
+    @property
+    def all_closed(self) -> bool:
+        """Whether all that were seen are closed."""
+        return all(seen.circuit.state is State.CLOSED for seen in self._seen.values())
+
     def see(self, participant: str, found: Circuit, read_s: float) -> None:
         """Take note of a breaker that was read; `read_s` is the monotonic time when reading began."""
         before, known = self.now(participant), self._seen.get(participant)

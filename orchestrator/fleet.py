@@ -1,13 +1,15 @@
 """What all replicas share of the participants: where they are, and whether they may be called.
 
-The registry (`participant`) and the breakers are read together every few seconds, in one statement. A participant that has
-no row is where the settings say. Every call passes here: it needs an address, a breaker that lets it through and a slot of
-the participant's bulkhead. What does not pass is told how long to stay away; it costs no attempt.
+The registry (`participant`) and the breakers are read together, in one statement: every few seconds while sagas are at
+work, with a claim where the last look is older, and else hardly ever. A participant that has no row is where the settings
+say. Every call passes here: it needs an address, a breaker that lets it through and a slot of the participant's bulkhead.
+What does not pass is told how long to stay away; it costs no attempt.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,7 +28,11 @@ from sql.connect import OUTAGE
 from sql.models import Json
 
 LOOK_S: Final = 2.0
-"""Between two looks: what an operator changes is known everywhere after this."""
+"""Between two looks while there is work: what an operator changes is respected by every call that begins later than this."""
+IDLE_LOOK_S: Final = 60.0
+"""Between two looks while there is none, which are for the metric alone: a claim looks for itself."""
+TICK_S: Final = 0.25
+"""Between two thoughts whether it is time to look; costs no query."""
 PARKED_MAX_S: Final = 30.0
 """An order that waits is looked at again after this, so that it goes on soon when an operator has put things right."""
 
@@ -80,6 +86,8 @@ class Fleet:
         self._breakers = Breakers(pool, settings.breaker, shown, self._recovered)
         self._bulkheads: dict[str, Bulkhead] = {}
         self._limits: dict[str, int] = {}
+        self._looked_s = -math.inf  # monotonic time when the last look began, whatever came of it
+        self._looking = asyncio.Lock()
 
     async def look(self) -> None:
         """Read registry and breakers.
@@ -87,7 +95,7 @@ class Fleet:
         Raises:
             psycopg.OperationalError, psycopg_pool.PoolTimeout: The ledger is away; what was known stands.
         """
-        began_s = time.monotonic()
+        self._looked_s = began_s = time.monotonic()
         async with self._pool.connection() as conn:
             rows = await fleet.list_fleet(conn)
         known = {row["participant"]: row["address"] for row in rows if row["address"]}
@@ -102,11 +110,25 @@ class Fleet:
         for name in found.keys() | addresses.keys():
             self._breakers.see(name, found.get(name, Circuit()), began_s)
 
-    async def run(self) -> None:
-        """Look again and again, and report calls that ended Unknown, until cancelled."""
+    async def refresh(self) -> None:
+        """Look, unless the last look is young enough; where the ledger is away, what was known stands."""
+        async with self._looking:  # whoever waits here finds it done
+            if time.monotonic() - self._looked_s < LOOK_S:
+                return
+            try:
+                await self.look()
+            except OUTAGE as error:
+                log.warning("fleet_not_seen", error=str(error).splitlines()[0])
+
+    async def run(self, has_work: Callable[[], bool] = lambda: True) -> None:
+        """Look again and again, and report calls that ended Unknown, until cancelled.
+
+        Args:
+            has_work: Tells whether calls may be made without a `refresh` just before.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._breakers.run(), name="report calls")
-            tasks.create_task(self._look_on(), name="look at the fleet")
+            tasks.create_task(self._look_on(has_work), name="look at the fleet")
 
     def may_call(self, participant: str) -> bool:
         """Tell whether a call that is not worth a trial may be made."""
@@ -169,13 +191,13 @@ class Fleet:
             return f"calls to {participant} are held: {now.reason}"
         return f"{participant} is away: its breaker is {now.state.replace('_', '-')}"
 
-    async def _look_on(self) -> None:
+    async def _look_on(self, has_work: Callable[[], bool]) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                await self.look()
-            except OUTAGE as error:
-                log.warning("fleet_not_seen", error=str(error).splitlines()[0])
+            await asyncio.sleep(TICK_S)
+            # A breaker that is not closed is about to change, which whoever watches the metric waits for.
+            is_watched = has_work() or not self._breakers.all_closed
+            if time.monotonic() - self._looked_s >= (LOOK_S if is_watched else IDLE_LOOK_S):
+                await self.refresh()
 
     def _bulkhead(self, participant: str) -> Bulkhead:
         if participant not in self._bulkheads:

@@ -19,7 +19,8 @@ from orchestrator.metrics import Metrics
 from sql.connect import Session
 from sql.loader import Queries
 
-PROBE_INTERVAL_S: Final = 10.0
+PROBE_INTERVAL_S: Final = 20.0
+"""Seldom enough that an idle replica asks for little; a session that goes deaf costs no more than the poll's interval."""
 PROBE_ANSWER_S: Final = 5.0
 RECONNECT_FIRST_S: Final = 0.1
 RECONNECT_MAX_S: Final = 5.0
@@ -79,8 +80,14 @@ class Listener:
         """Have a notification sent by the side that tells of work, and wait for it."""
         token = uuid4().hex
         async with self._pool.connection() as conn:
-            await self._measure_queue(conn)
-            await conn.execute(_QUERIES["probe"], {"token": token})
+            try:
+                found = await (await conn.execute(_QUERIES["probe"], {"token": token})).fetchall()
+            except psycopg.errors.ProgramLimitExceeded:
+                # Full: what was measured is lost with the probe. Looking again may cure it.
+                found = await (await conn.execute(_QUERIES["measure_queue"])).fetchall()
+                self._show_queue(found[0][0])
+                raise
+        self._show_queue(found[0][0])
         async for notification in session.notifies(timeout=PROBE_ANSWER_S):
             self._hear(notification)
             if notification.payload == token:
@@ -90,13 +97,10 @@ class Listener:
             " pooler in transaction mode"
         )
 
-    async def _measure_queue(self, conn: psycopg.AsyncConnection[Any]) -> None:
-        """Look at the queue before anything is put into it: when it was full, looking may have cured it."""
-        row = await (await conn.execute(_QUERIES["measure_queue"])).fetchone()
-        assert row is not None
-        self._metrics.notification_queue.set(row[0])
-        if row[0] >= QUEUE_WARNING:
-            log.warning("notification_queue_filling", usage=row[0], cause="a session that listens stays in a transaction")
+    def _show_queue(self, usage: float) -> None:
+        self._metrics.notification_queue.set(usage)
+        if usage >= QUEUE_WARNING:
+            log.warning("notification_queue_filling", usage=usage, cause="a session that listens stays in a transaction")
 
     def _hear(self, notification: psycopg.Notify) -> None:
         if notification.channel == "order_events":

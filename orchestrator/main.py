@@ -84,14 +84,22 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
             lease_s=settings.lease_s,
             lapses_max=settings.lapses_max,
         )
-        worker = Worker(replica=replica, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
+        worker = Worker(
+            replica=replica,
+            pool=pool,
+            definitions=definitions,
+            runner=runner,
+            fleet=fleet,
+            settings=settings,
+            metrics=metrics,
+        )
         if settings.metrics_port is not None:
             await _serve_metrics(stack, settings, metrics, pool)
         await _run_until(stop, worker, _parts(settings, pool, writer, worker, fleet, metrics), settings.shutdown_s)
 
 
 def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics) -> dict[str, Any]:
-    parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run()}
+    parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run(worker.has_work)}
     parts["watchdog"] = watch_loop(settings.lease_s, metrics)
     if settings.retention_days:
         parts["retention"] = Retention(pool, days=settings.retention_days).run()

@@ -14,12 +14,13 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
+from orchestrator.fleet import Fleet
 from orchestrator.metrics import Metrics
 from orchestrator.runner import Hold, Runner
 from orchestrator.settings import Settings
 from sql import ledger
 from sql.connect import OUTAGE
-from sql.models import Claim
+from sql.models import Claim, Claims
 
 CLAIM_MAX: Final = 100
 """Rows of one claim: few enough that a backlog is shared among replicas."""
@@ -44,6 +45,7 @@ class Worker:
         pool: Autocommit connections to the ledger.
         definitions: What this replica can run.
         runner: Runs a claim.
+        fleet: Looked at before the first call of a claim.
         settings: Poll interval, lease, concurrency.
         metrics: Counters.
     """
@@ -55,6 +57,7 @@ class Worker:
         pool: AsyncConnectionPool[Any],
         definitions: Definitions,
         runner: Runner,
+        fleet: Fleet,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
@@ -62,6 +65,7 @@ class Worker:
         self._pool = pool
         self._definitions = definitions
         self._runner = runner
+        self._fleet = fleet
         self._settings = settings
         self._metrics = metrics
         self._wake = asyncio.Event()
@@ -76,6 +80,10 @@ class Worker:
         """Have the loop look for work now."""
         self._woken_by = by
         self._wake.set()
+
+    def has_work(self) -> bool:
+        """Tell whether anything is at work."""
+        return bool(self._active)
 
     async def run(self) -> None:
         """Claim and run until cancelled or stopped."""
@@ -132,19 +140,18 @@ class Worker:
         woken_by, began_s = self._woken_by, time.monotonic()
         self._woken_by = "poll"
         try:
-            async with self._pool.connection() as conn:
-                found = await ledger.claim_due(
-                    conn,
-                    owner=self._replica,
-                    lease_s=self._settings.lease_s,
-                    limit=limit,
-                    fingerprints=self._definitions.fingerprints,
-                    suspects=0 if self._has_suspect() else 1,
-                )
+            if woken_by == "poll":
+                # It finds nothing as a rule, and an idle replica asks for no more than it has to.
+                found = await self._claim(limit)
+            else:
+                # At the same time, so that it does not make an order later.
+                found, _ = await asyncio.gather(self._claim(limit), self._fleet.refresh())
         except OUTAGE as error:
             log.warning("claim_failed", error=str(error).splitlines()[0])
             await asyncio.sleep(random.uniform(0.1, 1.0))
             return True
+        if found.claims:
+            await self._fleet.refresh()
         for claim in found.claims:
             self._metrics.claims.labels(woken_by).inc()
             self._metrics.claim_lag.observe(max(claim.lag_s, 0.0))
@@ -155,6 +162,17 @@ class Worker:
         if found.next_due_s is not None:
             self._wake_in(found.next_due_s + random.uniform(0.0, HERD_JITTER_S))
         return len(found.claims) >= limit
+
+    async def _claim(self, limit: int) -> Claims:
+        async with self._pool.connection() as conn:
+            return await ledger.claim_due(
+                conn,
+                owner=self._replica,
+                lease_s=self._settings.lease_s,
+                limit=limit,
+                fingerprints=self._definitions.fingerprints,
+                suspects=0 if self._has_suspect() else 1,
+            )
 
     def _has_suspect(self) -> bool:
         """Tell whether one order is at work that its owners may have died of; there must not be two."""

@@ -5,8 +5,9 @@
 listen order_events; listen order_events_probe;
 
 -- name: probe
--- A notification to the listener, told apart by its token: when it does not come the listener is deaf.
-select pg_notify('order_events_probe', %(token)s);
+-- A notification to the listener, told apart by its token: when it does not come the listener is deaf. Together with what
+-- `measure_queue` tells, of before: notifications are put into the queue with the commit.
+select pg_notification_queue_usage() as usage, pg_notify('order_events_probe', %(token)s);
 
 -- name: measure_queue
 -- Share of the notification queue that is in use, from 0 to 1. Looking is also the cure of a queue that was filled by a

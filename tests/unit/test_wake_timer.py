@@ -13,7 +13,7 @@ from orchestrator.worker import Worker
 
 def _worker() -> Worker:
     unused: Any = SimpleNamespace(poll_interval_s=5.0)
-    return Worker(replica="r", pool=unused, definitions=unused, runner=unused, settings=unused, metrics=unused)
+    return Worker(replica="r", pool=unused, definitions=unused, runner=unused, fleet=unused, settings=unused, metrics=unused)
 
 
 def test_a_row_that_is_due_by_now_wakes_the_loop_and_the_next_one_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,8 +158,16 @@ async def open_replica(
             lease_s=settings.lease_s,
             lapses_max=settings.lapses_max,
         )
-        worker = Worker(replica=name, pool=pool, definitions=definitions, runner=runner, settings=settings, metrics=metrics)
-        tasks = [asyncio.create_task(part.run()) for part in (writer, worker, fleet)]
+        worker = Worker(
+            replica=name,
+            pool=pool,
+            definitions=definitions,
+            runner=runner,
+            fleet=fleet,
+            settings=settings,
+            metrics=metrics,
+        )
+        tasks = [asyncio.create_task(part) for part in (writer.run(), worker.run(), fleet.run(worker.has_work))]
         if listen:
             tasks.append(asyncio.create_task(Listener(url, pool, worker.wake, metrics).run()))
         try:
