@@ -1,7 +1,7 @@
 """What all replicas share of the participants: where they are, and whether they may be called.
 
 The registry (`participant`) and the breakers are read together, in one statement: every few seconds while sagas are at
-work, with a claim where the last look is older, and else hardly ever. A participant that has no row is where the settings
+work, after a claim where the last look is older, and else hardly ever. A participant that has no row is where the settings
 say. Every call passes here: it needs an address, a breaker that lets it through and a slot of the participant's bulkhead.
 What does not pass is told how long to stay away; it costs no attempt.
 """

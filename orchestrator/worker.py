@@ -20,7 +20,7 @@ from orchestrator.runner import Hold, Runner
 from orchestrator.settings import Settings
 from sql import ledger
 from sql.connect import OUTAGE
-from sql.models import Claim, Claims
+from sql.models import Claim
 
 CLAIM_MAX: Final = 100
 """Rows of one claim: few enough that a backlog is shared among replicas."""
@@ -140,17 +140,21 @@ class Worker:
         woken_by, began_s = self._woken_by, time.monotonic()
         self._woken_by = "poll"
         try:
-            if woken_by == "poll":
-                # It finds nothing as a rule, and an idle replica asks for no more than it has to.
-                found = await self._claim(limit)
-            else:
-                # At the same time, so that it does not make an order later.
-                found, _ = await asyncio.gather(self._claim(limit), self._fleet.refresh())
+            async with self._pool.connection() as conn:
+                found = await ledger.claim_due(
+                    conn,
+                    owner=self._replica,
+                    lease_s=self._settings.lease_s,
+                    limit=limit,
+                    fingerprints=self._definitions.fingerprints,
+                    suspects=0 if self._has_suspect() else 1,
+                )
         except OUTAGE as error:
             log.warning("claim_failed", error=str(error).splitlines()[0])
             await asyncio.sleep(random.uniform(0.1, 1.0))
             return True
         if found.claims:
+            # After the claim, not beside it: an idle replica has one connection, and opening another takes longer.
             await self._fleet.refresh()
         for claim in found.claims:
             self._metrics.claims.labels(woken_by).inc()
@@ -162,17 +166,6 @@ class Worker:
         if found.next_due_s is not None:
             self._wake_in(found.next_due_s + random.uniform(0.0, HERD_JITTER_S))
         return len(found.claims) >= limit
-
-    async def _claim(self, limit: int) -> Claims:
-        async with self._pool.connection() as conn:
-            return await ledger.claim_due(
-                conn,
-                owner=self._replica,
-                lease_s=self._settings.lease_s,
-                limit=limit,
-                fingerprints=self._definitions.fingerprints,
-                suspects=0 if self._has_suspect() else 1,
-            )
 
     def _has_suspect(self) -> bool:
         """Tell whether one order is at work that its owners may have died of; there must not be two."""

@@ -6,12 +6,11 @@ from typing import Final
 import pytest
 
 from orchestrator import fleet
-from sql import ledger
 from sql.loader import Queries
 from sql.models import Status
 from tests.integration.orchestrator.absence import HELD, PATIENT, QUICK, Pool, away, eventually, is_parked, put
 from tests.integration.orchestrator.counting import Noting, noted, open_noting
-from tests.integration.orchestrator.shop import Shop, new_order, open_replica, place, until
+from tests.integration.orchestrator.shop import Shop, open_replica, place, until
 
 CLAIM: Final = Queries("ledger")["claim_due"]
 LOOK: Final = Queries("fleet")["list_fleet"]
@@ -52,9 +51,8 @@ async def test_a_replica_at_work_sees_what_is_changed(noting: Pool, ledger_url: 
         await until(noting, order, Status.COMPLETED)
 
 
-@pytest.mark.parametrize("woken", [True, False], ids=["woken", "polling"])
 async def test_the_first_call_after_idleness_respects_a_hold(
-    noting: Pool, ledger_url: str, shop: Shop, monkeypatch: pytest.MonkeyPatch, woken: bool
+    noting: Pool, ledger_url: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It looks with a claim only.
     monkeypatch.setattr(fleet, "LOOK_S", 0.0)
@@ -62,11 +60,7 @@ async def test_the_first_call_after_idleness_respects_a_hold(
     async with open_replica(noting, ledger_url, shop, **QUICK) as replica:
         await eventually(lambda: noted(CLAIM))
         await put(noting, HELD)
-        order = new_order(replica.definitions)
-        async with noting.connection() as conn:
-            assert await ledger.insert_order(conn, order)
-        if woken:
-            replica.worker.wake()
-        await eventually(lambda: is_parked(noting, order.order_ledger_id))
+        order = await place(replica)
+        await eventually(lambda: is_parked(noting, order))
 
     assert shop.calls == []
