@@ -14,7 +14,7 @@ don't answer in time, or are known to be away, the order stays RECEIVED, the cli
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -23,6 +23,7 @@ import orjson
 import psycopg
 import structlog
 from aiohttp import web
+from msgspec.structs import replace
 
 from edge_api import keys
 from edge_api.idempotency import fingerprint, key_of
@@ -37,7 +38,7 @@ from edge_api.waking import Finishes, Waker
 from orchestrator.identity import order_id
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.participant import Tracing
-from orchestrator.progress import Answered
+from orchestrator.progress import Answered, Progress
 from orchestrator.saga import Saga
 from orchestrator.sagas.orders import PlaceOrder
 from orchestrator.work import Work
@@ -186,12 +187,13 @@ async def _write_outcome(
     while True:
         transition = work.transition(work.advance(answered, go_on=False), replica=request.app[EDGE_NAME], jitter=jitter)
         answer = _answer_for(transition.status, work.saga.name, created_at, ask, request)
-        if await ledger.write_transitions(conn, [replace(transition, response=(answer.status, answer.body))]):
+        frozen = replace(transition, response_status=answer.status, response_body=answer.body)
+        if await ledger.write_transitions(conn, [frozen]):
             if transition.status in TERMINAL:
                 request.app[METRICS].finished.labels(work.saga.name, transition.status.value).inc()
             return answer
         row = (await ledger.get_rows(conn, [ask.order_ledger_id]))[ask.order_ledger_id]
-        if row.lease_epoch != work.row.lease_epoch or row.progress["on_its_way"] != answered.step:
+        if row.lease_epoch != work.row.lease_epoch or Progress.from_json(row.progress).on_its_way != answered.step:
             # Somebody else went on with the order meanwhile: what stands in the ledger is the answer.
             return await _freeze(conn, row.order_ledger_id, _answer_for(row.status, row.saga, created_at, ask, request))
         # A cancel came between, under this claim: decide again, knowing it and the outcome.

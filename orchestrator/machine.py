@@ -12,8 +12,9 @@ What has to be undone is said in `undoing.py`. A step whose attempts ended Unkno
 declares a probe, before it is undone: the answer tells whether it was done, or never will be.
 """
 
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import (

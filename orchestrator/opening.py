@@ -1,13 +1,14 @@
 """How an order enters the ledger: the row to insert, and the first call where the edge makes it itself."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from orchestrator import machine
-from orchestrator.progress import Call, Move, Progress
+from orchestrator.progress import BEGINNING, Call, Move, Progress
 from orchestrator.saga import Context, Saga
 from orchestrator.work import Work, event_payload
 from participants.contracts import is_personal
@@ -63,7 +64,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         owner: Who makes the saga's edge step at once; None leaves that to the orchestrators.
         lease_s: Seconds after which an orchestrator takes over from the owner.
     """
-    begun = Move(Progress())
+    begun = Move(BEGINNING)
     if owner is not None and saga.edge_step is not None:
         begun = begun.then(machine.proceed(saga, begun.progress))
     call = begun.calls[0] if begun.calls else None

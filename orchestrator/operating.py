@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from orchestrator import machine
 from orchestrator.definitions import Definitions
@@ -83,7 +85,8 @@ async def cancel(
     """
 
     def decide(row: SagaRow) -> Observation | None:
-        if row.status is Status.CANCELLED or row.progress["cancelling"] or row.progress["ending"] == Status.CANCELLED:
+        progress = Progress.from_json(row.progress)
+        if row.status is Status.CANCELLED or progress.cancelling or progress.ending is Status.CANCELLED:
             return None
         if row.status not in CANCELLABLE:
             raise NotCancellable(f"order {order_ledger_id} is {row.status} and can't be cancelled")

@@ -1,12 +1,11 @@
 """What became of a call, as a value: three answers, and nothing else reaches the core."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sql.models import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     """The participant did it.
 
     Attributes:
@@ -16,8 +15,7 @@ class Succeeded:
     result: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """The participant did not do it and never will: no effect.
 
     Attributes:
@@ -29,8 +27,7 @@ class Rejected:
     response: Json | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """Everything unclear: a timeout, a 5xx, a reset, garbage. It may have been done, and may yet be.
 
     Attributes:

@@ -1,10 +1,12 @@
 """The state of one saga, what can be observed of it, and what a decision changes: the values that the core works on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.outcome import Outcome
 from sql.models import Direction, Entry, Json, Status
@@ -24,8 +26,7 @@ class StepState(StrEnum):
     COMPENSATION_FAILED = "compensation_failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """An attempt of the step that is on its way ended.
 
     Attributes:
@@ -41,8 +42,7 @@ class Answered:
     trial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lapsed:
+class Lapsed(Struct, frozen=True):
     """The owner before let its lease run out; a call of its may be on its way or done.
 
     Attributes:
@@ -52,24 +52,21 @@ class Lapsed:
     too_often: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Struct, frozen=True):
     """Somebody asked for the order to be undone."""
 
     actor: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(Struct, frozen=True):
     """An operator asked a stuck order to go on."""
 
     actor: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUp:
+class GivenUp(Struct, frozen=True):
     """Between two calls: what the order waits for did not come in time, for this reason."""
 
     reason: str
@@ -78,8 +75,7 @@ class GivenUp:
 Observation = Answered | Lapsed | CancelRequested | Retried | GivenUp
 
 
-@dataclass(frozen=True, slots=True)
-class StepProgress:
+class StepProgress(Struct, frozen=True, omit_defaults=True):
     """Where a step stands.
 
     Attributes:
@@ -96,8 +92,7 @@ class StepProgress:
     doubtful: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True, omit_defaults=True):
     """The state of one saga; what `order_ledger.progress` holds.
 
     Attributes:
@@ -112,7 +107,7 @@ class Progress:
         steps: Progress of each step, by name; one that is missing is pending.
     """
 
-    direction: Direction = Direction.ACTION
+    direction: Direction
     round: int = 1
     ending: Status | None = None
     reason: str | None = None
@@ -120,7 +115,7 @@ class Progress:
     cancelling: bool = False
     stuck: str | None = None
     retries: int = 0
-    steps: Mapping[str, StepProgress] = field(default_factory=lambda: MappingProxyType({}))
+    steps: Mapping[str, StepProgress] = {}
 
     def of(self, step: str) -> StepProgress:
         """Return a step's progress."""
@@ -128,53 +123,33 @@ class Progress:
 
     def having(self, step: str, progress: StepProgress) -> "Progress":
         """Return this with another progress of one step."""
-        return replace(self, steps=MappingProxyType({**self.steps, step: progress}))
+        return replace(self, steps={**self.steps, step: progress})
 
     def having_all(self, steps: Mapping[str, StepProgress]) -> "Progress":
         """Return this with other progress of every step."""
-        return replace(self, steps=MappingProxyType(dict(steps)))
+        return replace(self, steps=steps)
 
     def to_json(self) -> Json:
-        """Return the stored form."""
-        steps = {
-            name: {"state": p.state.value, "attempts": p.attempts, "lapses": p.lapses, "doubtful": p.doubtful}
-            for name, p in self.steps.items()
-        }
-        ending = self.ending.value if self.ending else None
-        return {
-            "direction": self.direction.value,
-            "round": self.round,
-            "ending": ending,
-            "reason": self.reason,
-            "on_its_way": self.on_its_way,
-            "cancelling": self.cancelling,
-            "stuck": self.stuck,
-            "retries": self.retries,
-            "steps": steps,
-        }
+        """Return the stored form: what is as at first is left out."""
+        stored: Json = msgspec.to_builtins(self)
+        return stored
 
     @staticmethod
     def from_json(stored: Json) -> "Progress":
-        """Read the stored form."""
-        steps = {name: StepProgress(**{**p, "state": StepState(p["state"])}) for name, p in stored["steps"].items()}
-        return Progress(
-            direction=Direction(stored["direction"]),
-            round=stored["round"],
-            ending=Status(stored["ending"]) if stored["ending"] else None,
-            reason=stored["reason"],
-            on_its_way=stored["on_its_way"],
-            cancelling=stored["cancelling"],
-            stuck=stored["stuck"],
-            retries=stored["retries"],
-            steps=MappingProxyType(steps),
-        )
+        """Read the stored form.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return msgspec.convert(stored, Progress)
 
 
 _PENDING: Final = StepProgress()
+BEGINNING: Final = Progress(Direction.ACTION)
+"""Nothing was tried yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call to make, once its intent is durable.
 
     Attributes:
@@ -190,8 +165,7 @@ class Call:
     probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """What a decision changes.
 
     Attributes:

@@ -14,14 +14,15 @@ A saga is built from the snapshot alone, so journals can be retraced when the co
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from orchestrator import machine
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, CancelRequested, GivenUp, Lapsed, Move, Observation, Progress, Retried
+from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Lapsed, Move, Observation, Progress, Retried
 from orchestrator.saga import Context, DefinitionError, Retry, Saga, Step
 from orchestrator.work import Work
 from participants.contracts import Endpoint
@@ -115,8 +116,8 @@ def _start(saga: Saga[Any], history: History) -> Work:
         order_ledger_id=history.order_ledger_id,
         saga=saga.name,
         definition_id=history.definition_id,
-        status=machine.status_of(saga, Progress()),
-        progress=Progress().to_json(),
+        status=machine.status_of(saga, BEGINNING),
+        progress=BEGINNING.to_json(),
         results={},
         input={},
         personal={},
@@ -135,7 +136,7 @@ def _start(saga: Saga[Any], history: History) -> Work:
         currency=None,
         total_minor=None,
     )
-    return Work(saga, row, Progress(), Context(history.order_ledger_id, _Nothing(), {}))
+    return Work(saga, row, BEGINNING, Context(history.order_ledger_id, _Nothing(), {}))
 
 
 def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work, tuple[Entry, ...]]:
@@ -250,7 +251,7 @@ def _readable(progress: Json) -> Json | None:
 
 
 def _without_texts(progress: Mapping[str, Any]) -> Json:
-    return {**progress, "reason": progress["reason"] is not None, "stuck": progress["stuck"] is not None}
+    return {**progress, "reason": progress.get("reason") is not None, "stuck": progress.get("stuck") is not None}
 
 
 def _lapses(history: History, takeovers: int) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 import random
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 import structlog
+from msgspec.structs import replace
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions

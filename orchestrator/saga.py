@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 import orjson
+from msgspec import Struct
 from pydantic import BaseModel
 
 from orchestrator.identity import resource_id, uuid8
@@ -56,8 +57,7 @@ class Retry:
         return waits + self.attempts_max * call_timeout_s
 
 
-@dataclass(frozen=True)
-class Context(Generic[Input]):
+class Context(Struct, Generic[Input], frozen=True, dict=True):
     """What a step's request is built from; the same inputs give the same request in every attempt.
 
     Attributes:
@@ -70,7 +70,7 @@ class Context(Generic[Input]):
     input: Input
     results: Mapping[str, Json]
 
-    @property
+    @cached_property
     def order_id(self) -> str:
         """The order's id as participants get it."""
         return str(self.order_ledger_id)

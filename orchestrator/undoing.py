@@ -5,8 +5,9 @@ all Rejected is left out. Compensations run in reverse order, one at a time; one
 earlier ones run all the same, and the order ends STUCK with the list.
 """
 
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from orchestrator.progress import Progress, StepProgress, StepState
 from orchestrator.saga import Saga, Step

@@ -1,10 +1,11 @@
 """One order at work: what the pure core needs of its row, and how a decision becomes a transition of that row."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from orchestrator import machine
@@ -18,8 +19,7 @@ SHOWN_BYTES_MAX: Final = 16 * 1024
 """Of larger bodies the journal keeps the size: requests follow from the order's input, answers repeat them."""
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """A row with the definition that it runs on, and its typed input.
 
     Attributes:
@@ -60,7 +60,7 @@ class Work:
         return replace(self, row=row, progress=Progress.from_json(row.progress), context=context)
 
     def after(self, transition: Transition, last_seq: int) -> "Work":
-        """Return the same order with a transition written that brought its journal to `last_seq`."""
+        """Return the same order with a transition of its own written, which brought its journal to `last_seq`."""
         row = replace(
             self.row,
             status=transition.status,
@@ -72,7 +72,7 @@ class Work:
             last_seq=last_seq,
             lapses=transition.lapses,
         )
-        return self.on(row)
+        return Work(self.saga, row, transition.progress, replace(self.context, results=row.results))
 
     def advance(self, observation: Observation | None, *, go_on: bool) -> Move:
         """Decide what an observation changes and, if it may go on at once, what comes next.
@@ -112,7 +112,7 @@ class Work:
             step=shown,
             direction=progress.direction,
             retry_count=progress.retries,
-            progress=progress.to_json(),
+            progress=progress,
             results=_results(move.entries),
             last_error=move.error or progress.stuck or progress.reason,
             keep_lease=bool(move.calls),

@@ -3,10 +3,11 @@
 As JSON it is also the form in which journals of earlier releases are kept, so nothing in it may lose its meaning.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import structs
 from psycopg import AsyncConnection
 from psycopg.rows import scalar_row
 
@@ -86,7 +87,7 @@ class History:
         """Return the stored form, of plain JSON values."""
         journal = []
         for recorded in self.journal:
-            entry = asdict(recorded.entry)
+            entry = structs.asdict(recorded.entry)
             for left_out in ("request", "response", "duration_ms"):
                 del entry[left_out]
             journal.append({"seq": recorded.seq, "lease_epoch": recorded.lease_epoch, **entry})

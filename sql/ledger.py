@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
+import msgspec
 import orjson
 from psycopg import AsyncConnection, DataError
 from psycopg.rows import dict_row
@@ -17,7 +18,6 @@ from psycopg.types.json import set_json_loads
 
 from sql.loader import Queries
 from sql.models import (
-    TERMINAL,
     Claim,
     Claims,
     Direction,
@@ -31,7 +31,8 @@ from sql.models import (
 Connection = AsyncConnection[Any]
 
 _QUERIES: Final = Queries("ledger")
-_SAGA_ROW_FIELDS: Final = tuple(SagaRow.__dataclass_fields__)
+_ENCODER: Final = msgspec.json.Encoder()
+_SAGA_ROW_FIELDS: Final = SagaRow.__struct_fields__
 
 set_json_loads(orjson.loads)
 
@@ -79,13 +80,7 @@ async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
     Returns:
         The row's time of creation; None when the key was used before, and then nothing was written.
     """
-    document = {
-        **{name: getattr(order, name) for name in order.__dataclass_fields__ if name not in ("entries", "events")},
-        "request_hash": order.request_hash.hex(),
-        "entries": order.entries,
-        "events": order.events,
-    }
-    rows = await _fetch(conn, "insert_order", {"order": _dump(document)})
+    rows = await _fetch(conn, "insert_order", {"order": _written(order)})
     return rows[0]["created_at"] if rows else None
 
 
@@ -132,8 +127,7 @@ async def write_transitions(conn: Connection, transitions: Iterable[Transition])
         psycopg.DataError: One of them can't be stored; nothing was written.
         psycopg.OperationalError: The connection is gone; whether anything was written is not known.
     """
-    document = [_transition(transition) for transition in transitions]
-    rows = await _fetch(conn, "write_transitions", {"transitions": _dump(document)})
+    rows = await _fetch(conn, "write_transitions", {"transitions": _written(list(transitions))})
     return {row["order_ledger_id"]: row["last_seq"] for row in rows}
 
 
@@ -176,7 +170,7 @@ async def register_definition(
         "version": version,
         "hash": hash,
         "fingerprint": fingerprint,
-        "body": _dump(body),
+        "body": _written(body),
     }
     await conn.execute(_QUERIES["register_definition"], parameters)
 
@@ -243,26 +237,14 @@ def _saga_row(row: dict[str, Any]) -> SagaRow:
     return SagaRow(**{**values, "status": Status(row["status"]), "direction": Direction(row["direction"])})
 
 
-def _transition(transition: Transition) -> Json:
-    names = (name for name in transition.__dataclass_fields__ if name not in ("response", "entries", "events"))
-    status, body = transition.response or (None, None)
-    return {
-        **{name: getattr(transition, name) for name in names},
-        "finished": transition.status in TERMINAL,
-        "response_status": status,
-        "response_body": body,
-        "entries": transition.entries,
-        "events": transition.events,
-    }
-
-
 def _split(held: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
     return [order_ledger_id for order_ledger_id, _ in held], [epoch for _, epoch in held]
 
 
-def _dump(document: Any) -> str:
+def _written(value: object) -> str:
+    """Return a value as JSON; what is as it is by default is left out, where its type says so."""
     try:
-        return orjson.dumps(document).decode()
-    except orjson.JSONEncodeError as error:
+        return _ENCODER.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         # A surrogate, an integer of more than 64 bits, too deep a nesting: as little to be stored as what the server refuses.
         raise DataError(f"a value is no JSON: {error}") from None

@@ -9,10 +9,11 @@ Who moves a row where::
                                                  └─an undo failed for good─▶ STUCK ─operator─▶ COMPENSATING | RUNNING
 """
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
+
+from msgspec import Struct
 
 Json = dict[str, Any]
 
@@ -65,8 +66,7 @@ class Kind(StrEnum):
     """Somebody asked for something: `actor`, `reason`, and the verb in `outcome`; or the order was given up waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, omit_defaults=True):
     """A journal entry to be written; its `seq`, time and hash are given by the database.
 
     Attributes:
@@ -98,8 +98,7 @@ class Entry:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, omit_defaults=True):
     """An outbox event to be written with the change it tells of.
 
     Attributes:
@@ -111,8 +110,7 @@ class Event:
     payload: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True, omit_defaults=True):
     """One fenced change of an order: the row's new values, and what is appended to journal and outbox with it.
 
     Attributes:
@@ -120,14 +118,14 @@ class Transition:
         lease_epoch: Epoch under which the writer holds it; part of the fence.
         last_seq: Journal position that the writer has seen; part of the fence.
         replica: Who writes.
-        status, step, direction, retry_count, progress: New values of the columns.
+        status, step, direction, retry_count, progress: New values of the columns; progress as msgspec writes it as JSON.
         results: Answers to be added to `results`, by step.
         last_error: New value; None clears it.
         keep_lease: Whether the writer goes on with the row; False gives it back.
         delay_s: Seconds until it is due again, counted by the database from the write; None for at once.
         deadline_s: Seconds from the write to a new deadline; None leaves it.
         lapses: New value of the counter of claims in a row that ran out.
-        response: Status code and body to freeze as the answer to every repeat of the request; None leaves it.
+        response_status, response_body: To freeze as the answer to every repeat of the request; None leaves it.
         entries: Journal entries, in order.
         events: Outbox events, in order.
     """
@@ -140,20 +138,20 @@ class Transition:
     step: str | None
     direction: Direction
     retry_count: int
-    progress: Json
-    results: Json = field(default_factory=dict)
+    progress: Any
+    results: Json = {}
     last_error: str | None = None
     keep_lease: bool = False
     delay_s: float | None = None
     deadline_s: float | None = None
     lapses: int = 0
-    response: tuple[int, str] | None = None
+    response_status: int | None = None
+    response_body: str | None = None
     entries: tuple[Entry, ...] = ()
     events: tuple[Event, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SagaRow:
+class SagaRow(Struct, frozen=True):
     """What is needed of a ledger row to go on with it.
 
     Attributes:
@@ -201,8 +199,7 @@ class SagaRow:
     total_minor: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A row that this replica now holds.
 
     Attributes:
@@ -220,8 +217,7 @@ class Claim:
     deadline_in_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """The answer to one look for work.
 
     Attributes:
@@ -233,8 +229,7 @@ class Claims:
     next_due_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewOrder:
+class NewOrder(Struct, frozen=True):
     """A ledger row to be inserted, with its first journal entries and events.
 
     Attributes:

@@ -11,7 +11,8 @@ with given as (
         correlation_id text, traceparent text, parent_id uuid, deadline_s double precision, lease_owner text,
         lease_s double precision, entries jsonb, events jsonb)
 ), entry as materialized (
-    select e.*, clock_timestamp() as at
+    select e.kind, e.step, e.direction, coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request, e.response, e.error,
+        e.duration_ms, e.actor, e.reason, e.seq, clock_timestamp() as at
     from given g cross join rows from (jsonb_to_recordset(g.entries) as (kind text, step text, direction text,
         round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
         duration_ms double precision, actor text, reason text))
@@ -26,7 +27,7 @@ with given as (
     insert into order_ledger (order_ledger_id, client_id, client_request_id, request_hash, saga, saga_version,
         definition_id, status, step, customer_id, currency, total_minor, input, progress, metadata, correlation_id,
         traceparent, parent_id, deadline_at, last_seq, chain_head, lease_owner, lease_epoch, lease_expires_at, created_at)
-    select g.order_ledger_id, g.client_id, g.client_request_id, decode(g.request_hash, 'hex'), g.saga, g.saga_version,
+    select g.order_ledger_id, g.client_id, g.client_request_id, decode(g.request_hash, 'base64'), g.saga, g.saga_version,
         g.definition_id, g.status, g.step, g.customer_id, g.currency, g.total_minor, g.input, g.progress, g.metadata,
         g.correlation_id, g.traceparent, g.parent_id, clock_timestamp() + make_interval(secs => g.deadline_s),
         jsonb_array_length(g.entries),
@@ -122,12 +123,13 @@ where l.order_ledger_id = any (%(order_ledger_ids)s);
 -- Any number of transitions of different rows in one statement, so that they share one commit. Each row is locked in id
 -- order (two writers can't wait for each other) and changed only if epoch and journal position are as the writer saw
 -- them; what missed is not in the answer and nothing of it is written. A row that somebody else has locked is skipped, so
--- that it holds up no other; its writer sees it unchanged and tries again.
+-- that it holds up no other; its writer sees it unchanged and tries again. A member that is left out has its default
+-- (`sql/models.py`).
 with given as materialized (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
         last_seq integer, replica text, status text, step text, direction text, retry_count integer, progress jsonb,
         results jsonb, last_error text, keep_lease boolean, delay_s double precision, deadline_s double precision,
-        lapses integer, finished boolean, response_status smallint, response_body text, entries jsonb, events jsonb)
+        lapses integer, response_status smallint, response_body text, entries jsonb, events jsonb)
 ), held as materialized (
     select l.chain_head, l.correlation_id, t.*
     from order_ledger l join given t using (order_ledger_id)
@@ -136,8 +138,8 @@ with given as materialized (
     for update of l skip locked
 ), entry as materialized (
     select h.order_ledger_id, h.chain_head, h.replica, h.lease_epoch, h.last_seq + e.n::integer as seq,
-        clock_timestamp() as at, e.kind, e.step, e.direction, e.round, e.attempt, e.outcome, e.request, e.response,
-        e.error, e.duration_ms, e.actor, e.reason
+        clock_timestamp() as at, e.kind, e.step, e.direction, coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request,
+        e.response, e.error, e.duration_ms, e.actor, e.reason
     from held h cross join lateral rows from (jsonb_to_recordset(h.entries) as (kind text, step text, direction text,
         round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
         duration_ms double precision, actor text, reason text))
@@ -152,13 +154,13 @@ with given as materialized (
     select distinct on (order_ledger_id) order_ledger_id, seq, hash from chained order by order_ledger_id, seq desc
 ), updated as (
     update order_ledger l set status = h.status, step = h.step, direction = h.direction, retry_count = h.retry_count,
-        progress = h.progress, last_error = h.last_error, lapses = h.lapses,
-        results = case when h.results = '{}' then l.results else l.results || h.results end,
+        progress = h.progress, last_error = h.last_error, lapses = coalesce(h.lapses, 0),
+        results = case when h.results is null then l.results else l.results || h.results end,
         next_retry_at = clock_timestamp() + make_interval(secs => h.delay_s),
         deadline_at = coalesce(clock_timestamp() + make_interval(secs => h.deadline_s), l.deadline_at),
         lease_owner = case when h.keep_lease then l.lease_owner end,
         lease_expires_at = case when h.keep_lease then l.lease_expires_at end,
-        finished_at = case when h.finished then clock_timestamp() end,
+        finished_at = case when h.status in ('COMPLETED', 'FAILED', 'CANCELLED', 'DECLINED') then clock_timestamp() end,
         response_status = coalesce(l.response_status, h.response_status),
         response_body = coalesce(l.response_body, h.response_body),
         last_seq = coalesce(head.seq, l.last_seq), chain_head = coalesce(head.hash, l.chain_head),

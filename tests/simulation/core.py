@@ -6,19 +6,20 @@ and looked up from then on: that is what makes a million schedules affordable. `
 anew; a test compares the two.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 from uuid import UUID
 from zlib import crc32
 
-import orjson
+import msgspec
+from msgspec.structs import replace
 
 from orchestrator.fleet import Parked
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.operating import _kept
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, Call, CancelRequested, Lapsed, Observation, Retried
+from orchestrator.progress import Answered, Call, CancelRequested, Lapsed, Observation, Progress, Retried
 from orchestrator.runner import Runner, _goes_forward
 from orchestrator.work import Work
 from sql.models import TERMINAL, Entry, Json, Status, Transition
@@ -205,7 +206,7 @@ class Core:
 
     def _first(self, opening: Opening) -> Decision:
         order = opening.order
-        state = self._state(order.progress, order.status)
+        state = self._state(msgspec.to_builtins(order.progress), order.status)
         return Decision(
             state=state,
             call=opening.call,
@@ -234,7 +235,7 @@ class Core:
 
     def decision_of(self, transition: Transition, call: Call | None) -> Decision:
         """Return a transition as a decision, without its fence."""
-        state = self._state(transition.progress, transition.status)
+        state = self._state(msgspec.to_builtins(transition.progress), transition.status)
         events = tuple(event.type for event in transition.events)
         told = repr((state.code, transition.entries, events, transition.keep_lease, transition.delay_s, transition.lapses))
         return Decision(
@@ -252,16 +253,16 @@ class Core:
         )
 
     def _state(self, stored: Json, status: Status) -> State:
-        text = orjson.dumps([stored, status], option=orjson.OPT_SORT_KEYS)
+        text = msgspec.json.encode([stored, status], order="sorted")
         known = self.states.get(text)
         if known is None:
-            cancelling = stored["cancelling"] or stored["ending"] == Status.CANCELLED
+            read = Progress.from_json(stored)
             known = self.states[text] = State(
-                orjson.loads(text)[0],
+                stored,
                 status,
-                stored["on_its_way"],
-                cancelling,
-                stored["stuck"],
+                read.on_its_way,
+                read.cancelling or read.ending is Status.CANCELLED,
+                read.stuck,
                 status in TERMINAL,
                 crc32(text),
             )

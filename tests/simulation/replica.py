@@ -292,5 +292,5 @@ class Replica:
         return True
 
     def _state_round(self) -> int:
-        stored: int = self._state.stored["round"]
+        stored: int = self._state.stored.get("round", 1)
         return stored

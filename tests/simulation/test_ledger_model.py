@@ -1,10 +1,11 @@
 """The ledger in memory is the real one: what schedules did to it is done again on PostgreSQL, statement by statement."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from orchestrator.identity import order_id
 from orchestrator.saga import Saga

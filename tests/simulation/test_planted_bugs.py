@@ -21,7 +21,7 @@ class ForgetsDoubt(Core):
     """Keeps no note of attempts that ended unknown, so that a later rejection looks final."""
 
     def _state(self, stored: Json, status: Status) -> State:
-        steps = {name: {**step, "doubtful": False} for name, step in stored["steps"].items()}
+        steps = {name: {**step, "doubtful": False} for name, step in stored.get("steps", {}).items()}
         return super()._state({**stored, "steps": steps}, status)
 
 
@@ -29,7 +29,7 @@ class NeverUndoesTheUnknown(Core):
     """Takes the last unknown attempt for one that had no effect."""
 
     def _decided(self, state: State, lapses: int, seen: Seen | None, setting: Setting) -> Decision | None:
-        if seen is not None and seen[0] == "unknown" and state.stored["direction"] == Direction.ACTION:
+        if seen is not None and seen[0] == "unknown" and state.stored.get("direction", Direction.ACTION) == Direction.ACTION:
             seen = ("rejected", seen[1])
         return super()._decided(state, lapses, seen, setting)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from orchestrator.fleet import Parked, Pass
@@ -149,7 +150,7 @@ class RealReplica(Replica):
     def _row(self) -> SagaRow:
         self._read()
         row = self._world.core.work_on(self._state, self._lapses).row
-        return replace(row, lease_owner=self.name, lease_epoch=self.epoch, last_seq=self._last_seq)
+        return structs.replace(row, lease_owner=self.name, lease_epoch=self.epoch, last_seq=self._last_seq)
 
     def _go_on(self, resume: Callable[[], Asked]) -> None:
         self._runner.stopping = self.stopping
@@ -167,8 +168,8 @@ class RealReplica(Replica):
         assert transition is not None
         assert transition.lease_epoch == self.epoch
         # How long a call took is the one thing of a decision that the world does not say.
-        entries = tuple(replace(entry, duration_ms=None) for entry in transition.entries)
-        self._decision = self._world.core.decision_of(replace(transition, entries=entries), None)
+        entries = tuple(structs.replace(entry, duration_ms=None) for entry in transition.entries)
+        self._decision = self._world.core.decision_of(structs.replace(transition, entries=entries), None)
         self._last_seq, self.phase = transition.last_seq, Phase.WRITING
 
     def _written(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
+from msgspec import structs
 
 from orchestrator import operating
 from orchestrator.definitions import Definitions
@@ -83,7 +84,7 @@ class Shop:
         move = opening.work.advance(Answered(opening.call.step, outcome), go_on=False)
         written = opening.work.transition(move, replica="edge-1")
         code = 402 if written.status is Status.DECLINED else 202
-        written = replace(written, response=(code, f'{{"order_ledger_id":"{id_}"}}'))
+        written = structs.replace(written, response_status=code, response_body=f'{{"order_ledger_id":"{id_}"}}')
         return opening.work.after(written, (await ledger.write_transitions(self.conn, [written]))[id_])
 
     async def claim(self, replica: str = "replica-1", lease_s: float = 30.0) -> tuple[Work, Lapsed | None]:
@@ -115,10 +116,10 @@ class Shop:
     async def put_aside(self, work: Work) -> None:
         """Make an order STUCK whose call is on its way, as the runner does when the code fails on it."""
         row = work.row
-        aside = replace(
+        aside = structs.replace(
             work.transition(Move(work.progress), replica="replica-1"),
             status=Status.STUCK,
-            progress={**row.progress, "stuck": "the code failed on it"},
+            progress={**row.progress.to_json(), "stuck": "the code failed on it"},
             entries=(Entry(Kind.STATUS, outcome="STUCK", reason="the code failed on it"),),
             events=(Event("OrderStuck", event_payload(row, "STUCK")),),
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 from aiohttp import web
 
 from orchestrator.circuit import Circuit, State
+from orchestrator.progress import Progress
 from orchestrator.saga import Saga
 from sql.models import Status
 from tests.integration.orchestrator.absence import (
@@ -96,8 +97,8 @@ async def test_a_participant_that_fails_half_the_time_ends_every_order(pool: Poo
         orders = [await place(one) for _ in range(10)]
         rows = [await until(pool, order, Status.COMPLETED, timeout_s=60) for order in orders]
 
-    steps = [step for row in rows for step in row.progress["steps"].values()]
-    assert all(step["attempts"] - step["lapses"] <= attempts_max for step in steps)
+    steps = [step for row in rows for step in Progress.from_json(row.progress).steps.values()]
+    assert all(step.attempts - step.lapses <= attempts_max for step in steps)
 
 
 async def test_an_open_breaker_lets_no_call_through_and_frees_the_replica(pool: Pool, ledger_url: str, shop: Shop) -> None:

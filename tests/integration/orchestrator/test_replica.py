@@ -219,7 +219,7 @@ async def test_a_stopped_replica_gives_back_what_it_holds(pool: Pool, ledger_url
         await stopping
         row = await row_of(pool, order)
 
-    assert (row.lease_owner, row.status, row.progress["on_its_way"]) == (None, Status.RUNNING, None)
+    assert (row.lease_owner, row.status, row.progress.get("on_its_way")) == (None, Status.RUNNING, None)
     assert shop.paths() == ["/first"]
 
 
@@ -235,7 +235,7 @@ async def test_a_row_that_the_code_fails_on_ends_stuck_and_blocks_nobody(pool: P
         row = await until(pool, poisoned.order_ledger_id, Status.STUCK)
 
     assert row.last_error is not None
-    assert "KeyError" in row.last_error or "AttributeError" in row.last_error
+    assert "ValidationError" in row.last_error
 
 
 async def test_a_cancel_counts_the_outcome_of_the_call_on_its_way(pool: Pool, ledger_url: str, shop: Shop) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
@@ -83,7 +83,7 @@ async def test_a_write_that_was_overtaken_under_its_own_claim_is_told_the_new_ro
 
 @pytest.mark.parametrize(
     "unstorable",
-    [{"last_error": "nul \0 byte"}, {"last_error": "half of a pair \ud800"}, {"results": {"sum": 2**64}}],
+    [{"last_error": "nul \0 byte"}, {"last_error": "half of a pair \ud800"}, {"retry_count": 2**31}],
     ids=["NUL", "surrogate", "integer"],
 )
 async def test_one_row_that_can_not_be_stored_keeps_no_other_from_being_written(

@@ -6,11 +6,21 @@ once, and a tombstone after an undo. States that were seen before are not gone i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from orchestrator import machine
 from orchestrator.outcome import Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, CancelRequested, GivenUp, Lapsed, Observation, Progress, Retried, StepState
+from orchestrator.progress import (
+    BEGINNING,
+    Answered,
+    CancelRequested,
+    GivenUp,
+    Lapsed,
+    Observation,
+    Progress,
+    Retried,
+    StepState,
+)
 from orchestrator.saga import Saga
 from sql.models import TERMINAL, Direction, Status
 
@@ -35,7 +45,7 @@ class World:
         trials: How often a call that tried whether its participant is back ended Unknown so far.
     """
 
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = BEGINNING
     effects: frozenset[str] = frozenset()
     tombstones: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
