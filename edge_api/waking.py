@@ -11,6 +11,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sql import ledger
 
+WAKE_INTERVAL_S: Final = 0.01
+"""Between two notifications, at least. The first after a rest is sent at once; behind it one is as good as many, and each
+costs a commit, and the server a signal to every session that listens."""
 WAIT_POLL_S: Final = 0.05
 """Seconds between two looks for finished orders, while somebody waits."""
 
@@ -18,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Waker:
-    """Tells orchestrators that there is work: after commit, one NOTIFY for all requests that came meanwhile.
+    """Tells orchestrators that there is work: after commit, one NOTIFY for all requests that came within an interval.
 
     Best effort: a notification that is lost costs at most the orchestrators' poll interval.
 
@@ -46,6 +49,7 @@ class Waker:
                     await ledger.wake_orchestrators(conn)
             except (psycopg.Error, PoolTimeout) as error:
                 log.warning("notify_failed", error=type(error).__name__)
+            await asyncio.sleep(WAKE_INTERVAL_S)
 
 
 class Finishes:
