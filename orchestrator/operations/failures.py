@@ -13,6 +13,7 @@ from orchestrator.saga import DefinitionError
 from orchestrator.settings import SettingsError
 from sql.auditing import AuditFileError
 from sql.embedded import EmbeddedError
+from sql.events import FeedError
 from sql.ledger import LedgerError
 from sql.migrate import MigrationError
 
@@ -21,6 +22,7 @@ _EXPECTED = (
     ConformError,
     DefinitionError,
     EmbeddedError,
+    FeedError,
     LedgerError,
     MigrationError,
     OrchestratorError,

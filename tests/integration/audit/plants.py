@@ -79,6 +79,15 @@ LEDGER = (
         "update outbox set type = 'OrderFailed' where type = 'OrderStuck' and aggregateid = o('stuck')",
         frozenset({"ledger_stuck_is_loud"}),
     ),
+    Plant(
+        "ledger_events_in_order",
+        "update outbox set transaction_id = '1' where type = 'OrderCompleted' and aggregateid = o('completed')",
+    ),
+    Plant(
+        "ledger_events_in_reach",
+        """update outbox set transaction_id = pg_snapshot_xmax(pg_current_snapshot())
+        where type = 'OrderCompleted' and aggregateid = o('completed')""",
+    ),
     Plant("ledger_journal_gap_free", "update order_ledger set last_seq = last_seq + 1 where order_ledger_id = o('waiting')"),
     Plant(
         "ledger_journal_gap_free",
