@@ -133,6 +133,26 @@ class Journal(_Answer):
     entries: list[JournalEntry]
 
 
+class FeedEvent(_Answer):
+    """What happened to an order; `data` by type is in the catalogue, and a team's own sagas have types of their own."""
+
+    id: UUID
+    type: str
+    order_ledger_id: UUID
+    seq: int
+    occurred_at: AwareDatetime
+    correlation_id: str
+    data: dict[str, Any]
+
+
+class FeedPage(_Answer):
+    """Events in order; there may be none though there is more, because those of other clients are passed over."""
+
+    events: list[FeedEvent]
+    next_cursor: str
+    has_more: bool
+
+
 class Health(_Answer):
     """That the process runs, or is ready."""
 

@@ -9,7 +9,8 @@ import aiohttp
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
-from edge_api import cancelling, dashboard, keys, openapi, operating, placing, reading
+from edge_api import cancelling, dashboard, feed, keys, openapi, operating, placing, reading
+from edge_api.feed import FEED, Feed
 from edge_api.listening import note_requests
 from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
 from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
@@ -36,6 +37,7 @@ class Parts:
         probes: For asking participants for their health.
         waker: Wakes orchestrators.
         finishes: Lets requests wait for orders to finish.
+        feed: Reads the feed of events, and lets requests wait for them.
         metrics: What is counted.
         ready: Set while orders are taken.
     """
@@ -49,6 +51,7 @@ class Parts:
     probes: aiohttp.ClientSession
     waker: Waker
     finishes: Finishes
+    feed: Feed
     metrics: EdgeMetrics
     ready: asyncio.Event
 
@@ -65,7 +68,7 @@ def clients_app(parts: Parts, api_keys: Mapping[str, str]) -> web.Application:
         client_max_size=BODY_BYTES_MAX,
     )
     _put(parts, app)
-    for routes in (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, operating.CLIENT_ROUTES):
+    for routes in (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, feed.ROUTES, operating.CLIENT_ROUTES):
         app.add_routes(routes)
     openapi.add_to(app)
     return app
@@ -92,5 +95,6 @@ def _put(parts: Parts, app: web.Application) -> None:
     app[PROBES] = parts.probes
     app[WAKER] = parts.waker
     app[FINISHES] = parts.finishes
+    app[FEED] = parts.feed
     app[METRICS] = parts.metrics
     app[READY] = parts.ready

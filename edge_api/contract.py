@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from edge_api import answers
+from edge_api import answers, feed
 from edge_api.cancelling import CancelRequest
 from edge_api.idempotency import KEY_MAX
 from edge_api.problems import ProblemType
@@ -122,6 +122,13 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         ("OrderLedgerId",),
         CancelRequest,
     ),
+    ("GET", "/events"): Operation(
+        "listEvents",
+        "Read what happened to orders, each event once and in an order that never changes.",
+        {200: Success("Events after the cursor; without any once `wait` is over.", answers.FeedPage)},
+        (ProblemType.BAD_QUERY, ProblemType.CURSOR_GONE, *_LEDGER_PROBLEMS),
+        ("After", "EventLimit", "Wait"),
+    ),
     ("GET", "/healthz"): Operation(
         "getLiveness", "Tell that the process runs.", {200: Success("It does.", answers.Health)}, open=True
     ),
@@ -180,6 +187,17 @@ PARAMETERS: Final[Mapping[str, Json]] = {
     ),
     "Since": _query("since", "Orders recorded then or later.", {"type": "string", "format": "date-time"}),
     "Cursor": _query("cursor", "The `next_cursor` of an earlier answer.", _TEXT),
+    "After": _query("after", "The `next_cursor` of an earlier answer; without it, all that is kept.", _TEXT),
+    "EventLimit": _query(
+        "limit",
+        "Most events of the page.",
+        {"type": "integer", "minimum": 1, "maximum": feed.LIMIT_MAX, "default": feed.LIMIT_DEFAULT},
+    ),
+    "Wait": _query(
+        "wait",
+        "Seconds to wait for an event where there is none.",
+        {"type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": 0},
+    ),
     "Limit": _query(
         "limit", "Most orders of the page.", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
     ),

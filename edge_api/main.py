@@ -14,6 +14,7 @@ import structlog
 from edge_api.app import Parts, admin_app, clients_app
 from edge_api.clients import read_api_keys
 from edge_api.errors import EdgeError
+from edge_api.feed import Feed
 from edge_api.listening import Listening, listen
 from edge_api.operating import EdgeMetrics
 from edge_api.waking import Finishes, Waker
@@ -100,7 +101,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         metrics = EdgeMetrics()
         fleet = Fleet(pool, settings, metrics.breaker_state)
         await fleet.look()
-        waker, finishes = Waker(pool, enabled=settings.notify), Finishes(pool)
+        waker, finishes, feed = Waker(pool, enabled=settings.notify), Finishes(pool), Feed(pool)
         parts = Parts(
             # The random part makes a restart on the same host another edge.
             name=f"edge-{uuid4().hex[:8]}",
@@ -112,10 +113,11 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             probes=await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())),
             waker=waker,
             finishes=finishes,
+            feed=feed,
             metrics=metrics,
             ready=asyncio.Event(),
         )
-        for loop in (waker.run(), finishes.run(), fleet.run()):
+        for loop in (waker.run(), finishes.run(), feed.run(), fleet.run()):
             stack.push_async_callback(_cancelled, asyncio.create_task(loop))
         yield parts
 
@@ -131,6 +133,7 @@ async def _stop(parts: Parts, listeners: list[Listening]) -> None:
     """Take no more requests and finish those in hand."""
     parts.ready.clear()
     parts.finishes.close()
+    parts.feed.close()
     await asyncio.gather(*(listening.stop() for listening in listeners))
 
 

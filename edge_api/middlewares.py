@@ -21,6 +21,8 @@ from sql.connect import OUTAGE
 
 ANONYMOUS: Final = "default"
 """The one client of an installation without keys."""
+WAITING_PATHS: Final = frozenset({"/events"})
+"""Reads that may wait for something to happen, and limit by themselves how long they wait for the ledger."""
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
 READ_TIMEOUT_S: Final = 5.5
 """A little more than the statement's own limit, which holds as long as the server can be reached."""
@@ -78,7 +80,7 @@ async def limit_reads(request: web.Request, handler: Handler) -> web.StreamRespo
     async def read() -> web.StreamResponse:
         return await handler(request)
 
-    if request.method != hdrs.METH_GET:
+    if request.method != hdrs.METH_GET or request.path in WAITING_PATHS:
         return await handler(request)
     try:
         return await in_time(read(), READ_TIMEOUT_S)

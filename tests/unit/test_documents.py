@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from cli import saga
-from edge_api import cancelling, dashboard, operating, placing, reading
+from edge_api import cancelling, dashboard, feed, operating, placing, reading
 from edge_api.problems import BASE, ProblemType
 from orchestrator.participant import OUR_BUG, REJECTION, SUCCESS
 from orchestrator.settings import Settings
@@ -130,7 +130,7 @@ def test_problem_types_are_those_of_the_api() -> None:
 @pytest.mark.parametrize(
     ("header", "served"),
     [
-        ("| clients' listener |", (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, operating.CLIENT_ROUTES)),
+        ("| clients' listener |", (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, feed.ROUTES, operating.CLIENT_ROUTES)),
         ("| admin listener |", (operating.ADMIN_ROUTES, dashboard.ROUTES)),
     ],
 )
