@@ -160,17 +160,11 @@ async def _authorize(request: web.Request, ask: Request, opening: Opening, creat
     work, call, settings = opening.work, opening.call, request.app[keys.SETTINGS]
     assert call is not None
     began_s = time.monotonic()
-    outcome = await request.app[keys.CALLER].call(
-        work.endpoint(call),
-        work.request(call),
-        key=work.key(call),
-        tracing=Tracing(ask.correlation_id, ask.traceparent),
-        timeout_s=settings.edge_timeout_s,
-    )
+    tracing = Tracing(ask.correlation_id, ask.traceparent)
+    outcome = await request.app[keys.CALLER].call(work.prepared(call), tracing, settings.edge_timeout_s)
     duration_s = time.monotonic() - began_s
     request.app[keys.FLEET].note(work.endpoint(call).participant, outcome)
-    outcome_name = type(outcome).__name__.lower()
-    request.app[METRICS].steps.count(work.saga.name, call.step, call.direction.value, outcome_name, duration_s)
+    request.app[METRICS].steps.count(work.saga.name, call.step, call.direction, outcome, duration_s)
     answered = Answered(call.step, outcome, round(duration_s * 1000, 3))
     answer = await _in_ledger(request, ask, lambda conn: _write_outcome(conn, request, ask, work, answered, created_at))
     if time.monotonic() - began_s < _lease_s(request) / 2:

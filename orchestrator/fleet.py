@@ -9,9 +9,8 @@ What does not pass is told how long to stay away; it costs no attempt.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -44,12 +43,16 @@ class Pass:
     """Leave for one call.
 
     Attributes:
+        participant: Who is called.
         trial: Whether it is the fleet's trial of an open breaker: if it ends Unknown, it counts as no attempt.
         outcome: To be set when the call has ended; None where none was made.
+        began_s: Monotonic time from which it is held.
     """
 
-    trial: bool
+    participant: str
+    trial: bool = False
     outcome: Outcome | None = None
+    began_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,32 +141,13 @@ class Fleet:
         """Count how a call ended that was made without leave."""
         self._breakers.note(participant, mark_of(outcome))
 
-    @asynccontextmanager
-    async def leave_for(self, participant: str, call_s: float) -> AsyncIterator[Pass | Parked]:
-        """Ask for leave for one call, which is to be made inside the context.
+    async def leave_for(self, participant: str, call_s: float) -> Pass | Parked:
+        """Ask for leave for one call. A pass is given back by `back`, whether or not the call was made.
 
         Args:
             participant: Who is called.
             call_s: Seconds that the call takes at most.
         """
-        found = await self._ask(participant, call_s)
-        if isinstance(found, Parked):
-            yield found
-            return
-        bulkhead, began_s, outcome = self._bulkhead(participant), time.monotonic(), None
-        try:
-            yield found
-            outcome = found.outcome
-        finally:
-            call_s = time.monotonic() - began_s
-            mark = mark_of(outcome) if outcome else None
-            bulkhead.leave(call_s if outcome else None, answered=mark == ANSWERED)
-        if mark is not None and found.trial:
-            await self._breakers.conclude(participant, mark)
-        elif mark is not None:
-            self._breakers.note(participant, mark)
-
-    async def _ask(self, participant: str, call_s: float) -> Pass | Parked:
         if participant not in self.addresses:
             return Parked(PARKED_MAX_S, f"{participant} is not registered", away=True)
         try:
@@ -173,17 +157,29 @@ class Fleet:
         bulkhead = self._bulkhead(participant)
         if trial:
             bulkhead.force()
-            return Pass(trial=True)
+            return Pass(participant, trial=True)
         if delay_s == 0:
             if not await bulkhead.enter():
                 return Parked(bulkhead.turn_s(), f"{participant} has as many calls on their way as it may have", away=False)
             if self.may_call(participant):
-                return Pass(trial=False)
+                return Pass(participant)
             bulkhead.leave()  # it went away while this saga stood in line
             delay_s = LOOK_S
         # How the trial of another ends is seen with the next look, mostly long before it must have ended.
         is_tried = self._breakers.now(participant).state is State.HALF_OPEN
         return Parked(min(delay_s, LOOK_S if is_tried else PARKED_MAX_S), self._why(participant), away=True)
+
+    async def back(self, passed: Pass) -> None:
+        """Take a pass back, and note how its call ended."""
+        mark = mark_of(passed.outcome) if passed.outcome else None
+        call_s = time.monotonic() - passed.began_s if mark is not None else None
+        self._bulkhead(passed.participant).leave(call_s, answered=mark == ANSWERED)
+        if mark is None:
+            return
+        if passed.trial:
+            await self._breakers.conclude(passed.participant, mark)
+        else:
+            self._breakers.note(passed.participant, mark)
 
     def _why(self, participant: str) -> str:
         now = self._breakers.now(participant)

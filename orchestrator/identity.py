@@ -36,6 +36,6 @@ def resource_id(order_ledger_id: UUID, step: str) -> UUID:
     return derived_id("resource", str(order_ledger_id), step)
 
 
-def operation_key(order_ledger_id: UUID, step: str, direction: Direction) -> str:
+def operation_key(order_ledger_id: UUID | str, step: str, direction: Direction) -> str:
     """Return the idempotency key of a step's call: the same for every attempt, owner and round."""
     return f"{order_ledger_id}:{step}:{direction.value}"

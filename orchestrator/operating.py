@@ -132,7 +132,7 @@ def preview(work: Work, progress: Progress) -> tuple[str, ...]:
         call = move.calls[0]
         endpoint = work.endpoint(call)
         try:
-            path = endpoint.url_path(work.request(call))
+            path = work.prepared(call).path
         except Exception:
             # It may need an answer that is not there yet, or be what the order is stuck on.
             path = endpoint.path

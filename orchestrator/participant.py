@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.transport import BODY_BYTES_MAX, Transport, TransportError
+from orchestrator.prepared import Prepared
+from orchestrator.transport import BODY_BYTES_MAX, Reply, Transport, TransportError
 from participants.contracts import ECHO_EXEMPT, Endpoint
 from sql.models import Json
 
@@ -52,75 +53,59 @@ class Caller:
         self._transport = transport
         self._addresses = addresses
 
-    async def call(
-        self,
-        endpoint: Endpoint[Any, Any],
-        request: BaseModel,
-        *,
-        key: str,
-        tracing: Tracing,
-        timeout_s: float,
-        operation: BaseModel | None = None,
-    ) -> Outcome:
+    async def call(self, prepared: Prepared, tracing: Tracing, timeout_s: float) -> Outcome:
         """Make one attempt of an operation.
 
         Args:
-            endpoint: What to do.
-            request: Its request.
-            key: Idempotency key; the same for every attempt of the operation.
+            prepared: What to send.
             tracing: Sent along.
             timeout_s: Total seconds, from the connection to the last byte.
-            operation: What the answer must repeat; None for the request itself.
 
         Returns:
             What the answer means; never raises for anything that a participant or the network does.
         """
+        endpoint = prepared.endpoint
         headers = {"X-Correlation-ID": tracing.correlation_id}
         if tracing.traceparent:
             headers["traceparent"] = tracing.traceparent
         if endpoint.method != "GET":
-            headers["Idempotency-Key"] = key
-        body = endpoint.body(request)
-        if body is not None:
+            headers["Idempotency-Key"] = prepared.key
+        if prepared.body is not None:
             headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout(timeout_s):
-                reply = await self._transport.exchange(
-                    endpoint.method,
-                    self._addresses[endpoint.participant] + endpoint.url_path(request),
-                    headers,
-                    None if body is None else orjson.dumps(body),
-                )
+                url = self._addresses[endpoint.participant] + prepared.path
+                reply = await self._transport.exchange(endpoint.method, url, headers, prepared.body)
         except TimeoutError:
             return Unknown(f"{endpoint.participant} did not answer within {timeout_s:g} s")
         except (TransportError, ValueError) as error:
             return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error))}")
         if reply.body is None:
             return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
-        outcome = read_answer(endpoint, operation or request, reply.status, reply.body, reply.headers.get("retry-after"))
+        outcome = read_answer(endpoint, prepared.echoed, reply)
         if (reply.status in OUR_BUG or 300 <= reply.status < 400) and not _is_not_done(reply.status, reply.body):
-            log.error("call_refused", participant=endpoint.participant, path=endpoint.path, status=reply.status, key=key)
+            log.error(
+                "call_refused", participant=endpoint.participant, path=endpoint.path, status=reply.status, key=prepared.key
+            )
         return outcome
 
 
-def read_answer(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, body: bytes, retry_after: str | None) -> Outcome:
+def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply) -> Outcome:
     """Tell what an answer means.
 
     Args:
         endpoint: What was asked.
-        request: What an answer must repeat where it has members of the same name.
-        status: HTTP status code.
-        body: At most `BODY_BYTES_MAX` bytes.
-        retry_after: Value of the header of that name; None when there was none.
+        echoed: What an answer must repeat where it has members of the same name.
+        reply: The answer, with a body.
     """
-    who = endpoint.participant
+    who, status, body = endpoint.participant, reply.status, reply.body or b""
     if status in SUCCESS:
-        return _read_success(endpoint, request, status, body)
+        return _read_success(endpoint, echoed, status, body)
     problem = _json_object(body)
     detail = _detail(problem)
     if status in REJECTION and not (status == 409 and _problem_type(problem) == IN_PROGRESS):
         return Rejected(f"{who} answered {status}{detail}", problem)
-    return Unknown(f"{who} answered {status}{detail}", parse_retry_after(retry_after), problem)
+    return Unknown(f"{who} answered {status}{detail}", parse_retry_after(reply.headers.get("retry-after")), problem)
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -128,23 +113,37 @@ def parse_retry_after(value: str | None) -> float | None:
     return float(value) if value is not None and re.fullmatch(r"[0-9]{1,10}", value) else None
 
 
-def _read_success(endpoint: Endpoint[Any, Any], request: BaseModel, status: int, body: bytes) -> Outcome:
-    who, parsed = endpoint.participant, _json_object(body)
-    if parsed is None:
-        return Unknown(f"{who} answered {status} with what is no JSON object")
+def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body: bytes) -> Outcome:
+    who = endpoint.participant
     try:
-        answer = endpoint.response.model_validate_json(body)
+        result: Json = endpoint.response.model_validate_json(body).model_dump(mode="json")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Unknown(f"{who} answered {status} with another shape: {where}: {first['msg']}", response=parsed)
-    result: Json = answer.model_dump(mode="json")
-    asked = request.model_dump(mode="json", include=set(result) - ECHO_EXEMPT)
-    for name, value in asked.items():
-        if result[name] != value:
+        return _misshapen(who, status, body, error)
+    if not _is_storable(result):
+        return _misshapen(who, status, body, None)
+    for name, value in result.items():
+        if name in echoed and echoed[name] != value and name not in ECHO_EXEMPT:
             log.error("answer_of_another_operation", participant=who, member=name)
-            return Unknown(f"{who} answered for another operation: {name} differs", response=parsed)
+            return Unknown(f"{who} answered for another operation: {name} differs", response=_json_object(body))
     return Succeeded(result)
+
+
+def _misshapen(who: str, status: int, body: bytes, error: ValidationError | None) -> Unknown:
+    """Return what a success is that can't be read, or not be kept."""
+    parsed = _json_object(body)
+    if parsed is None or error is None:
+        return Unknown(f"{who} answered {status} with what is no JSON object")
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return Unknown(f"{who} answered {status} with another shape: {where}: {first['msg']}", response=parsed)
+
+
+def _is_storable(result: Json) -> bool:
+    """Tell whether the ledger can keep an answer: no NUL, no half of a pair, no huge number, nothing nested too deep."""
+    try:
+        return b"\\u0000" not in orjson.dumps(result) and _is_shallow(result)
+    except orjson.JSONEncodeError:
+        return False
 
 
 def _json_object(body: bytes) -> Json | None:
@@ -159,13 +158,13 @@ def _json_object(body: bytes) -> Json | None:
 
 
 def _is_shallow(parsed: Json) -> bool:
-    level: list[Any] = [parsed]
-    for _ in range(ANSWER_DEPTH_MAX):
-        insides = (value.values() if isinstance(value, dict) else value for value in level)
-        level = [value for inside in insides for value in inside if isinstance(value, dict | list)]
+    level: list[Any] = [value for value in parsed.values() if isinstance(value, dict | list)]
+    for _ in range(ANSWER_DEPTH_MAX - 1):
         if not level:
             return True
-    return False
+        insides = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for inside in insides for value in inside if isinstance(value, dict | list)]
+    return not level
 
 
 def _detail(problem: Json | None) -> str:

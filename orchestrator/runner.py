@@ -2,7 +2,6 @@
 
 import random
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
@@ -13,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet, Parked, Pass
 from orchestrator.metrics import Metrics
-from orchestrator.outcome import Outcome
 from orchestrator.participant import Caller, Tracing
+from orchestrator.prepared import Prepared
 from orchestrator.progress import Answered, Call, Lapsed, Move, Observation
 from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
@@ -146,9 +145,10 @@ class Runner:
             if overdue and _goes_forward(work.onward(settled)):
                 settled = work.give_up(settled, "its deadline has passed")
             onward = settled if self.stopping else work.onward(settled)
-            async with self._leave_for(work, onward) as leave:
+            leave = await self._leave_for(work, onward)
+            try:
                 move = self._parked(work, settled, onward.calls[0], leave, hold) if isinstance(leave, Parked) else onward
-                move, transition = self._transition(work, move, settled)
+                move, call, transition = self._transition(work, move, settled)
                 written = await self._writer.write(transition)
                 if isinstance(written, Superseded):
                     work = work.on(written.row)
@@ -157,28 +157,32 @@ class Runner:
                     continue
                 work, overdue = work.after(transition, written.last_seq), False
                 hold.suspect = hold.suspect and transition.lapses > 0
-                if not isinstance(leave, Pass) or not move.calls:
+                if call is None or not isinstance(leave, Pass):
                     return self._left(work, transition, hold)
-                observation = await self._answer(work, move.calls[0], hold, leave)
+                observation = await self._answer(work, move.calls[0], call, hold, leave)
+            finally:
+                if isinstance(leave, Pass):
+                    await self._fleet.back(leave)
 
-    def _transition(self, work: Work, move: Move, settled: Move) -> tuple[Move, Transition]:
+    def _transition(self, work: Work, move: Move, settled: Move) -> tuple[Move, Prepared | None, Transition]:
         """Return what to write of a decision: all of it, or where its call can't be made out, what was observed before."""
         jitter = random.uniform(0.0, self._jitter)
         try:
-            return move, work.transition(move, replica=self._replica, jitter=jitter)
+            call = work.prepared_for(move)
+            return move, call, work.transition(move, replica=self._replica, jitter=jitter, call=call)
         except Exception:
             if not move.calls or not settled.entries:
                 raise
             # What is known must not be lost with it; the next claim of the row fails on the call alone.
             log.exception("next_call_failed_in_code", step=move.calls[0].step)
-            return settled, work.transition(settled, replica=self._replica, jitter=jitter)
+            return settled, None, work.transition(settled, replica=self._replica, jitter=jitter)
 
-    def _leave_for(self, work: Work, move: Move) -> AbstractAsyncContextManager[Pass | Parked | None]:
+    async def _leave_for(self, work: Work, move: Move) -> Pass | Parked | None:
         """Ask for leave for a decision's call; None where it has none."""
         if not move.calls:
-            return nullcontext()
+            return None
         call = move.calls[0]
-        return self._fleet.leave_for(work.endpoint(call).participant, work.saga.timeout_s_of(work.saga.step(call.step)))
+        return await self._fleet.leave_for(work.endpoint(call).participant, work.saga.timeout_s_of(work.saga.step(call.step)))
 
     def _parked(self, work: Work, settled: Move, call: Call, parked: Parked, hold: Hold) -> Move:
         """Decide what becomes of an order whose next call can't be made now."""
@@ -199,22 +203,16 @@ class Runner:
         at_rest = work.row.status in TERMINAL or work.row.status is Status.STUCK
         return None if at_rest else transition.delay_s or 0.0
 
-    async def _answer(self, work: Work, call: Call, hold: Hold, leave: Pass) -> Answered:
+    async def _answer(self, work: Work, call: Call, prepared: Prepared, hold: Hold, leave: Pass) -> Answered:
         timeout_s = work.saga.timeout_s_of(work.saga.step(call.step))
         if hold.left_s < timeout_s + LEASE_MARGIN_S:
             await self._renew(hold)
         began_s = time.monotonic()
-        leave.outcome = await self._caller.call(
-            work.endpoint(call),
-            work.request(call),
-            key=work.key(call),
-            tracing=Tracing(work.row.correlation_id, work.row.traceparent),
-            timeout_s=timeout_s,
-            operation=work.operation(call) if call.probe else None,
-        )
+        tracing = Tracing(work.row.correlation_id, work.row.traceparent)
+        leave.outcome = outcome = await self._caller.call(prepared, tracing, timeout_s)
         duration_s = time.monotonic() - began_s
-        self._count_attempt(work, call, leave.outcome, duration_s)
-        return Answered(call.step, leave.outcome, round(duration_s * 1000, 3), trial=leave.trial)
+        self._metrics.steps.count(work.saga.name, call.step, call.direction, outcome, duration_s)
+        return Answered(call.step, outcome, round(duration_s * 1000, 3), trial=leave.trial)
 
     async def _renew(self, hold: Hold) -> None:
         """Renew one lease out of turn: a call starts only if it must end before the lease does."""
@@ -264,10 +262,6 @@ class Runner:
             entries=(entry,) if stuck else (),
             events=(Event("OrderStuck", event_payload(row, Status.STUCK.value)),) if stuck else (),
         )
-
-    def _count_attempt(self, work: Work, call: Call, outcome: Outcome, duration_s: float) -> None:
-        outcome_name = type(outcome).__name__.lower()
-        self._metrics.steps.count(work.saga.name, call.step, call.direction.value, outcome_name, duration_s)
 
 
 def _goes_forward(move: Move) -> bool:

@@ -1,22 +1,20 @@
 """One order at work: what the pure core needs of its row, and how a decision becomes a transition of that row."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-import orjson
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import BaseModel
 
 from orchestrator import machine
 from orchestrator.identity import operation_key
+from orchestrator.prepared import Prepared, prepare, shown
 from orchestrator.progress import Call, GivenUp, Move, Observation, Progress
 from orchestrator.saga import Context, Saga, Step
 from participants.contracts import Endpoint, OperationRef
 from sql.models import Direction, Entry, Event, Json, Kind, SagaRow, Transition
-
-SHOWN_BYTES_MAX: Final = 16 * 1024
-"""Of larger bodies the journal keeps the size: requests follow from the order's input, answers repeat them."""
 
 
 class Work(Struct, frozen=True):
@@ -41,7 +39,7 @@ class Work(Struct, frozen=True):
         Raises:
             pydantic.ValidationError, KeyError, ValueError: What is stored does not fit the definition.
         """
-        stored = orjson.dumps({**row.input, **row.personal})
+        stored = msgspec.json.encode({**row.input, **row.personal})
         order = saga.input.model_validate_json(stored)
         return Work(saga, row, Progress.from_json(row.progress), Context(row.order_ledger_id, order, row.results))
 
@@ -92,24 +90,26 @@ class Work(Struct, frozen=True):
         """Return a decision together with that not to wait any longer."""
         return move.then(machine.settle(self.saga, move.progress, GivenUp(reason)))
 
-    def transition(self, move: Move, *, replica: str, jitter: float = 0.0) -> Transition:
+    def transition(self, move: Move, *, replica: str, jitter: float = 0.0, call: Prepared | None = None) -> Transition:
         """Return the fenced write of a decision.
 
         Args:
             move: The decision; the row is kept when it has calls to make.
             replica: Who writes.
             jitter: Share of a wait that is added to it.
+            call: The decision's call, where that is made out already.
         """
+        call = call or self.prepared_for(move)
         progress = move.progress
         step = machine.current_step(self.saga, progress)
-        shown = step.name if step else self.row.step
+        status = machine.status_of(self.saga, progress)
         return Transition(
             order_ledger_id=self.row.order_ledger_id,
             lease_epoch=self.row.lease_epoch,
             last_seq=self.row.last_seq,
             replica=replica,
-            status=machine.status_of(self.saga, progress),
-            step=shown,
+            status=status,
+            step=step.name if step else self.row.step,
             direction=progress.direction,
             retry_count=progress.retries,
             progress=progress,
@@ -120,37 +120,31 @@ class Work(Struct, frozen=True):
             deadline_s=self.saga.deadline_s if any(_is_retry(entry) for entry in move.entries) else None,
             # An attempt that ended is a sign of life, and an operator's word a new start; a bare takeover is neither.
             lapses=0 if any(entry.kind in (Kind.OUTCOME, Kind.OPERATOR) for entry in move.entries) else self.row.lapses,
-            entries=tuple(self._dressed(entry, move.calls) for entry in move.entries),
-            events=tuple(self._event(type_, of_step, move) for type_, of_step in move.events),
+            entries=tuple([_dressed(entry, call) for entry in move.entries]),
+            events=tuple([Event(type_, event_payload(self.row, status, of_step)) for type_, of_step in move.events]),
         )
 
     def endpoint(self, call: Call) -> Endpoint[Any, Any]:
         """Return where a call goes."""
         return _endpoint(self.saga.step(call.step), call)
 
-    def request(self, call: Call) -> BaseModel:
-        """Build a call's request: a probe names the operation, every other call repeats the step's request."""
-        return OperationRef(operation_key=self.key(call)) if call.probe else self.operation(call)
+    def prepared_for(self, move: Move) -> Prepared | None:
+        """Make a decision's call out, knowing what the decision knows; None where it has none."""
+        return self.prepared(move.calls[0], _results(move.entries)) if move.calls else None
 
-    def operation(self, call: Call) -> BaseModel:
-        """Build the request that a call is about; the same in every attempt, and for action and compensation."""
-        request: BaseModel = self.saga.step(call.step).request(self.context)
-        return request
+    def prepared(self, call: Call, learned: Json | None = None) -> Prepared:
+        """Make a call out: a probe names the operation, every other call repeats the step's request.
 
-    def key(self, call: Call) -> str:
-        """Return a call's idempotency key."""
-        return operation_key(self.row.order_ledger_id, call.step, call.direction)
-
-    def _dressed(self, entry: Entry, calls: tuple[Call, ...]) -> Entry:
-        if entry.response is not None:
-            return replace(entry, response=_shown(entry.response))
-        if entry.kind is not Kind.INTENT:
-            return entry
-        call = next(call for call in calls if call.step == entry.step)
-        return replace(entry, request=_shown(self.endpoint(call).redacted_body(self.request(call))))
-
-    def _event(self, type_: str, step: str | None, move: Move) -> Event:
-        return Event(type_, event_payload(self.row, machine.status_of(self.saga, move.progress).value, step))
+        Args:
+            call: What is to be made out.
+            learned: Answers, by step, that the row does not have yet.
+        """
+        context = replace(self.context, results={**self.context.results, **learned}) if learned else self.context
+        key = operation_key(context.order_id, call.step, call.direction)
+        operation: BaseModel = self.saga.step(call.step).request(context)
+        if call.probe:
+            return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation)
+        return prepare(self.endpoint(call), operation, key)
 
 
 def event_payload(row: SagaRow, status: str, step: str | None = None) -> Json:
@@ -166,9 +160,11 @@ def event_payload(row: SagaRow, status: str, step: str | None = None) -> Json:
     return payload if step is None else {**payload, "step": step}
 
 
-def _shown(body: Json) -> Json:
-    size = len(orjson.dumps(body))
-    return body if size <= SHOWN_BYTES_MAX else {"bytes": size, "left_out": True}
+def _dressed(entry: Entry, call: Prepared | None) -> Entry:
+    """Return an entry with the request or the answer that it tells of."""
+    if entry.kind is Kind.INTENT and call is not None:
+        return replace(entry, request=call.shown)
+    return entry if entry.response is None else replace(entry, response=shown(entry.response))
 
 
 def _endpoint(step: Step[Any, Any], call: Call) -> Endpoint[Any, Any]:

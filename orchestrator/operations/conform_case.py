@@ -106,7 +106,7 @@ class Subject:
                 return Seen(None, b"", Unknown(reply))
             if reply.body is None:
                 return Seen(reply.status, b"", Unknown(f"answered {reply.status} with too long a body"))
-            seen = Seen(reply.status, reply.body, read_answer(endpoint, request, reply.status, reply.body, None))
+            seen = Seen(reply.status, reply.body, read_answer(endpoint, request.model_dump(mode="json"), reply))
             if not (reply.status == 409 and isinstance(seen.outcome, Unknown)):
                 return seen
             await asyncio.sleep(IN_PROGRESS_POLL_S)

@@ -1,6 +1,8 @@
 """The form of every contract: a wire model, an endpoint, and the mark of personal data."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from string import Formatter
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -44,7 +46,7 @@ Req = TypeVar("Req", bound=BaseModel, contravariant=True)
 Res = TypeVar("Res", bound=BaseModel, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint(Generic[Req, Res]):
     """One operation of a participant.
 
@@ -68,17 +70,32 @@ class Endpoint(Generic[Req, Res]):
 
     def url_path(self, request: BaseModel) -> str:
         """Fill the path template from a request's fields, each quoted so that it stays one part of the path."""
-        fields = type(request).model_fields
-        return self.path.format_map({name: quote(str(getattr(request, name)), safe=":") for name in fields})
+        if not self._path_fields:
+            return self.path
+        return self.path.format_map({name: quote(str(getattr(request, name)), safe=":") for name in self._path_fields})
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a request has a body."""
+        return self.method not in ("GET", "DELETE")
 
     def body(self, request: BaseModel) -> dict[str, Any] | None:
         """Return the JSON body of a request: the fields this endpoint knows; None where no body is sent."""
-        if self.method in ("GET", "DELETE"):
-            return None
-        return request.model_dump(mode="json", include=set(self.request.model_fields))
+        return self.known_of(request.model_dump(mode="json")) if self.has_body else None
 
-    def redacted_body(self, request: BaseModel) -> dict[str, Any]:
-        """Return the request's known fields as JSON without personal data, for the journal."""
+    def known_of(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return of a request as JSON the fields that this endpoint knows."""
         fields = self.request.model_fields
-        shown = {name for name, field in fields.items() if not is_personal(field)}
-        return request.model_dump(mode="json", include=shown)
+        return document if document.keys() <= fields.keys() else {n: v for n, v in document.items() if n in fields}
+
+    def public_of(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a body without personal data, for the journal."""
+        return {n: v for n, v in body.items() if n not in self._personal} if self._personal else body
+
+    @cached_property
+    def _path_fields(self) -> tuple[str, ...]:
+        return tuple(name for _, name, _, _ in Formatter().parse(self.path) if name)
+
+    @cached_property
+    def _personal(self) -> frozenset[str]:
+        return frozenset(name for name, field in self.request.model_fields.items() if is_personal(field))

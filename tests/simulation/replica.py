@@ -263,10 +263,6 @@ class Replica:
         if self.ends_at_s - world.now_s < TIMEOUT_S + LEASE_MARGIN_S and not self._renew():
             self.drop()
             return
-        if world.poison in ("raises", "can't call"):
-            # The request is built once more for the call.
-            self._fail()
-            return
         world.invariants.called((call.step, call.direction, self._state_round(), call.attempt), self.epoch)
         self._send(call)
 

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from orchestrator.fleet import Parked, Pass
 from orchestrator.metrics import Metrics
 from orchestrator.outcome import Outcome
+from orchestrator.prepared import Prepared
 from orchestrator.progress import Call
 from orchestrator.runner import Hold, Runner
 from orchestrator.saga import Saga
@@ -56,19 +57,21 @@ class Around:
     async def write(self, transition: Transition) -> Any:
         return await Asked(transition=transition)
 
-    async def call(self, endpoint: Any, request: Any, *, key: str, operation: Any = None, **_: Any) -> Outcome:
-        _, step, direction = key.rsplit(":", 2)
-        probe = isinstance(request, OperationRef)
-        assert probe == (operation is not None)
+    async def call(self, prepared: Prepared, *_: Any) -> Outcome:
+        _, step, direction = prepared.key.rsplit(":", 2)
+        probe = prepared.endpoint.request is OperationRef
         answer: Outcome = await Asked(call=Call(step, Direction(direction), self._replica.attempt_of(step), probe))
         return answer
 
     def known(self, _: Any) -> Saga[Any]:
         return saga_of(self._world)
 
-    def leave_for(self, *_: Any) -> Any:
+    async def back(self, _: Pass) -> None:
+        """Nothing is kept of it."""
+
+    async def leave_for(self, *_: Any) -> Pass | Parked:
         leave = self._world.leave()
-        return nullcontext[Pass | Parked](PARKED[leave] if leave in PARKED else self._replica.passed(leave == "trial"))
+        return PARKED[leave] if leave in PARKED else self._replica.passed(leave == "trial")
 
     def connection(self) -> Any:
         if self._replica.cut:
@@ -125,7 +128,7 @@ class RealReplica(Replica):
 
     def passed(self, trial: bool) -> Pass:
         self._trial = trial
-        return Pass(trial)
+        return Pass("anybody", trial)
 
     def renewed(self) -> bool:
         return self._renew()

@@ -43,9 +43,7 @@ def calling(caller: Caller) -> Answering:
     """Answer with what a real participant answers."""
 
     async def answer(work: Work, call: Call) -> Outcome:
-        return await caller.call(
-            work.endpoint(call), work.request(call), key=work.key(call), tracing=Tracing("test"), timeout_s=5.0
-        )
+        return await caller.call(work.prepared(call), Tracing("test"), 5.0)
 
     return answer
 

@@ -180,19 +180,19 @@ async def test_who_stood_in_line_when_the_participant_went_away_is_not_let_throu
     monkeypatch.setattr("orchestrator.bulkhead.LINE_WAIT_S", 30.0)
 
     async def ask() -> Pass | Parked:
-        async with replica.fleet.leave_for("shop", 1.0) as leave:
-            return leave
+        return await replica.fleet.leave_for("shop", 1.0)
 
     async with open_replica(pool, ledger_url, shop) as replica:
         register_participants(ledger_url, {"shop": shop.url}, {"concurrency": 1})
         await replica.fleet.look()
-        async with replica.fleet.leave_for("shop", 1.0) as first:
-            in_line = asyncio.create_task(ask())
-            await asyncio.sleep(0)
-            await put(pool, HELD, replica)
+        first = await ask()
+        assert isinstance(first, Pass)
+        in_line = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        await put(pool, HELD, replica)
+        await replica.fleet.back(first)
         found = await in_line
 
-    assert isinstance(first, Pass)
     assert isinstance(found, Parked)
     assert found.reason == "calls to shop are held: maintenance"
 
