@@ -6,22 +6,15 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import AsyncConnection
 
-from orchestrator.definitions import Definitions
-from orchestrator.identity import order_id
-from orchestrator.opening import Request, open_order
-from orchestrator.settings import Settings
-from sql import events, ledger, retention
+from sql import events, retention
 from sql.events import START, Cursor, CursorGone, Page, StoredEvent, decode_cursor, encode_cursor
-from tests.integration.orchestrator.shop import ERRAND, Basket
+from tests.integration.ledger.outbox import Connection, finish, place, prepare, tell
 
-Connection = AsyncConnection[Any]
 DOCUMENT = Path(__file__).parents[3] / "docs" / "events.md"
 WRITERS = 6
 ROUNDS = 12
@@ -30,24 +23,8 @@ ROUNDS = 12
 @pytest.fixture
 async def conn(ledger_url: str) -> AsyncIterator[Connection]:
     async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as opened:
-        await Definitions([ERRAND], Settings()).register(opened)
+        await prepare(opened)
         yield opened
-
-
-async def place(conn: Connection, client: str = "ours") -> UUID:
-    """Place an order, which writes its first event."""
-    key, saga = uuid4().hex, Definitions([ERRAND], Settings()).named("errand")
-    request = Request(order_id(client, key), client, key, b"hash", Basket(), {}, "correlation")
-    assert await ledger.insert_order(conn, open_order(saga, request).order)
-    return request.order_ledger_id
-
-
-async def tell(conn: Connection, order: UUID, type: str = "Told", *, seq: int = 1, count: int = 1) -> None:
-    await conn.execute(
-        "insert into outbox (aggregateid, type, payload, correlation_id, seq)"
-        " select %s, %s, '{}', 'c', %s from generate_series(1, %s)",
-        (order, type, seq, count),
-    )
 
 
 async def read_all(conn: Connection, after: Cursor | None = None, *, limit: int = 3, client: str | None = None) -> list[Page]:
@@ -196,12 +173,6 @@ async def test_a_page_costs_the_same_however_many_events_of_others_there_are(con
 
 
 # --- what was removed -------------------------------------------------------------------------------------------------
-
-
-async def finish(conn: Connection, order: UUID) -> None:
-    await conn.execute(
-        "update order_ledger set status = 'COMPLETED', finished_at = clock_timestamp() where order_ledger_id = %s", (order,)
-    )
 
 
 async def purge(conn: Connection) -> int:
