@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
 from sql.loader import Queries
-from sql.models import TERMINAL, Json
+from sql.models import TERMINAL, Json, Status
 
 Connection = AsyncConnection[Any]
 Position = tuple[datetime, UUID]
@@ -81,6 +81,7 @@ async def list_orders(
         "client_id": client_id,
         "statuses": [str(status) for status in statuses] or None,
         "unfinished": bool(statuses) and TERMINAL.isdisjoint(statuses),
+        "halted": set(statuses) == {Status.STUCK},
         "saga": saga,
         "customer_id": customer_id,
         "client_request_id": client_request_id,

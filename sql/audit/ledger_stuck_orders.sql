@@ -8,5 +8,5 @@ from order_ledger l
     left join lateral (select at, reason from ledger_journal
         where order_ledger_id = l.order_ledger_id and kind = 'status' and outcome = 'STUCK'
         order by seq desc limit 1) j on true
-where l.status = 'STUCK'
+where l.status = 'STUCK' and l.due_at is null and l.finished_at is null -- the last two in the words of an index
 order by j.at;

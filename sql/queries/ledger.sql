@@ -97,17 +97,17 @@ with own as materialized (
         lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
         lapses = l.lapses + due.lapsed::integer, updated_at = clock_timestamp()
     from due where l.order_ledger_id = due.order_ledger_id
-    returning l.*, due.lapsed, due.lag_s,
+    returning due.lapsed, due.lag_s,
         extract(epoch from clock_timestamp() - l.created_at)::double precision as age_s,
-        extract(epoch from l.deadline_at - clock_timestamp())::double precision as deadline_in_s
+        extract(epoch from l.deadline_at - clock_timestamp())::double precision as deadline_in_s,
+        l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input, l.correlation_id, l.traceparent,
+        l.last_seq, l.lease_owner, l.lease_epoch, l.lapses, l.client_request_id, l.last_error, l.step, l.direction,
+        l.retry_count, l.customer_id, l.currency, l.total_minor
 ), waiting as (
     select extract(epoch from min(l.due_at) - statement_timestamp())::double precision as next_due_s
     from order_ledger l where l.due_at > statement_timestamp()
 )
-select w.next_due_s, c.lapsed, c.lag_s, c.age_s, c.deadline_in_s, c.order_ledger_id, c.saga, c.definition_id, c.status, c.progress, c.results,
-    c.input, coalesce(p.data, '{}') as personal, c.correlation_id, c.traceparent, c.last_seq, c.lease_owner,
-    c.lease_epoch, c.lapses, c.client_request_id, c.last_error, c.step, c.direction, c.retry_count,
-    c.customer_id, c.currency, c.total_minor
+select w.next_due_s, c.*, coalesce(p.data, '{}') as personal
 from waiting w left join claimed c on true left join order_personal p on p.order_ledger_id = c.order_ledger_id;
 
 -- name: get_rows
@@ -123,15 +123,17 @@ where l.order_ledger_id = any (%(order_ledger_ids)s);
 -- Any number of transitions of different rows in one statement, so that they share one commit. Each row is locked in id
 -- order (two writers can't wait for each other) and changed only if epoch and journal position are as the writer saw
 -- them; what missed is not in the answer and nothing of it is written. A row that somebody else has locked is skipped, so
--- that it holds up no other; its writer sees it unchanged and tries again. A member that is left out has its default
--- (`sql/models.py`).
+-- that it holds up no other; its writer sees it unchanged and tries again. What is appended is joined to the rows that were
+-- changed: no entry and no event without its order. A row is changed where it was locked (its ctid): one that somebody
+-- changed between this statement's snapshot and its lock is not found there, and its writer tries again as well.
+-- Members of a transition that are absent mean null, 0, false, round 1, no results, no entries and no events.
 with given as materialized (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
         last_seq integer, replica text, status text, step text, direction text, retry_count integer, progress jsonb,
         results jsonb, last_error text, keep_lease boolean, delay_s double precision, deadline_s double precision,
         lapses integer, response_status smallint, response_body text, entries jsonb, events jsonb)
 ), held as materialized (
-    select l.chain_head, l.correlation_id, t.*
+    select l.ctid as place, l.chain_head, t.*
     from order_ledger l join given t using (order_ledger_id)
     where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq
     order by l.order_ledger_id
@@ -150,11 +152,10 @@ with given as materialized (
         e.direction, e.round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms, e.replica,
         e.lease_epoch, e.actor, e.reason)) over (partition by e.order_ledger_id order by e.seq) as hash
     from entry e
-), head as (
-    select distinct on (order_ledger_id) order_ledger_id, seq, hash from chained order by order_ledger_id, seq desc
 ), updated as (
-    update order_ledger l set status = h.status, step = h.step, direction = h.direction, retry_count = h.retry_count,
-        progress = h.progress, last_error = h.last_error, lapses = coalesce(h.lapses, 0),
+    update order_ledger l set status = h.status, step = h.step, direction = h.direction,
+        retry_count = coalesce(h.retry_count, 0), progress = h.progress, last_error = h.last_error,
+        lapses = coalesce(h.lapses, 0),
         results = case when h.results is null then l.results else l.results || h.results end,
         next_retry_at = clock_timestamp() + make_interval(secs => h.delay_s),
         deadline_at = coalesce(clock_timestamp() + make_interval(secs => h.deadline_s), l.deadline_at),
@@ -163,24 +164,24 @@ with given as materialized (
         finished_at = case when h.status in ('COMPLETED', 'FAILED', 'CANCELLED', 'DECLINED') then clock_timestamp() end,
         response_status = coalesce(l.response_status, h.response_status),
         response_body = coalesce(l.response_body, h.response_body),
-        last_seq = coalesce(head.seq, l.last_seq), chain_head = coalesce(head.hash, l.chain_head),
+        last_seq = coalesce(last.seq, l.last_seq), chain_head = coalesce(last.hash, l.chain_head),
         updated_at = clock_timestamp()
-    from held h left join head using (order_ledger_id)
-    where l.order_ledger_id = h.order_ledger_id
-    returning l.order_ledger_id, l.last_seq
+    from held h left join chained last
+        on last.order_ledger_id = h.order_ledger_id and last.seq = h.last_seq + jsonb_array_length(h.entries)
+    where l.ctid = h.place
+    returning l.order_ledger_id, l.last_seq, l.correlation_id, h.events
 ), journal as (
     insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request,
         response, error, duration_ms, replica, lease_epoch, actor, reason, hash)
-    select order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request, response, error,
-        duration_ms, replica, lease_epoch, actor, reason, hash
-    from chained
+    select c.order_ledger_id, c.seq, c.at, c.kind, c.step, c.direction, c.round, c.attempt, c.outcome, c.request, c.response,
+        c.error, c.duration_ms, c.replica, c.lease_epoch, c.actor, c.reason, c.hash
+    from chained c join updated using (order_ledger_id)
 ), events as (
     insert into outbox (aggregateid, type, payload, correlation_id, seq)
-    select h.order_ledger_id, x.type, x.payload, h.correlation_id, coalesce(head.seq, h.last_seq)
-    from held h left join head using (order_ledger_id)
-        cross join lateral rows from (jsonb_to_recordset(h.events) as (type text, payload jsonb))
+    select u.order_ledger_id, x.type, x.payload, u.correlation_id, u.last_seq
+    from updated u cross join lateral rows from (jsonb_to_recordset(u.events) as (type text, payload jsonb))
         with ordinality as x(type, payload, n)
-    order by h.order_ledger_id, x.n
+    order by u.order_ledger_id, x.n
 )
 select order_ledger_id, last_seq from updated;
 

@@ -32,8 +32,8 @@ where l.order_ledger_id = %(order_ledger_id)s and (%(client_id)s::text is null o
 
 -- name: list_orders
 -- Orders, newest first, after a position: no order twice and none missed, whatever is recorded meanwhile. Without items,
--- steps and results, which one order shows. `unfinished` repeats what the statuses say already, in the words of the
--- partial index on unfinished orders.
+-- steps and results, which one order shows. `unfinished` and `halted` (STUCK) repeat what the statuses say already, in the
+-- words of the partial indexes on such orders: an index that named the status would be written at each change of it.
 select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
     l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.metadata, l.correlation_id,
     l.parent_id, l.paused_at, l.deadline_at, l.created_at, l.updated_at, l.finished_at
@@ -41,6 +41,7 @@ from order_ledger l
 where (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
     and (%(statuses)s::text[] is null or l.status = any (%(statuses)s::text[]))
     and (not %(unfinished)s::boolean or l.finished_at is null)
+    and (not %(halted)s::boolean or l.due_at is null)
     and (%(saga)s::text is null or l.saga = %(saga)s::text)
     and (%(customer_id)s::text is null or l.customer_id = %(customer_id)s::text)
     and (%(client_request_id)s::text is null or l.client_request_id = %(client_request_id)s::text)

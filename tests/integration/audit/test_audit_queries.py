@@ -16,7 +16,8 @@ from participants.stock_tries import expire_stock
 from sql import auditing
 from sql.auditing import AuditQuery
 from tests.integration.audit.conftest import NAMES, Services, serve
-from tests.integration.audit.plants import CHAIN, HELP, LEDGER, PARTICIPANTS, RECHAIN, Plant
+from tests.integration.audit.participant_plants import PARTICIPANTS
+from tests.integration.audit.plants import CHAIN, HELP, LEDGER, RECHAIN, Plant
 from tests.integration.audit.shop import Shop, place_every_shape, scripted
 
 QUERIES = auditing.load_audit()
