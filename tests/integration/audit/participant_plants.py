@@ -1,6 +1,10 @@
 """What must be found at the participants: for each of their invariants a way to break it."""
 
+from typing import LiteralString
+
 from tests.integration.audit.plants import Plant
+
+_FENCE: LiteralString = "insert into fence (subject, operation, reason, idempotency_key) "
 
 PARTICIPANTS = {
     "inventory": (

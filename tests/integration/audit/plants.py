@@ -232,5 +232,3 @@ CHAIN = (
     Plant("ledger_chain_intact", "update ledger_journal set hash = '\\x00' where order_ledger_id = o('failed') and seq = 2"),
     Plant("ledger_chain_intact", "update order_ledger set chain_head = null where order_ledger_id = o('failed')"),
 )
-
-_FENCE: LiteralString = "insert into fence (subject, operation, reason, idempotency_key) "
