@@ -135,7 +135,7 @@ class Fleet:
 
     def may_call(self, participant: str) -> bool:
         """Tell whether a call that is not worth a trial may be made."""
-        return participant in self.addresses and self._breakers.now(participant).state is State.CLOSED
+        return participant in self.addresses and self._breakers.is_closed(participant)
 
     def note(self, participant: str, outcome: Outcome) -> None:
         """Count how a call ended that was made without leave."""

@@ -57,13 +57,15 @@ def status_of(saga: Saga[Any], progress: Progress) -> Status:
         return Status.STUCK
     if progress.ending is not None:
         return Status.COMPENSATING if next_undo(saga, progress) else progress.ending
-    if next_action(saga, progress) is None:
+    step = next_action(saga, progress)
+    if step is None:
         return Status.COMPLETED
-    steps = [progress.of(step.name) for step in saga.steps]
-    if saga.edge_step and steps[0].state is not StepState.SUCCEEDED:
+    if step.at_edge:
         return Status.RECEIVED
-    begun = steps[1:] if saga.edge_step else steps
-    return Status.RUNNING if any(step.attempts for step in begun) else Status.PENDING
+    for name, begun in progress.steps.items():
+        if begun.attempts and not saga.step(name).at_edge:
+            return Status.RUNNING
+    return Status.PENDING
 
 
 def current_step(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
@@ -75,8 +77,13 @@ def current_step(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
 # --- what comes next --------------------------------------------------------------------------------------------------
 
 
-def proceed(saga: Saga[Any], progress: Progress) -> Move:
+def proceed(saga: Saga[Any], progress: Progress, status: Status | None = None) -> Move:
     """Return the next call with its intent; no call when the saga is at its end or needs an operator.
+
+    Args:
+        saga: The definition.
+        progress: The state.
+        status: What the state means, where that is known already.
 
     Raises:
         ValueError: A call is on its way; settle its outcome first.
@@ -85,7 +92,7 @@ def proceed(saga: Saga[Any], progress: Progress) -> Move:
         raise ValueError(f"the call of step {progress.on_its_way} has not ended")
     step = current_step(saga, progress)
     if step is None or progress.stuck is not None:
-        return Move(progress)
+        return Move(progress, status=status)
     forward = progress.direction is Direction.ACTION
     before = progress.of(step.name)
     state = StepState.RUNNING if forward else StepState.COMPENSATING
@@ -94,14 +101,20 @@ def proceed(saga: Saga[Any], progress: Progress) -> Move:
     intent = Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts)
     call = Call(step.name, progress.direction, begun.attempts, probe=forward and _is_probed(saga, step, begun))
     move = Move(after, (intent,), calls=(call,))
-    return _with_status(saga, progress, move)
+    return _with_status(saga, move, status or status_of(saga, progress))
 
 
 # --- what an observation changes --------------------------------------------------------------------------------------
 
 
-def settle(saga: Saga[Any], progress: Progress, observation: Observation) -> Move:
+def settle(saga: Saga[Any], progress: Progress, observation: Observation, status: Status | None = None) -> Move:
     """Return what an observation changes.
+
+    Args:
+        saga: The definition.
+        progress: The state.
+        observation: What was seen of it.
+        status: What the state means, where that is known already.
 
     Raises:
         ValueError: The observation can't be of this state, for example an answer to a call that is not on its way.
@@ -117,7 +130,7 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation) -> Mov
             move = _retried(progress, observation)
         case GivenUp():
             move = _given_up(progress, observation)
-    return _with_status(saga, progress, move)
+    return _with_status(saga, move, status or status_of(saga, progress))
 
 
 def _answered(saga: Saga[Any], progress: Progress, answered: Answered) -> Move:
@@ -260,12 +273,12 @@ def _event(type_: str | None, step: Step[Any, Any]) -> tuple[tuple[str, str | No
     return ((type_, step.name),) if type_ else ()
 
 
-def _with_status(saga: Saga[Any], before: Progress, move: Move) -> Move:
-    """Add what tells of a change of status: a journal entry, and an event where one is due."""
+def _with_status(saga: Saga[Any], move: Move, before: Status) -> Move:
+    """Add the status, and what tells of a change of it: a journal entry, and an event where one is due."""
     status = status_of(saga, move.progress)
-    if status is status_of(saga, before):
-        return move
+    if status is before:
+        return replace(move, status=status)
     reason = move.progress.stuck or move.progress.reason
     entry = Entry(Kind.STATUS, round=move.progress.round, outcome=status.value, reason=reason)
     event = ((_STATUS_EVENTS[status], None),) if status in _STATUS_EVENTS else ()
-    return replace(move, entries=(*move.entries, entry), events=(*move.events, *event))
+    return replace(move, status=status, entries=(*move.entries, entry), events=(*move.events, *event))

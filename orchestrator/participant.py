@@ -4,7 +4,6 @@ Answers are hostile until they are read: capped, with one limit on the whole tim
 repeats what the request named. What is not clearly done and not clearly refused is Unknown.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,9 +72,8 @@ class Caller:
         if prepared.body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            async with asyncio.timeout(timeout_s):
-                url = self._addresses[endpoint.participant] + prepared.path
-                reply = await self._transport.exchange(endpoint.method, url, headers, prepared.body)
+            url = self._addresses[endpoint.participant] + prepared.path
+            reply = await self._transport.exchange(endpoint.method, url, headers, prepared.body, timeout_s)
         except TimeoutError:
             return Unknown(f"{endpoint.participant} did not answer within {timeout_s:g} s")
         except (TransportError, ValueError) as error:

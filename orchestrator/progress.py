@@ -175,6 +175,7 @@ class Move(Struct, frozen=True):
         calls: Calls to make after the write.
         delay_s: Seconds to wait before going on, without jitter; None for none.
         error: Why the last attempt did not succeed; None when it did.
+        status: What the new state means; None while nobody has asked.
     """
 
     progress: Progress
@@ -183,6 +184,7 @@ class Move(Struct, frozen=True):
     calls: tuple[Call, ...] = ()
     delay_s: float | None = None
     error: str | None = None
+    status: Status | None = None
 
     def then(self, later: "Move") -> "Move":
         """Return this decision and the one that followed it as one."""

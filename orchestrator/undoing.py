@@ -36,7 +36,12 @@ def turned(progress: Progress, ending: Status, reason: str) -> Progress:
 
 def next_action(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
     """Return the first step that is not done; None when every one is."""
-    return next((step for step in saga.steps if progress.of(step.name).state is not StepState.SUCCEEDED), None)
+    steps = progress.steps
+    for step in saga.steps:
+        found = steps.get(step.name)
+        if found is None or found.state is not StepState.SUCCEEDED:
+            return step
+    return None
 
 
 def next_undo(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:

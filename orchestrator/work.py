@@ -79,16 +79,19 @@ class Work(Struct, frozen=True):
             observation: None when there is nothing new but the claim.
             go_on: Whether to plan the next call; False to stop at what was observed.
         """
-        move = machine.settle(self.saga, self.progress, observation) if observation else Move(self.progress)
+        status = self.row.status
+        move = Move(self.progress, status=status)
+        if observation is not None:
+            move = machine.settle(self.saga, self.progress, observation, status)
         return self.onward(move) if go_on else move
 
     def onward(self, move: Move) -> Move:
         """Return a decision together with the next call, where that may follow at once."""
-        return move if move.delay_s is not None else move.then(machine.proceed(self.saga, move.progress))
+        return move if move.delay_s is not None else move.then(machine.proceed(self.saga, move.progress, move.status))
 
     def give_up(self, move: Move, reason: str) -> Move:
         """Return a decision together with that not to wait any longer."""
-        return move.then(machine.settle(self.saga, move.progress, GivenUp(reason)))
+        return move.then(machine.settle(self.saga, move.progress, GivenUp(reason), move.status))
 
     def transition(self, move: Move, *, replica: str, jitter: float = 0.0, call: Prepared | None = None) -> Transition:
         """Return the fenced write of a decision.
@@ -101,15 +104,19 @@ class Work(Struct, frozen=True):
         """
         call = call or self.prepared_for(move)
         progress = move.progress
-        step = machine.current_step(self.saga, progress)
-        status = machine.status_of(self.saga, progress)
+        status = move.status or machine.status_of(self.saga, progress)
+        shown = self.row.step
+        if move.calls:
+            shown = move.calls[0].step
+        elif (step := machine.current_step(self.saga, progress)) is not None:
+            shown = step.name
         return Transition(
             order_ledger_id=self.row.order_ledger_id,
             lease_epoch=self.row.lease_epoch,
             last_seq=self.row.last_seq,
             replica=replica,
             status=status,
-            step=step.name if step else self.row.step,
+            step=shown,
             direction=progress.direction,
             retry_count=progress.retries,
             progress=progress,

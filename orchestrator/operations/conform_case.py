@@ -79,8 +79,7 @@ class Subject:
         """Send a request; a sentence when no whole answer came."""
         self.requests += 1
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return await self.transport.exchange(method, self.url + path, headers, body)
+            return await self.transport.exchange(method, self.url + path, headers, body, self.timeout_s)
         except TimeoutError:
             return f"no answer came within {self.timeout_s:g} s"
         except (TransportError, ValueError) as error:

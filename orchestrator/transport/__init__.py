@@ -6,7 +6,7 @@
                                   └─▶ fallback  the same over aiohttp's client
 
 Both keep the same rules, shown by one suite of tests: a cap on head and body, no redirect followed, nothing sent twice,
-no compression asked for or undone, no proxy and no cookie, certificates checked. The caller bounds the whole time.
+no compression asked for or undone, no proxy and no cookie, certificates checked, one limit on the whole time.
 """
 
 from collections.abc import AsyncIterator

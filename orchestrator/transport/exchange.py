@@ -1,9 +1,11 @@
 """What every transport takes and gives."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 BODY_BYTES_MAX: Final = 256 * 1024
 """Room for a refusal that names each of 2,000 lines."""
@@ -25,25 +27,29 @@ class TransportError(Exception):
     """There is no whole answer, and the reason in a few words; the request may have been acted on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True, dict=True):
     """An answer, as it came.
 
     Attributes:
         status: HTTP status code.
-        headers: By name in lower case; of one that was sent twice, the last.
+        fields: Headers as they came, name and value each.
         body: None when it was longer than `BODY_BYTES_MAX` bytes; it was not read to its end then.
     """
 
     status: int
-    headers: Mapping[str, str]
+    fields: Sequence[tuple[bytes, bytes]]
     body: bytes | None
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Headers by name in lower case; of one that was sent twice, the last."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.fields}
 
 
 class Transport(Protocol):
     """Sends requests."""
 
-    async def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Reply:
         """Send one request, once, and read its answer.
 
         Cancelling it closes its connection, so that a late answer reaches nobody.
@@ -53,8 +59,10 @@ class Transport(Protocol):
             url: Absolute; http or https.
             headers: Beside those that every request has.
             body: None for none.
+            timeout_s: Seconds for all of it, from waiting for a connection to the last byte.
 
         Raises:
+            TimeoutError: It took longer; the request may have been acted on.
             TransportError: No whole answer came.
             ValueError: The request can't be written as HTTP, such as a header value with a line break; nothing was sent.
         """

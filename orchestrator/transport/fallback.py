@@ -1,5 +1,6 @@
 """The transport over aiohttp's client."""
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 
@@ -18,18 +19,21 @@ class Aiohttp:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    async def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Reply:
         """Send one request; see `Transport`."""
+        async with asyncio.timeout(timeout_s):
+            return await self._exchange(method, url, headers, body)
+
+    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         try:
             async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
-                found = {name.lower(): value for name, value in response.headers.items()}
                 answer = bytearray()
                 async for chunk in response.content.iter_chunked(16 * 1024):
                     answer += chunk
                     if len(answer) > BODY_BYTES_MAX:
                         response.close()
-                        return Reply(response.status, found, None)
-                return Reply(response.status, found, bytes(answer))
+                        return Reply(response.status, response.raw_headers, None)
+                return Reply(response.status, response.raw_headers, bytes(answer))
         except (aiohttp.ClientError, OSError) as error:
             raise TransportError(f"{type(error).__name__}: {error}") from error
 

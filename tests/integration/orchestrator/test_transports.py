@@ -98,8 +98,7 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
 
 
 async def ask(transport: Transport, server: Server, method: str = "POST", body: bytes | None = b"{}") -> Reply:
-    async with asyncio.timeout(5):
-        return await transport.exchange(method, f"{server.url}/do?x=1", {"Idempotency-Key": "k"}, body)
+    return await transport.exchange(method, f"{server.url}/do?x=1", {"Idempotency-Key": "k"}, body, 5.0)
 
 
 async def test_a_request_is_sent_whole_and_an_answer_read_whole(transport: Transport, server: Server) -> None:
@@ -250,8 +249,7 @@ async def test_a_call_that_is_given_up_closes_its_connection(transport: Transpor
     server.script = [HANG, OK]
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await transport.exchange("POST", server.url, {}, b"")
+        await transport.exchange("POST", server.url, {}, b"", 0.1)
     await asyncio.wait_for(server.ended.wait(), 5)
 
     assert (await ask(transport, server)).body == b"ok"
@@ -267,7 +265,7 @@ async def test_calls_at_once_share_so_many_connections(transport: Transport, ser
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b"])
 async def test_a_header_that_would_end_early_is_never_sent(transport: Transport, server: Server, value: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        await transport.exchange("POST", server.url, {"Idempotency-Key": value}, b"")
+        await transport.exchange("POST", server.url, {"Idempotency-Key": value}, b"", 5.0)
 
     assert server.requests == []
 
@@ -278,7 +276,7 @@ async def test_a_header_that_would_end_early_is_never_sent(transport: Transport,
 async def test_an_address_that_is_none_is_never_called(url: str) -> None:
     async with open_transport(Client.HTTP1, connections_max=1) as transport:
         with pytest.raises(ValueError, match=r".+"):
-            await transport.exchange("GET", url, {}, None)
+            await transport.exchange("GET", url, {}, None, 5.0)
 
 
 async def test_a_request_that_must_have_a_body_says_that_it_is_empty(transport: Transport, server: Server) -> None:
@@ -303,7 +301,7 @@ async def test_trailers_without_end_are_given_up(server: Server) -> None:
 
 async def test_nobody_there_is_an_error(transport: Transport) -> None:
     with pytest.raises(TransportError):
-        await transport.exchange("GET", "http://127.0.0.1:1/", {}, None)
+        await transport.exchange("GET", "http://127.0.0.1:1/", {}, None, 5.0)
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
@@ -345,7 +343,7 @@ async def test_only_a_certificate_that_holds_is_talked_to(
     ca.cert_pem.write_to_path(str(authorities))
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
     async with serving(Server(), certificate(ca)) as server, open_transport(client, connections_max=1) as transport:
-        asked = transport.exchange("GET", f"https://127.0.0.1:{server.port}/", {}, None)
+        asked = transport.exchange("GET", f"https://127.0.0.1:{server.port}/", {}, None, 5.0)
         if trusted:
             assert (await asked).body == b"ok"
         else:
