@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from orchestrator import machine
+from orchestrator.events import event_payload
 from orchestrator.progress import BEGINNING, Call, Move, Progress
 from orchestrator.saga import Context, Saga
-from orchestrator.work import Work, event_payload
+from orchestrator.work import Work
 from participants.contracts import is_personal
 from sql.models import Direction, Event, Json, NewOrder, SagaRow
 

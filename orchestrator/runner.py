@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
+from orchestrator.events import event_payload
 from orchestrator.fleet import Fleet, Parked, Pass
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller, Tracing
@@ -17,7 +18,7 @@ from orchestrator.prepared import Prepared
 from orchestrator.progress import Answered, Call, Lapsed, Move, Observation
 from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
-from orchestrator.work import Work, event_payload
+from orchestrator.work import Work
 from orchestrator.writer import Superseded, Writer
 from sql import ledger
 from sql.connect import OUTAGE

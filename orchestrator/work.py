@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from orchestrator import machine
+from orchestrator.events import event_payload
 from orchestrator.identity import operation_key
 from orchestrator.prepared import Prepared, prepare, shown
 from orchestrator.progress import Call, GivenUp, Move, Observation, Progress
@@ -152,19 +153,6 @@ class Work(Struct, frozen=True):
         if call.probe:
             return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation)
         return prepare(self.endpoint(call), operation, key)
-
-
-def event_payload(row: SagaRow, status: str, step: str | None = None) -> Json:
-    """Return what consumers of an event get: no personal data."""
-    payload: Json = {
-        "order_ledger_id": str(row.order_ledger_id),
-        "saga": row.saga,
-        "status": status,
-        "customer_id": row.customer_id,
-        "currency": row.currency,
-        "total_minor": row.total_minor,
-    }
-    return payload if step is None else {**payload, "step": step}
 
 
 def _dressed(entry: Entry, call: Prepared | None) -> Entry:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from orchestrator import operating
 from orchestrator.definitions import Definitions
+from orchestrator.events import event_payload
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
@@ -18,7 +19,7 @@ from orchestrator.saga import Retry
 from orchestrator.sagas.orders import Item, PlaceOrder
 from orchestrator.sagas.place_order import PLACE_ORDER
 from orchestrator.settings import Settings
-from orchestrator.work import Work, event_payload
+from orchestrator.work import Work
 from sql import ledger
 from sql.models import Entry, Event, Kind, Status
 

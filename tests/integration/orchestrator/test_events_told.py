@@ -1,0 +1,97 @@
+"""What is really told of orders: every event fits its type, none is missing from the catalogue, and none names a person."""
+
+from collections.abc import AsyncIterator
+
+import orjson
+import psycopg
+import pytest
+
+from edge_api.feed import representation
+from orchestrator.events import CATALOGUE, OrderEvent, StepEvent, read_event
+from orchestrator.identity import order_id
+from orchestrator.outcome import Rejected
+from sql import events, reading
+from sql.events import StoredEvent
+from tests.integration.audit.shop import Shop, place_every_shape, scripted
+
+PERSON = "Ada Lovelace"
+ADDRESS = {"name": PERSON, "lines": ("1 St James's Square",), "city": "London", "postal_code": "SW1Y", "country": "GB"}
+
+
+@pytest.fixture
+async def shop(ledger_url: str) -> AsyncIterator[Shop]:
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn:
+        opened = Shop(conn, scripted())
+        await opened.open()
+        yield opened
+
+
+async def told(shop: Shop) -> list[StoredEvent]:
+    page = await events.read_feed(shop.conn, None, limit=1_000)
+    assert not page.has_more
+    return list(page.events)
+
+
+def as_consumers_read_it(event: StoredEvent) -> OrderEvent:
+    return read_event(orjson.loads(orjson.dumps(representation(event), option=orjson.OPT_UTC_Z)))
+
+
+async def test_everything_that_is_told_fits_its_type_and_every_type_is_told(shop: Shop) -> None:
+    await place_every_shape(shop)
+    await shop.place("not_to_be_had", scripted(capture_payment=Rejected("limit reached")))
+
+    stored = await told(shop)
+
+    for event in stored:
+        typed = as_consumers_read_it(event)
+        assert type(typed) is CATALOGUE[event.type]
+        order = await reading.get_order(shop.conn, event.order_ledger_id, None)
+        assert order is not None
+        shown = typed.data.model_dump(mode="json", exclude={"version", "status", "step"})
+        assert shown == {name: str(order[name]) if name == "order_ledger_id" else order[name] for name in shown}
+        assert event.data.keys() == typed.data.__class__.model_fields.keys()
+        if isinstance(typed, StepEvent):
+            assert typed.data.step in [step["name"] for step in order["steps"]]
+    assert {event.type for event in stored} == CATALOGUE.keys()
+
+
+async def test_an_order_tells_its_story_in_order(shop: Shop) -> None:
+    await shop.place("one")
+    await shop.place("two", scripted(capture_payment=Rejected("limit reached")))
+
+    stored = await told(shop)
+
+    one, two = (
+        [(event.type, event.data["status"]) for event in stored if event.order_ledger_id == order_id("client", key)]
+        for key in ("one", "two")
+    )
+    assert one == [
+        ("OrderReceived", "RECEIVED"),
+        ("PaymentAuthorized", "PENDING"),
+        ("OrderCreated", "RUNNING"),
+        ("StockReserved", "RUNNING"),
+        ("PaymentCaptured", "RUNNING"),
+        ("OrderConfirmed", "COMPLETED"),
+        ("OrderCompleted", "COMPLETED"),
+    ]
+    assert [type for type, _ in two] == [
+        "OrderReceived",
+        "PaymentAuthorized",
+        "OrderCreated",
+        "StockReserved",
+        "PaymentFailed",
+        "OrderCompensating",
+        "StockReleased",
+        "PaymentVoided",
+        "OrderFailed",
+    ]
+
+
+async def test_an_event_names_no_person(shop: Shop) -> None:
+    await shop.place("one", shipping_address=ADDRESS)
+
+    text = b"".join(orjson.dumps(representation(event)) for event in await told(shop))
+
+    assert text
+    for part in (PERSON, "St James", "SW1Y", "London"):
+        assert part.encode() not in text
