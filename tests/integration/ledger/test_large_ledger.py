@@ -115,6 +115,14 @@ async def test_a_claim_reads_no_more_than_it_takes_however_much_is_due_or_waits(
     assert read <= PAGE
 
 
+async def test_a_claim_passes_over_what_it_can_not_run_without_reading_it(large: Shop) -> None:
+    claims, read = await rows_read(
+        large.conn, ledger.claim_due(large.conn, owner="replica", lease_s=30.0, limit=PAGE, fingerprints=["another's"])
+    )
+    assert claims.claims == ()
+    assert read <= PAGE
+
+
 async def test_a_lease_begins_when_it_is_given_and_not_with_its_transaction(shop: Shop) -> None:
     async with shop.conn.transaction():
         await shop.conn.execute("select pg_sleep(1.1)")
