@@ -29,6 +29,8 @@ AT_ONCE: Final = 16
 """Sagas of one worker where two are compared with one."""
 CLAIM: Final = 100
 LISTENERS: Final = 4
+TURNS: Final = 3
+"""In a round, with NOTIFY and without: short turns one after the other, so that both meet the same weather."""
 IDLE_SETTLE_S: Final = 12.0
 """Until a worker has started and each idle session has told what it did."""
 
@@ -222,17 +224,18 @@ def notify(sizes: Sizes) -> dict[str, Any]:
 
     The orchestrators are frozen meanwhile: woken, they would take the cores from the edge, and that is no cost of NOTIFY.
     """
-    on: list[float] = []
-    off: list[float] = []
-    for _ in range(sizes.rounds):
-        for rates, setting in ((on, "true"), (off, "false")):
-            with (
-                running_stack(notify=setting) as stack,
-                _frozen(stack["pids"]["orchestrators"]),
-                _listeners(stack["database_url"]),
-            ):
-                asyncio.run(place(stack, clients=16, orders=max(sizes.posts // 10, 20), to_the_end=False))
-                rates.append(asyncio.run(place(stack, clients=16, orders=sizes.posts, to_the_end=False)).posts_s)
+    posts_s: dict[str, list[float]] = {"true": [], "false": []}
+    with contextlib.ExitStack() as opened:
+        stacks = {setting: opened.enter_context(running_stack(notify=setting)) for setting in posts_s}
+        for stack in stacks.values():
+            opened.enter_context(_frozen(stack["pids"]["orchestrators"]))
+            opened.enter_context(_listeners(stack["database_url"]))
+            asyncio.run(place(stack, clients=16, orders=max(sizes.posts // 10, 20), to_the_end=False))
+        for _ in range(sizes.rounds * TURNS):
+            for setting, stack in stacks.items():
+                load = asyncio.run(place(stack, clients=16, orders=max(sizes.posts // TURNS, 20), to_the_end=False))
+                posts_s[setting].append(load.posts_s)
+    on, off = posts_s.values()
     ratio = statistics.median(a / b for a, b in zip(on, off, strict=True))
     return {"on_posts_s": statistics.median(on), "off_posts_s": statistics.median(off), "ratio": ratio}
 
