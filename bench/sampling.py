@@ -65,7 +65,7 @@ def sample_if_asked() -> None:
 
     signal.signal(signal.SIGPROF, take)
     signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
-    atexit.register(lambda: Path(file).write_text(json.dumps([[list(stack), n] for stack, n in stacks.items()])))
+    atexit.register(lambda: Path(file).write_text(json.dumps([[list(stack), n] for stack, n in dict(stacks).items()])))
 
 
 def summed_up(file: Path, rows: int = 25) -> str:

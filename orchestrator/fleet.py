@@ -10,10 +10,12 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import structlog
+from msgspec import Struct
 from prometheus_client import Gauge
 from psycopg_pool import AsyncConnectionPool
 
@@ -38,8 +40,7 @@ PARKED_MAX_S: Final = 30.0
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Pass:
+class Pass(Struct):
     """Leave for one call.
 
     Attributes:
@@ -52,7 +53,7 @@ class Pass:
     participant: str
     trial: bool = False
     outcome: Outcome | None = None
-    began_s: float = field(default_factory=time.monotonic)
+    began_s: float = msgspec.field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The orchestrator process: everything opened in order, stopped in reverse."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ STOP_S: Final = 1.0
 """Seconds that loops get to end once they are cancelled; all that matters is written by then."""
 READY_TIMEOUT_S: Final = 2.2
 """Of the ledger's answer, with the wait for a connection: a little more than the pool's own limit."""
+GC_THRESHOLD: Final = (20_000, 50, 100)
+"""Of the garbage collector, youngest generation first."""
 log = structlog.get_logger(__name__)
 
 
@@ -54,6 +57,9 @@ def run(settings: Settings, sagas: Iterable[Saga[Any]] = SHIPPED) -> None:
         OrchestratorError: The ledger can't be reached or is not migrated, or a part of the replica failed.
         DefinitionError: A saga's code was changed under its version.
     """
+    # A batch of orders is tens of thousands of small values without cycles: at Python's own thresholds a seventh of a busy
+    # replica's time goes into looking for some (`docs/performance.md`).
+    gc.set_threshold(*GC_THRESHOLD)
     uvloop.run(_main(settings, sagas))
 
 

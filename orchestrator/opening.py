@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from orchestrator import machine
 from orchestrator.events import event_payload
 from orchestrator.progress import BEGINNING, Call, Move, Progress
-from orchestrator.saga import Context, Saga
+from orchestrator.saga import Saga
 from orchestrator.work import Work
 from participants.contracts import is_personal
 from sql.models import Direction, Event, Json, NewOrder, SagaRow
@@ -70,7 +70,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         begun = begun.then(machine.proceed(saga, begun.progress))
     call = begun.calls[0] if begun.calls else None
     row = _row(saga, request, begun.progress, owner if call else None)
-    work = Work(saga, row, begun.progress, Context(request.order_ledger_id, request.input, {}))
+    work = Work(saga, row, begun.progress, request.input)
     first = work.transition(begun, replica=owner or "edge")
     received = Event("OrderReceived", event_payload(row, row.status.value))
     order = NewOrder(

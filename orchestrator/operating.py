@@ -191,7 +191,7 @@ async def _place_again(
             client_id=stored["client_id"],
             client_request_id=again,
             request_hash=stored["request_hash"],
-            input=work.context.input,
+            input=work.input,
             metadata=stored["metadata"],
             correlation_id=row.correlation_id,
             traceparent=row.traceparent,

@@ -6,11 +6,11 @@ repeats what the request named. What is not clearly done and not clearly refused
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 import structlog
+from msgspec import Struct
 from pydantic import ValidationError
 
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
@@ -32,8 +32,7 @@ NOT_DONE: Final = "operation-not-found"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Tracing:
+class Tracing(Struct, frozen=True):
     """What is sent along for logs and traces."""
 
     correlation_id: str

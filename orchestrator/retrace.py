@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from orchestrator import machine
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Lapsed, Move, Observation, Progress, Retried
-from orchestrator.saga import Context, DefinitionError, Retry, Saga, Step
+from orchestrator.saga import DefinitionError, Retry, Saga, Step
 from orchestrator.work import Work
 from participants.contracts import Endpoint
 from sql.histories import History, Recorded
@@ -136,7 +136,7 @@ def _start(saga: Saga[Any], history: History) -> Work:
         currency=None,
         total_minor=None,
     )
-    return Work(saga, row, BEGINNING, Context(history.order_ledger_id, _Nothing(), {}))
+    return Work(saga, row, BEGINNING, _Nothing())
 
 
 def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work, tuple[Entry, ...]]:

@@ -25,13 +25,13 @@ class Work(Struct, frozen=True):
         saga: The definition, with the settings of the row's snapshot.
         row: As it was last read or written.
         progress: The state machine's state.
-        context: What requests are built from.
+        input: The saga's typed input, personal data included; None where it was not read.
     """
 
     saga: Saga[Any]
     row: SagaRow
     progress: Progress
-    context: Context[Any]
+    input: Any
 
     @staticmethod
     def of(saga: Saga[Any], row: SagaRow) -> "Work":
@@ -41,8 +41,7 @@ class Work(Struct, frozen=True):
             pydantic.ValidationError, KeyError, ValueError: What is stored does not fit the definition.
         """
         stored = msgspec.json.encode({**row.input, **row.personal})
-        order = saga.input.model_validate_json(stored)
-        return Work(saga, row, Progress.from_json(row.progress), Context(row.order_ledger_id, order, row.results))
+        return Work(saga, row, Progress.from_json(row.progress), saga.input.model_validate_json(stored))
 
     @staticmethod
     def unread(saga: Saga[Any], row: SagaRow) -> "Work":
@@ -51,12 +50,11 @@ class Work(Struct, frozen=True):
         Raises:
             KeyError, TypeError, ValueError: Its progress does not fit the definition.
         """
-        return Work(saga, row, Progress.from_json(row.progress), Context(row.order_ledger_id, None, row.results))
+        return Work(saga, row, Progress.from_json(row.progress), None)
 
     def on(self, row: SagaRow) -> "Work":
         """Return the same order with its row read again."""
-        context = replace(self.context, results=row.results)
-        return replace(self, row=row, progress=Progress.from_json(row.progress), context=context)
+        return Work(self.saga, row, Progress.from_json(row.progress), self.input)
 
     def after(self, transition: Transition, last_seq: int) -> "Work":
         """Return the same order with a transition of its own written, which brought its journal to `last_seq`."""
@@ -67,11 +65,11 @@ class Work(Struct, frozen=True):
             direction=transition.direction,
             retry_count=transition.retry_count,
             progress=transition.progress,
-            results={**self.row.results, **transition.results},
+            results={**self.row.results, **transition.results} if transition.results else self.row.results,
             last_seq=last_seq,
             lapses=transition.lapses,
         )
-        return Work(self.saga, row, transition.progress, replace(self.context, results=row.results))
+        return Work(self.saga, row, transition.progress, self.input)
 
     def advance(self, observation: Observation | None, *, go_on: bool) -> Move:
         """Decide what an observation changes and, if it may go on at once, what comes next.
@@ -147,7 +145,8 @@ class Work(Struct, frozen=True):
             call: What is to be made out.
             learned: Answers, by step, that the row does not have yet.
         """
-        context = replace(self.context, results={**self.context.results, **learned}) if learned else self.context
+        results = {**self.row.results, **learned} if learned else self.row.results
+        context = Context(self.row.order_ledger_id, self.input, results)
         key = operation_key(context.order_id, call.step, call.direction)
         operation: BaseModel = self.saga.step(call.step).request(context)
         if call.probe:

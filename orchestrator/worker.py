@@ -156,8 +156,8 @@ class Worker:
         if found.claims:
             # After the claim, not beside it: an idle replica has one connection, and opening another takes longer.
             await self._fleet.refresh()
+        self._metrics.claims.labels(woken_by).inc(len(found.claims))
         for claim in found.claims:
-            self._metrics.claims.labels(woken_by).inc()
             self._metrics.claim_lag.observe(max(claim.lag_s, 0.0))
             suspect = claim.lapsed and claim.row.lapses > 1
             self._start(Hold(claim, ends_at_s=began_s + self._settings.lease_s, suspect=suspect))

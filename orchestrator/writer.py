@@ -7,12 +7,12 @@ its fence is told so and the rest is written.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 import structlog
+from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from sql import ledger
@@ -33,22 +33,19 @@ class Unstorable(Exception):
     """The database refuses the values of this one transition; nothing of it was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """The transition is durable; the row's journal stands at `last_seq` now."""
 
     last_seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(Struct, frozen=True):
     """Somebody changed the row under the same claim (a cancel, an operator): decide again on `row`."""
 
     row: SagaRow
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     transition: Transition
     answer: asyncio.Future[Written | Superseded]
 
