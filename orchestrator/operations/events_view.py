@@ -1,6 +1,7 @@
 """`saga events tail`: the feed as it goes on, from the database itself and of every client."""
 
 import asyncio
+import contextlib
 import sys
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -22,7 +23,7 @@ Beginning = UUID | Cursor | Literal["start", "last"]
 
 
 def tail(database_url: str, *, beginning: Beginning, as_json: bool) -> None:
-    """Print events as they come, until interrupted.
+    """Print events as they come, until interrupted, which is how it is meant to end.
 
     Args:
         database_url: The ledger's.
@@ -33,7 +34,13 @@ def tail(database_url: str, *, beginning: Beginning, as_json: bool) -> None:
     Raises:
         FeedError: There is no such event, or one can't go on from there.
     """
-    asyncio.run(_tail(database_url, beginning, as_json=as_json))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_tail(database_url, beginning, as_json=as_json))
+
+
+def line(event: StoredEvent) -> str:
+    """Return an event as one line: when, order, position in its journal, type."""
+    return f"{event.occurred_at:%m-%d %H:%M:%S} {event.order_ledger_id} {event.seq:>3} {event.type}"
 
 
 async def _tail(database_url: str, beginning: Beginning, *, as_json: bool) -> None:
@@ -46,7 +53,7 @@ async def _tail(database_url: str, beginning: Beginning, *, as_json: bool) -> No
                 if as_json:
                     print(orjson.dumps(_document(event), option=orjson.OPT_UTC_Z).decode())
                 else:
-                    console.print(plain(_line(event)), soft_wrap=True)
+                    console.print(plain(line(event)), soft_wrap=True)
             sys.stdout.flush()
             after = page.cursor
             if not page.has_more:
@@ -64,10 +71,6 @@ async def _position(conn: Connection, beginning: Beginning) -> Cursor | None:
     if found is None:
         raise FeedError(f"the feed has no event {beginning}")
     return found
-
-
-def _line(event: StoredEvent) -> str:
-    return f"{event.occurred_at:%m-%d %H:%M:%S} {event.order_ledger_id} {event.seq:>3} {event.type}"
 
 
 def _document(event: StoredEvent) -> dict[str, Any]:
