@@ -152,7 +152,7 @@ class Transition(Struct, frozen=True, omit_defaults=True):
 
 
 class SagaRow(Struct, frozen=True):
-    """What is needed of a ledger row to go on with it.
+    """What is needed of a ledger row to go on with it; the fields in the order in which the queries return them.
 
     Attributes:
         order_ledger_id: The row.
@@ -162,7 +162,6 @@ class SagaRow(Struct, frozen=True):
         progress: The state machine's state, as stored.
         results: Answers of succeeded steps, by step.
         input: Without personal data.
-        personal: Personal data of the input; empty once erased.
         correlation_id: Sent on with every call.
         traceparent: W3C trace context of the request; None when there was none.
         last_seq: Position of the journal.
@@ -173,6 +172,7 @@ class SagaRow(Struct, frozen=True):
         last_error: Why the last attempt did not succeed.
         step, direction, retry_count: What is shown of the progress.
         customer_id, currency, total_minor: What events tell of the order; None for a saga without them.
+        personal: Personal data of the input; empty once erased.
     """
 
     order_ledger_id: UUID
@@ -182,7 +182,6 @@ class SagaRow(Struct, frozen=True):
     progress: Json
     results: Json
     input: Json
-    personal: Json
     correlation_id: str
     traceparent: str | None
     last_seq: int
@@ -197,6 +196,7 @@ class SagaRow(Struct, frozen=True):
     customer_id: str | None
     currency: str | None
     total_minor: int | None
+    personal: Json
 
 
 class Claim(Struct, frozen=True):

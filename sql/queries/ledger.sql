@@ -113,9 +113,9 @@ from waiting w left join claimed c on true left join order_personal p on p.order
 -- name: get_rows
 -- Rows as a claim would show it, for deciding again after a write found it changed.
 select l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input,
-    coalesce(p.data, '{}') as personal, l.correlation_id, l.traceparent, l.last_seq, l.lease_owner, l.lease_epoch,
+    l.correlation_id, l.traceparent, l.last_seq, l.lease_owner, l.lease_epoch,
     l.lapses, l.client_request_id, l.last_error, l.step, l.direction, l.retry_count,
-    l.customer_id, l.currency, l.total_minor
+    l.customer_id, l.currency, l.total_minor, coalesce(p.data, '{}') as personal
 from order_ledger l left join order_personal p using (order_ledger_id)
 where l.order_ledger_id = any (%(order_ledger_ids)s);
 
@@ -125,33 +125,31 @@ where l.order_ledger_id = any (%(order_ledger_ids)s);
 -- them; what missed is not in the answer and nothing of it is written. A row that somebody else has locked is skipped, so
 -- that it holds up no other; its writer sees it unchanged and tries again. What is appended is joined to the rows that were
 -- changed: no entry and no event without its order. A row is changed where it was locked (its ctid): one that somebody
--- changed between this statement's snapshot and its lock is not found there, and its writer tries again as well.
+-- changed between this statement's snapshot and its lock is not found there, and its writer tries again as well. Entries bear
+-- the time at which their row was looked at, before it was locked: whoever claims the row next does so later.
 -- Members of a transition that are absent mean null, 0, false, round 1, no results, no entries and no events.
-with given as materialized (
+with given as (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
         last_seq integer, replica text, status text, step text, direction text, retry_count integer, progress jsonb,
         results jsonb, last_error text, keep_lease boolean, delay_s double precision, deadline_s double precision,
         lapses integer, response_status smallint, response_body text, entries jsonb, events jsonb)
 ), held as materialized (
-    select l.ctid as place, l.chain_head, t.*
+    select l.ctid as place, l.chain_head, clock_timestamp() as at, t.*
     from order_ledger l join given t using (order_ledger_id)
     where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq
     order by l.order_ledger_id
     for update of l skip locked
-), entry as materialized (
-    select h.order_ledger_id, h.chain_head, h.replica, h.lease_epoch, h.last_seq + e.n::integer as seq,
-        clock_timestamp() as at, e.kind, e.step, e.direction, coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request,
-        e.response, e.error, e.duration_ms, e.actor, e.reason
+), chained as materialized (
+    select h.order_ledger_id, h.replica, h.lease_epoch, h.last_seq + e.n::integer as seq, h.at, e.kind, e.step, e.direction,
+        coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms, e.actor, e.reason,
+        journal_chain(h.chain_head, journal_entry_text(h.order_ledger_id, h.last_seq + e.n::integer, h.at, e.kind, e.step,
+            e.direction, coalesce(e.round, 1), e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms,
+            h.replica, h.lease_epoch, e.actor, e.reason)) over (partition by h.order_ledger_id order by e.n) as hash
     from held h cross join lateral rows from (jsonb_to_recordset(h.entries) as (kind text, step text, direction text,
         round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
         duration_ms double precision, actor text, reason text))
         with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
         reason, n)
-), chained as materialized (
-    select e.*, journal_chain(e.chain_head, journal_entry_text(e.order_ledger_id, e.seq, e.at, e.kind, e.step,
-        e.direction, e.round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms, e.replica,
-        e.lease_epoch, e.actor, e.reason)) over (partition by e.order_ledger_id order by e.seq) as hash
-    from entry e
 ), updated as (
     update order_ledger l set status = h.status, step = h.step, direction = h.direction,
         retry_count = coalesce(h.retry_count, 0), progress = h.progress, last_error = h.last_error,
