@@ -122,6 +122,11 @@ def _targets(results: Results) -> str:
         row(f"{at_once}, POST p95 ms", "at most 500", clients["post_p95_ms"], lambda x: x <= 500)
         row(f"{at_once}, from POST to COMPLETED p95 ms", "at most 2000", clients["completed_p95_ms"], lambda x: x <= 2000)
         row(f"{at_once}, errors", "0", clients["errors"], lambda x: x == 0)
+    if feed := named.get("feed"):
+        what = f"{feed['events']:,} events written at once: seconds until a consumer has all"
+        row(what, "at most 1", feed["all_in_feed_s"], lambda x: x <= 1)
+        what = f"{feed['events_s']} events a second: events that the consumer lacks at most"
+        row(what, "below 100", feed["lag_max"], lambda x: x < 100)
     if memory := named.get("waiting_memory"):
         row(f"memory of a worker while {memory['waiting']:,} sagas wait, MB", "", memory["memory_mb"], lambda _: True)
     lines = ["| figure | must be | is | |", "| --- | --- | ---: | --- |"]

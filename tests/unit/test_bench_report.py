@@ -89,3 +89,12 @@ def test_saga_bench_outside_of_a_checkout_says_where_to_run_it(tmp_path: Path) -
 
     assert told.returncode == 1
     assert told.stderr == "Error: the benchmark is not part of the package: run `make bench` in a checkout of the source\n"
+
+
+def test_the_feed_is_held_against_its_marks() -> None:
+    feed = {"events": 1000, "all_in_feed_s": 0.25, "events_s": 100, "lag_max": 100}
+
+    text = report.rendered(results(named={"feed": feed}))
+
+    assert "| 1,000 events written at once: seconds until a consumer has all | at most 1 | 0.25 | reached |" in text
+    assert "| 100 events a second: events that the consumer lacks at most | below 100 | 100 | **missed** |" in text
