@@ -15,6 +15,7 @@ import psycopg
 
 from bench import floors, latency, measure, named, report
 from bench.contestant import Contestant
+from bench.footprint import footprint
 from bench.job import ROOT
 from bench.machine import facts_of
 from bench.named import QUICK, Sizes
@@ -78,6 +79,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "notify": lambda: named.notify(sizes),
         "many_clients": lambda: named.many_clients(sizes),
         "latency": lambda: latency.measure(sizes.latency),
+        "footprint": lambda: footprint(sizes.posts),
     }
     for name, figure in figures.items():
         if not only or name in only:

@@ -38,7 +38,7 @@ def write(results: Results) -> None:
 def rendered(results: Results) -> str:
     """Return everything as Markdown."""
     parts = [_drains(results), f"![Sagas a second]({PLOT.name})", _singles(results), _targets(results)]
-    parts += [_tunings(results), _latency(results), _facts(results)]
+    parts += [_tunings(results), _latency(results), _footprint(results), _facts(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -159,6 +159,22 @@ def _latency(results: Results) -> str:
     lines += [f"| {name} | {' | '.join(f'{t:.0f}' for t in times)} |" for name, times in latency["times_ms"].items()]
     lines += ["", f"| what one order costs, of {latency['orders']} | |", "| --- | ---: |"]
     lines += [f"| {name} | {cost:.1f} |" for name, cost in latency["costs"].items()]
+    return "\n".join(lines)
+
+
+def _footprint(results: Results) -> str:
+    left = results["named"].get("footprint")
+    if not left:
+        return ""
+    lines = [
+        f"| what one order of one line leaves in the ledger, bytes, of {left['orders']:,} | rows | indexes |",
+        "| --- | ---: | ---: |",
+    ]
+    lines += [f"| {table} | {size['rows']:,.0f} | {size['indexes']:,.0f} |" for table, size in left["tables"].items()]
+    lines.append(f"| in all | {left['bytes']:,.0f} | |")
+    lines.append(
+        f"| written ahead (WAL) by the whole server, the participants' databases on it too | {left['wal_bytes']:,.0f} | |"
+    )
     return "\n".join(lines)
 
 
