@@ -96,7 +96,8 @@ alter table order_ledger_items add constraint order_ledger_items_order_ledger_id
 comment on column order_ledger.due_at is 'claimed in this order by orchestrators; null: nothing to do';
 
 -- None of these names a column that a step changes, so a step touches no index. A claim and the end do, through due_at and
--- finished_at. The definition stands in the index of what is due so that the rows of others' definitions are passed over in it.
+-- finished_at. The definition stands in the index of what is due so that the rows of others' definitions are passed over in
+-- it (by PostgreSQL 17 and later; older ones look into the rows).
 create index order_ledger_due on order_ledger (due_at, definition_id) where due_at is not null;
 create index order_ledger_suspect on order_ledger (due_at) where due_at is not null and lapses > 0;
 create index order_ledger_created on order_ledger (created_at desc, order_ledger_id desc);

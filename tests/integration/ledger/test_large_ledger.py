@@ -116,6 +116,8 @@ async def test_a_claim_reads_no_more_than_it_takes_however_much_is_due_or_waits(
 
 
 async def test_a_claim_passes_over_what_it_can_not_run_without_reading_it(large: Shop) -> None:
+    if large.conn.info.server_version < 170000:
+        pytest.skip("before PostgreSQL 17 an ordered scan looks for one of several definitions in the rows, not in the index")
     claims, read = await rows_read(
         large.conn, ledger.claim_due(large.conn, owner="replica", lease_s=30.0, limit=PAGE, fingerprints=["another's"])
     )
