@@ -49,10 +49,16 @@ class Bulkhead:
         """Calls that may be on their way now."""
         return self.limit if self._ramp is None else min(self._ramp, self.limit)
 
+    def enter_at_once(self) -> bool:
+        """Take a slot that is free; False when there is none. One that was taken is given back by `leave`."""
+        if self._line or self._busy >= self.width:
+            return False
+        self._take()
+        return True
+
     async def enter(self) -> bool:
-        """Take a slot; False when there is none for this saga now. One that was taken is given back by `leave`."""
-        if self._busy < self.width and not self._line:
-            self._take()
+        """Take a slot, if its turn comes within a moment; False when there is none for this saga now."""
+        if self.enter_at_once():
             return True
         if self._wait_s() > LINE_WAIT_S:
             return False

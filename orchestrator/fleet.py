@@ -142,6 +142,12 @@ class Fleet:
         """Count how a call ended that was made without leave."""
         self._breakers.note(participant, mark_of(outcome))
 
+    def leave_at_once(self, participant: str) -> Pass | None:
+        """Give leave for one call that nothing stands against; None where it must be asked for (`leave_for`)."""
+        if self.may_call(participant) and self._bulkhead(participant).enter_at_once():
+            return Pass(participant)
+        return None
+
     async def leave_for(self, participant: str, call_s: float) -> Pass | Parked:
         """Ask for leave for one call. A pass is given back by `back`, whether or not the call was made.
 

@@ -31,7 +31,7 @@ def order_id(client_id: str, client_request_id: str) -> UUID:
     return derived_id("order", client_id, client_request_id)
 
 
-def resource_id(order_ledger_id: UUID, step: str) -> UUID:
+def resource_id(order_ledger_id: UUID | str, step: str) -> UUID:
     """Return the id of the thing that a step makes at its participant."""
     return derived_id("resource", str(order_ledger_id), step)
 

@@ -43,6 +43,7 @@ def configure_logs(level: str) -> None:
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, lines)),
+        cache_logger_on_first_use=True,
     )
     foreign = logging.StreamHandler(lines)
     only_the_event = structlog.stdlib.ProcessorFormatter.remove_processors_meta

@@ -155,12 +155,12 @@ def _json_object(body: bytes) -> Json | None:
 
 
 def _is_shallow(parsed: Json) -> bool:
-    level: list[Any] = [value for value in parsed.values() if isinstance(value, dict | list)]
+    level: list[Any] = [value for value in parsed.values() if isinstance(value, (dict, list))]
+    if not level:
+        return True
     for _ in range(ANSWER_DEPTH_MAX - 1):
-        if not level:
-            return True
         insides = (value.values() if isinstance(value, dict) else value for value in level)
-        level = [value for inside in insides for value in inside if isinstance(value, dict | list)]
+        level = [value for inside in insides for value in inside if isinstance(value, (dict, list))]
     return not level
 
 

@@ -43,7 +43,7 @@ def prepare(endpoint: Endpoint[Any, Any], request: BaseModel, key: str, operatio
         operation: What the answer must repeat; None for the request itself.
     """
     document: Json = request.model_dump(mode="json")
-    body = endpoint.known_of(document)
+    body = document if type(request) is endpoint.request else endpoint.known_of(document)
     public = endpoint.public_of(body)
     encoded = orjson.dumps(body)
     return Prepared(

@@ -183,7 +183,9 @@ class Runner:
         if not move.calls:
             return None
         call = move.calls[0]
-        return await self._fleet.leave_for(work.endpoint(call).participant, work.saga.timeout_s_of(work.saga.step(call.step)))
+        participant = work.endpoint(call).participant
+        leave = self._fleet.leave_at_once(participant)
+        return leave or await self._fleet.leave_for(participant, work.saga.timeout_s_of(work.saga.step(call.step)))
 
     def _parked(self, work: Work, settled: Move, call: Call, parked: Parked, hold: Hold) -> Move:
         """Decide what becomes of an order whose next call can't be made now."""

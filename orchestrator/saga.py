@@ -57,27 +57,22 @@ class Retry:
         return waits + self.attempts_max * call_timeout_s
 
 
-class Context(Struct, Generic[Input], frozen=True, dict=True):
+class Context(Struct, Generic[Input], frozen=True):
     """What a step's request is built from; the same inputs give the same request in every attempt.
 
     Attributes:
-        order_ledger_id: The order.
+        order_id: The order's id as participants get it.
         input: The saga's typed input, personal data included.
         results: Answers of the steps that succeeded, by step.
     """
 
-    order_ledger_id: UUID
+    order_id: str
     input: Input
     results: Mapping[str, Json]
 
-    @cached_property
-    def order_id(self) -> str:
-        """The order's id as participants get it."""
-        return str(self.order_ledger_id)
-
     def id_of(self, step: "Step[Any, Any]") -> str:
         """Return the id of the thing that a step makes at its participant, made or not."""
-        return str(resource_id(self.order_ledger_id, step.name))
+        return str(resource_id(self.order_id, step.name))
 
 
 @dataclass(frozen=True)

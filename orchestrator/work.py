@@ -104,6 +104,7 @@ class Work(Struct, frozen=True):
         call = call or self.prepared_for(move)
         progress = move.progress
         status = move.status or machine.status_of(self.saga, progress)
+        kinds = [entry.kind for entry in move.entries]
         shown = self.row.step
         if move.calls:
             shown = move.calls[0].step
@@ -119,13 +120,13 @@ class Work(Struct, frozen=True):
             direction=progress.direction,
             retry_count=progress.retries,
             progress=progress,
-            results=_results(move.entries),
+            results=_learned(move.entries),
             last_error=move.error or progress.stuck or progress.reason,
             keep_lease=bool(move.calls),
             delay_s=None if move.delay_s is None else move.delay_s * (1.0 + jitter),
-            deadline_s=self.saga.deadline_s if any(_is_retry(entry) for entry in move.entries) else None,
+            deadline_s=self.saga.deadline_s if Kind.OPERATOR in kinds and any(map(_is_retry, move.entries)) else None,
             # An attempt that ended is a sign of life, and an operator's word a new start; a bare takeover is neither.
-            lapses=0 if any(entry.kind in (Kind.OUTCOME, Kind.OPERATOR) for entry in move.entries) else self.row.lapses,
+            lapses=0 if Kind.OUTCOME in kinds or Kind.OPERATOR in kinds else self.row.lapses,
             entries=tuple([_dressed(entry, call) for entry in move.entries]),
             events=tuple([Event(type_, event_payload(self.row, status, of_step)) for type_, of_step in move.events]),
         )
@@ -136,7 +137,7 @@ class Work(Struct, frozen=True):
 
     def prepared_for(self, move: Move) -> Prepared | None:
         """Make a decision's call out, knowing what the decision knows; None where it has none."""
-        return self.prepared(move.calls[0], _results(move.entries)) if move.calls else None
+        return self.prepared(move.calls[0], _learned(move.entries)) if move.calls else None
 
     def prepared(self, call: Call, learned: Json | None = None) -> Prepared:
         """Make a call out: a probe names the operation, every other call repeats the step's request.
@@ -146,7 +147,7 @@ class Work(Struct, frozen=True):
             learned: Answers, by step, that the row does not have yet.
         """
         results = {**self.row.results, **learned} if learned else self.row.results
-        context = Context(self.row.order_ledger_id, self.input, results)
+        context = Context(str(self.row.order_ledger_id), self.input, results)
         key = operation_key(context.order_id, call.step, call.direction)
         operation: BaseModel = self.saga.step(call.step).request(context)
         if call.probe:
@@ -173,9 +174,10 @@ def _is_retry(entry: Entry) -> bool:
     return entry.kind is Kind.OPERATOR and entry.outcome == "retry"
 
 
-def _results(entries: Iterable[Entry]) -> Json:
-    return {
-        entry.step: entry.response
-        for entry in entries
-        if entry.kind is Kind.OUTCOME and entry.outcome == "succeeded" and entry.direction is Direction.ACTION and entry.step
-    }
+def _learned(entries: Iterable[Entry]) -> Json:
+    """Return the answers of actions that entries tell of, by step."""
+    learned: Json = {}
+    for entry in entries:
+        if entry.outcome == "succeeded" and entry.direction is Direction.ACTION and entry.step is not None:
+            learned[entry.step] = entry.response
+    return learned

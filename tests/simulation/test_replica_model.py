@@ -69,6 +69,9 @@ class Around:
     async def back(self, _: Pass) -> None:
         """Nothing is kept of it."""
 
+    def leave_at_once(self, _: str) -> None:
+        """Has to be asked for."""
+
     async def leave_for(self, *_: Any) -> Pass | Parked:
         leave = self._world.leave()
         return PARKED[leave] if leave in PARKED else self._replica.passed(leave == "trial")
