@@ -85,7 +85,7 @@ class StoredEvent:
         id: The same wherever the event is delivered; consumers drop what they have seen.
         type: What happened; see `orchestrator.events`.
         order_ledger_id: The order that it tells of.
-        client_id: Whose order that is.
+        client_id: Whose order that is; None where the order is not in the ledger any more.
         seq: The order's journal position to which the event belongs; several events may share one.
         correlation_id: Of the request that placed the order.
         occurred_at: Aware time of the statement that wrote it.
@@ -96,7 +96,7 @@ class StoredEvent:
     id: UUID
     type: str
     order_ledger_id: UUID
-    client_id: str
+    client_id: str | None
     seq: int
     correlation_id: str
     occurred_at: datetime
