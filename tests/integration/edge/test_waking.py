@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from edge_api import waking
 from edge_api.waking import Waker
@@ -19,14 +20,19 @@ LONG_ENOUGH: Final = 50
 
 
 @asynccontextmanager
-async def running(waker: Waker) -> AsyncIterator[None]:
-    task = asyncio.create_task(waker.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+async def notified_once(url: str) -> AsyncIterator[tuple[Waker, AsyncConnectionPool[Any]]]:
+    """Run a waker that has just sent its first notification."""
+    async with open_noting(url) as pool:
+        waker = Waker(pool, enabled=True)
+        task = asyncio.create_task(waker.run())
+        try:
+            waker.wake()
+            await eventually(lambda: _is_sent(1))
+            yield waker, pool
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _is_sent(times: int) -> bool:
@@ -35,26 +41,19 @@ async def _is_sent(times: int) -> bool:
 
 async def test_the_first_is_sent_at_once_and_those_behind_it_wait(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waking, "WAKE_INTERVAL_S", 60.0)
-    async with open_noting(ledger_url) as pool:
-        waker = Waker(pool, enabled=True)
-        async with running(waker):
+    async with notified_once(ledger_url) as (waker, pool):
+        for _ in range(LONG_ENOUGH):
             waker.wake()
-            await eventually(lambda: _is_sent(1))
-            for _ in range(LONG_ENOUGH):
-                waker.wake()
-                async with pool.connection() as conn:
-                    await conn.execute("select 1")
+            async with pool.connection() as conn:
+                await conn.execute("select 1")
 
-            assert await _is_sent(1)
+        assert await _is_sent(1)
 
 
 async def test_what_was_asked_for_meanwhile_is_sent_once(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waking, "WAKE_INTERVAL_S", 0.5)
-    async with open_noting(ledger_url) as pool:
-        waker = Waker(pool, enabled=True)
-        async with running(waker):
+    async with notified_once(ledger_url) as (waker, _):
+        for _ in range(LONG_ENOUGH):
             waker.wake()
-            await eventually(lambda: _is_sent(1))
-            for _ in range(LONG_ENOUGH):
-                waker.wake()
-            await eventually(lambda: _is_sent(2))
+
+        await eventually(lambda: _is_sent(2))
