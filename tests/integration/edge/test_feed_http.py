@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -15,7 +15,8 @@ from edge_api.feed import Feed
 from sql import events, retention
 from sql.connect import open_pool
 from tests.integration.edge.service import Edge, Proxy, Reply, StartEdge, eventually
-from tests.integration.ledger.outbox import Connection, finish, place, prepare, tell
+from tests.integration.ledger import outbox
+from tests.integration.ledger.outbox import Connection, finish, prepare, settle
 
 KEYS = "ours=k1,theirs=k2"
 
@@ -44,6 +45,17 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(events, "read_feed", counted)
     return seen
+
+
+async def place(conn: Connection, client: str = "ours") -> UUID:
+    order = await outbox.place(conn, client)
+    await settle(conn)
+    return order
+
+
+async def tell(conn: Connection, order: UUID, type: str = "Told", *, seq: int = 1, count: int = 1) -> None:
+    await outbox.tell(conn, order, type, seq=seq, count=count)
+    await settle(conn)
 
 
 async def get(edge: Edge, key: str = "k1", **query: Any) -> Reply:
@@ -282,7 +294,7 @@ async def test_who_waits_longest_ago_and_who_came_last_miss_nothing(edge: Edge, 
 
     async def write() -> None:
         for number in range(total):
-            await tell(conn, order, f"Told{number}", seq=number)
+            await outbox.tell(conn, order, f"Told{number}", seq=number)
             await asyncio.sleep(0.005)
         done.set()
 
@@ -323,7 +335,7 @@ async def test_who_waits_is_told_when_what_it_waits_behind_is_removed(edge: Edge
     waiting = asyncio.create_task(get(edge, after=cursor, wait=20))
     await waits(looks)
     async with conn.transaction():
-        order = await place(conn)
+        order = await outbox.place(conn)
         await conn.execute("delete from outbox where aggregateid = %s", (order,))
 
     reply = await waiting

@@ -1,5 +1,6 @@
 """Orders and their events as the feed meets them, written by the real store or, where only the order matters, by hand."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,3 +43,15 @@ async def finish(conn: Connection, order: UUID) -> None:
     await conn.execute(
         "update order_ledger set status = 'COMPLETED', finished_at = clock_timestamp() where order_ledger_id = %s", (order,)
     )
+
+
+async def settle(conn: Connection, timeout_s: float = 10.0) -> None:
+    """Wait until the feed shows all that was written; somebody else's transaction on the server may hold it back."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            cursor = await conn.execute(
+                "select from outbox where transaction_id >= pg_snapshot_xmin(pg_current_snapshot()) limit 1"
+            )
+            if await cursor.fetchone() is None:
+                return
+            await asyncio.sleep(0.01)

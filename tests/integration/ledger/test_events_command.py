@@ -18,7 +18,7 @@ from orchestrator.events import CATALOGUE
 from orchestrator.operations.events_view import LAST, line
 from sql.events import START, StoredEvent
 from tests.acceptance.commands import assert_told, clean_environment, saga
-from tests.integration.ledger.outbox import Connection, place, prepare, tell
+from tests.integration.ledger.outbox import Connection, place, prepare, settle, tell
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ async def test_it_begins_with_the_last_events_unless_told_otherwise(conn: Connec
     order = await place(conn)
     for number in range(LAST + 5):
         await tell(conn, order, f"Told{number}")
+    await settle(conn)
 
     async with tailing(ledger_url, tmp_path) as process:
         last = await lines(process, LAST)

@@ -13,7 +13,7 @@ import pytest
 
 from sql import events, retention
 from sql.events import START, Cursor, CursorGone, Page, StoredEvent, decode_cursor, encode_cursor
-from tests.integration.ledger.outbox import Connection, finish, place, prepare, tell
+from tests.integration.ledger.outbox import Connection, finish, place, prepare, settle, tell
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "events.md"
 WRITERS = 6
@@ -29,6 +29,7 @@ async def conn(ledger_url: str) -> AsyncIterator[Connection]:
 
 async def read_all(conn: Connection, after: Cursor | None = None, *, limit: int = 3, client: str | None = None) -> list[Page]:
     """Read to the end, each page with the cursor of the one before as a client would send it."""
+    await settle(conn)
     pages = [await events.read_feed(conn, after, limit=limit, client_id=client)]
     while pages[-1].has_more:
         cursor = decode_cursor(encode_cursor(pages[-1].cursor))
@@ -68,6 +69,7 @@ async def test_an_older_transaction_that_commits_later_is_neither_skipped_nor_pu
         meanwhile = await events.read_feed(conn, start, limit=10)
         await late.commit()
 
+    await settle(conn)
     page = await events.read_feed(conn, meanwhile.cursor, limit=10)
 
     assert meanwhile == Page((), start, has_more=False), "what stands behind an open transaction is not shown yet"
@@ -95,7 +97,8 @@ async def test_readers_among_many_writers_see_the_same_events_in_the_same_order(
         mine, cursor = seen.setdefault(limit, []), start
         async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as own:
             while True:
-                ended = writing.done()
+                if ended := writing.done():
+                    await settle(own)
                 page = await events.read_feed(own, cursor, limit=limit)
                 mine.extend(page.events)
                 cursor = page.cursor
@@ -163,6 +166,7 @@ async def test_a_page_costs_the_same_however_many_events_of_others_there_are(con
         ).fetchall()
         return int(rows[0][0])
 
+    await settle(conn)
     await conn.execute("select pg_stat_force_next_flush()")
     before = await looked_at()
     page = await events.read_feed(conn, None, limit=100, client_id="ours")
@@ -230,6 +234,7 @@ async def test_a_reader_of_the_past_is_told_when_what_it_comes_to_is_removed(con
     old, kept, new = await place(conn), await place(conn), await place(conn)
     await finish(conn, old)
     await purge(conn)
+    await settle(conn)
     begun = await events.read_feed(conn, None, limit=1)
     assert [event.order_ledger_id for event in begun.events] == [kept]
     await finish(conn, new)
@@ -302,6 +307,7 @@ async def test_a_reader_can_begin_with_the_last_events_or_behind_one(conn: Conne
     order = await place(conn)
     await tell(conn, order, "Told", count=5)
     last = told(await read_all(conn))
+    assert len(last) == 6
 
     assert told(await read_all(conn, await events.find_before_last(conn, 2))) == last[-2:]
     assert told(await read_all(conn, await events.find_before_last(conn, 100))) == last

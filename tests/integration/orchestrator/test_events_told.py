@@ -13,6 +13,7 @@ from orchestrator.outcome import Rejected
 from sql import events, reading
 from sql.events import StoredEvent
 from tests.integration.audit.shop import Shop, place_every_shape, scripted
+from tests.integration.ledger.outbox import settle
 
 PERSON = "Ada Lovelace"
 ADDRESS = {"name": PERSON, "lines": ("1 St James's Square",), "city": "London", "postal_code": "SW1Y", "country": "GB"}
@@ -27,6 +28,7 @@ async def shop(ledger_url: str) -> AsyncIterator[Shop]:
 
 
 async def told(shop: Shop) -> list[StoredEvent]:
+    await settle(shop.conn)
     page = await events.read_feed(shop.conn, None, limit=1_000)
     assert not page.has_more
     return list(page.events)
