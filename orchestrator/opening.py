@@ -70,7 +70,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         begun = begun.then(machine.proceed(saga, begun.progress))
     call = begun.calls[0] if begun.calls else None
     row = _row(saga, request, begun.progress, owner if call else None)
-    work = Work(saga, row, begun.progress, request.input)
+    work = Work(saga, row, begun.progress, request.input, str(request.order_ledger_id))
     first = work.transition(begun, replica=owner or "edge")
     received = Event("OrderReceived", event_payload(row, row.status.value))
     order = NewOrder(

@@ -136,7 +136,7 @@ def _start(saga: Saga[Any], history: History) -> Work:
         currency=None,
         total_minor=None,
     )
-    return Work(saga, row, BEGINNING, _Nothing())
+    return Work(saga, row, BEGINNING, _Nothing(), str(history.order_ledger_id))
 
 
 def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work, tuple[Entry, ...]]:

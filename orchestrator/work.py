@@ -26,12 +26,14 @@ class Work(Struct, frozen=True):
         row: As it was last read or written.
         progress: The state machine's state.
         input: The saga's typed input, personal data included; None where it was not read.
+        order_id: The order's id as participants get it.
     """
 
     saga: Saga[Any]
     row: SagaRow
     progress: Progress
     input: Any
+    order_id: str
 
     @staticmethod
     def of(saga: Saga[Any], row: SagaRow) -> "Work":
@@ -41,7 +43,8 @@ class Work(Struct, frozen=True):
             pydantic.ValidationError, KeyError, ValueError: What is stored does not fit the definition.
         """
         stored = msgspec.json.encode({**row.input, **row.personal})
-        return Work(saga, row, Progress.from_json(row.progress), saga.input.model_validate_json(stored))
+        order = saga.input.model_validate_json(stored)
+        return Work(saga, row, Progress.from_json(row.progress), order, str(row.order_ledger_id))
 
     @staticmethod
     def unread(saga: Saga[Any], row: SagaRow) -> "Work":
@@ -50,11 +53,11 @@ class Work(Struct, frozen=True):
         Raises:
             KeyError, TypeError, ValueError: Its progress does not fit the definition.
         """
-        return Work(saga, row, Progress.from_json(row.progress), None)
+        return Work(saga, row, Progress.from_json(row.progress), None, str(row.order_ledger_id))
 
     def on(self, row: SagaRow) -> "Work":
         """Return the same order with its row read again."""
-        return Work(self.saga, row, Progress.from_json(row.progress), self.input)
+        return Work(self.saga, row, Progress.from_json(row.progress), self.input, self.order_id)
 
     def after(self, transition: Transition, last_seq: int) -> "Work":
         """Return the same order with a transition of its own written, which brought its journal to `last_seq`."""
@@ -69,7 +72,7 @@ class Work(Struct, frozen=True):
             last_seq=last_seq,
             lapses=transition.lapses,
         )
-        return Work(self.saga, row, transition.progress, self.input)
+        return Work(self.saga, row, transition.progress, self.input, self.order_id)
 
     def advance(self, observation: Observation | None, *, go_on: bool) -> Move:
         """Decide what an observation changes and, if it may go on at once, what comes next.
@@ -147,8 +150,8 @@ class Work(Struct, frozen=True):
             learned: Answers, by step, that the row does not have yet.
         """
         results = {**self.row.results, **learned} if learned else self.row.results
-        context = Context(str(self.row.order_ledger_id), self.input, results)
-        key = operation_key(context.order_id, call.step, call.direction)
+        context = Context(self.order_id, self.input, results)
+        key = operation_key(self.order_id, call.step, call.direction)
         operation: BaseModel = self.saga.step(call.step).request(context)
         if call.probe:
             return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation)

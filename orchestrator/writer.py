@@ -61,6 +61,7 @@ class Writer:
         self._pool = pool
         self._queue: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def write(self, transition: Transition) -> Written | Superseded:
         """Write a transition with the next commit.
@@ -69,7 +70,10 @@ class Writer:
             ClaimLost: Another replica holds the row; nothing was written.
             Unstorable: The database refuses its values; nothing was written.
         """
-        waiting = _Waiting(transition, asyncio.get_running_loop().create_future())
+        if self._loop is None:
+            # Asked for once: the loop that runs is looked up with a system call.
+            self._loop = asyncio.get_running_loop()
+        waiting = _Waiting(transition, self._loop.create_future())
         self._queue.append(waiting)
         self._filled.set()
         return await waiting.answer

@@ -13,7 +13,8 @@ class Queries:
     """The queries of one file, by name.
 
     A query starts at a line `-- name: verb_noun` and ends before the next one; the comment lines under its name say what
-    it does and why. `queries["claim_due"]` gives its text for `cursor.execute`.
+    it does and why. `queries["claim_due"]` gives its text for `cursor.execute`: its name as a comment, then its lines
+    without indentation and comments, so that psycopg remembers how it is taken apart (it does up to 4,096 characters).
 
     Raises:
         LookupError: The file has no query of that name, or names one twice.
@@ -25,7 +26,7 @@ class Queries:
         if len(set(names)) != len(names):
             raise LookupError(f"sql/queries/{subject}.sql names a query twice")
         self._subject = subject
-        self._texts = MappingProxyType(dict(zip(names, (text.strip() for text in texts), strict=True)))
+        self._texts = MappingProxyType({name: _bare(name, text) for name, text in zip(names, texts, strict=True)})
 
     def __getitem__(self, name: str) -> LiteralString:
         """Return the text of a query."""
@@ -34,4 +35,9 @@ class Queries:
         except KeyError:
             raise LookupError(f"sql/queries/{self._subject}.sql has no query {name!r}") from None
         # The text comes from a file of this package, never from data: as literal as a string in the source.
-        return cast("LiteralString", text)
+        return text
+
+
+def _bare(name: str, text: str) -> str:
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join([f"-- {name}", *(line for line in lines if line and not line.startswith("--"))])
