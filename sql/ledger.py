@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import orjson
 from psycopg import AsyncConnection, DataError
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import set_json_loads
 
 from sql.loader import Queries
@@ -105,14 +105,14 @@ async def claim_due(
         "suspects": suspects,
     }
     # Tuples, in the order of the query's columns: this and the next are what a busy replica reads of the ledger.
-    rows = await (await conn.execute(_QUERIES["claim_due"], parameters)).fetchall()
+    rows = await _fetch_tuples(conn, "claim_due", parameters)
     claims = [Claim(_saga_row(row[5:]), *row[1:5]) for row in rows if row[5] is not None]
     return Claims(tuple(claims), rows[0][0])
 
 
 async def get_rows(conn: Connection, order_ledger_ids: Sequence[UUID]) -> dict[UUID, SagaRow]:
     """Read rows as they are now; one that does not exist is missing from the answer."""
-    rows = await (await conn.execute(_QUERIES["get_rows"], {"order_ledger_ids": list(order_ledger_ids)})).fetchall()
+    rows = await _fetch_tuples(conn, "get_rows", {"order_ledger_ids": list(order_ledger_ids)})
     return {row[0]: _saga_row(row) for row in rows}
 
 
@@ -127,8 +127,7 @@ async def write_transitions(conn: Connection, transitions: Iterable[Transition])
         psycopg.DataError: One of them can't be stored; nothing was written.
         psycopg.OperationalError: The connection is gone; whether anything was written is not known.
     """
-    parameters = {"transitions": _written(list(transitions))}
-    return dict(await (await conn.execute(_QUERIES["write_transitions"], parameters)).fetchall())
+    return dict(await _fetch_tuples(conn, "write_transitions", {"transitions": _written(list(transitions))}))
 
 
 async def list_written(conn: Connection, transitions: Sequence[Transition]) -> set[UUID]:
@@ -224,6 +223,12 @@ async def list_finished(conn: Connection, order_ledger_ids: Sequence[UUID]) -> s
     """Tell which of these rows are finished."""
     rows = await _fetch(conn, "list_finished", {"order_ledger_ids": list(order_ledger_ids)})
     return {row["order_ledger_id"] for row in rows}
+
+
+async def _fetch_tuples(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_QUERIES[name], parameters)
+        return await cursor.fetchall()
 
 
 async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, LiteralString, cast
+from typing import Final, LiteralString
 
 QUERIES: Final = Path(__file__).parent / "queries"
 _NAME: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)

@@ -35,6 +35,8 @@ QUICK: Final = {
     "SAGA_RETRY_FACTOR": 2,
     "SAGA_RETRY_ATTEMPTS": 4,
     "SAGA_BREAKER_OPEN_S": 1,
+    # The faults are of single orders: were a breaker to open for them, the last of them would be its only trial.
+    "SAGA_BREAKER_WINDOW": 40,
     "SAGA_STEP_TIMEOUT_S": 2,
     "SAGA_LEASE_S": 4,
     "SAGA_POLL_INTERVAL_S": 1,

@@ -220,11 +220,6 @@ async def poisoned_at_a_later_step(past: Past) -> UUID:
     return await _mended(past, '{"what": "broken"}')
 
 
-async def poisoned_on_its_way(past: Past) -> UUID:
-    """A builder fails after the intent of its call was written."""
-    return await _mended(past, '{"what": "flaky"}')
-
-
 async def _mended(past: Past, order_input: str) -> UUID:
     async with past.replica(lapses_max=1) as replica:
         order = await past.poisoned(replica, order_input)
@@ -279,7 +274,6 @@ HISTORIES: dict[str, Callable[[Past], Awaitable[UUID]]] = {
         undoing_waited_too_long,
         poisoned,
         poisoned_at_a_later_step,
-        poisoned_on_its_way,
         on_its_way,
     )
 }

@@ -1,7 +1,6 @@
 """What histories of orders are made with: replicas of one saga, an edge that may die, a call that is held."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -40,13 +39,9 @@ Pool = AsyncConnectionPool[Any]
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-BUILT: Counter[UUID] = Counter()
-
-
 def thing_of(ctx: Context[Basket]) -> Thing:
-    """Build a request; never of what is broken, and only every other time of what is flaky."""
-    BUILT[ctx.order_ledger_id] += 1
-    if ctx.input.what == "broken" or (ctx.input.what == "flaky" and BUILT[ctx.order_ledger_id] % 2 == 0):
+    """Build a request; never of what is broken."""
+    if ctx.input.what == "broken":
         raise ValueError("nothing can be made of this")
     return Thing(order_id=ctx.order_id)
 

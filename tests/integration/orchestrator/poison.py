@@ -83,7 +83,7 @@ POISONS = {
 
 def thing_of(ctx: Context[Basket]) -> Thing:
     if ctx.input.what == "naps once":
-        _nap(Path(os.environ["POISON_FOLDER"]) / str(ctx.order_ledger_id))
+        _nap(Path(os.environ["POISON_FOLDER"]) / ctx.order_id)
     if ctx.input.what in POISONS:
         POISONS[ctx.input.what]()
     return Thing(order_id=ctx.order_id)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -28,7 +29,7 @@ async def test_an_order_that_was_cancelled_meanwhile_is_not_put_aside(pool: Pool
 
     def cancelled_while_it_fails(ctx: Any) -> Any:
         with ThreadPoolExecutor() as thread:
-            thread.submit(asyncio.run, cancel_it(ctx.order_ledger_id)).result()
+            thread.submit(asyncio.run, cancel_it(UUID(ctx.order_id))).result()
         raise RuntimeError("planted")
 
     saga = Saga(name="errand", version=1, input=Basket, steps=(step("first", request=cancelled_while_it_fails),))
