@@ -108,18 +108,18 @@ class Work(Struct, frozen=True):
         progress = move.progress
         status = move.status or machine.status_of(self.saga, progress)
         kinds = [entry.kind for entry in move.entries]
-        shown = self.row.step
+        step = self.row.step
         if move.calls:
-            shown = move.calls[0].step
-        elif (step := machine.current_step(self.saga, progress)) is not None:
-            shown = step.name
+            step = move.calls[0].step
+        elif (current := machine.current_step(self.saga, progress)) is not None:
+            step = current.name
         return Transition(
             order_ledger_id=self.row.order_ledger_id,
             lease_epoch=self.row.lease_epoch,
             last_seq=self.row.last_seq,
             replica=replica,
             status=status,
-            step=shown,
+            step=step,
             direction=progress.direction,
             retry_count=progress.retries,
             progress=progress,
