@@ -48,11 +48,13 @@ CLAIM = """            async with self._pool.connection() as conn:
                 )
 """
 CALL = """                for claim in found.claims:
+                    from orchestrator.fleet import Pass
                     from orchestrator.work import Work
 
                     work = Work.of(await self._definitions.of(conn, claim.row.definition_id), claim.row)
                     for call in work.advance(None, go_on=True).calls:
-                        await self._runner._answer(work, call, Hold(claim, ends_at_s=began_s + self._settings.lease_s))
+                        hold = Hold(claim, ends_at_s=began_s + self._settings.lease_s)
+                        await self._runner._answer(work, call, work.prepared(call), hold, Pass("shop"))
 """
 HERE = "tests/integration/orchestrator"
 REPLICA = f"{HERE}/test_replica.py"
@@ -126,7 +128,7 @@ MUTANTS = (
     ),
     Mutant(
         "body-read-without-a-cap",
-        "orchestrator/transport/http1.py",
+        "orchestrator/transport/connection.py",
         "if len(self._body) > BODY_BYTES_MAX:",
         "if False:",
         f"{CALLS}::test_an_oversized_answer_is_unknown_whatever_it_says",
@@ -148,8 +150,8 @@ MUTANTS = (
     Mutant(
         "operation-key-with-the-attempt-in-it",
         "orchestrator/work.py",
-        "return operation_key(self.row.order_ledger_id, call.step, call.direction)",
-        'return f"{operation_key(self.row.order_ledger_id, call.step, call.direction)}:{call.attempt}"',
+        "key = operation_key(self.order_id, call.step, call.direction)",
+        'key = f"{operation_key(self.order_id, call.step, call.direction)}:{call.attempt}"',
         f"{REPLICA}::test_a_retry_carries_the_same_operation_key",
     ),
     Mutant(
