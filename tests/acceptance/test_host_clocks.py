@@ -27,7 +27,7 @@ async def test_a_replica_whose_clock_jumps_works_as_if_it_had_not(stack: Stack, 
         for seconds in (TWO_HOURS_S, -TWO_HOURS_S, 0):
             # One call is tried again after its wait; while another is on its way the clock jumps.
             await shop.fail("inventory", "error", PATH)
-            await shop.delay("payments", int(STEP_TIMEOUT_S * 900), "/payments/capture")
+            await shop.delay("payments", int(STEP_TIMEOUT_S * 600), "/payments/capture")
             orders[seconds] = await shop.place(f"clock-{seconds}")
             await eventually(lambda order=orders[seconds]: _captures(shop, order))
             clock.move(seconds)

@@ -35,8 +35,9 @@ class Cost:
 ALONE: Final = Cost(transactions=6.5, statements=6.4, wal_bytes=10_800)
 """Room for a replica's start, but for no statement more in a saga: one claim and five writes for four steps, which is 6.17 and
 6.07 here with the start. Bytes do not depend on chance either: 10,450, and one index more on the journal is too much."""
-TOGETHER: Final = Cost(transactions=0.8, statements=0.75, wal_bytes=10_800)
-"""How many share a commit is chance: 0.25 to 0.5 of both here. Of 10,420 bytes."""
+TOGETHER: Final = Cost(transactions=0.8, statements=0.75, wal_bytes=12_000)
+"""How many share a commit is chance: 0.25 to 0.5 of both here. So is which updates find room on their page before old versions
+are cleared from it: 10,420 bytes, and 11,170 on a machine that was busy."""
 
 
 @pytest.fixture(scope="module")
