@@ -1,9 +1,8 @@
 -- What the comparison of the ledger with the participants' logs of effects reads of the ledger.
 
 -- name: limit_query
--- Bounds every statement of the transaction: an audit must not hold up a ledger at work. It may read tables whole, which
--- the session's own statements never should.
-select set_config('statement_timeout', %(timeout_ms)s::text, true), set_config('enable_seqscan', 'on', true);
+-- Bounds every statement of the transaction; an audit must not hold up a ledger at work.
+select set_config('statement_timeout', %(timeout_ms)s::text, true);
 
 -- name: page_finished
 -- Finished orders in the order of their ids, with what their end has to have left at the participants.

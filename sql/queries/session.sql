@@ -11,9 +11,7 @@ with wanted (name, value) as (values
     ('lock_timeout', '2s'),
     ('idle_in_transaction_session_timeout', '5s'),
     ('timezone', 'UTC'),
-    ('jit', 'off'),                                      -- planning costs more than these short statements take
-    -- A plan that is kept from when a ledger had a few rows would read it whole for each write until the next ANALYZE.
-    ('enable_seqscan', 'off')
+    ('jit', 'off')                                       -- planning costs more than these short statements take
 ), applied as materialized (
     select name, case when pg_backend_pid() = %(backend_pid)s then set_config(name, value, false)
                       else current_setting(name) end as value
