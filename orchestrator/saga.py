@@ -1,32 +1,52 @@
 """What a saga is: a frozen tuple of typed steps. It is data: it can be checked, drawn, compared and stored.
 
 The ledger keeps a snapshot of every definition that an order runs on (`Saga.snapshot`), with the settings of its start;
-functions stay in the code and are recognised by their fingerprint.
+functions stay in the code and are recognised by their fingerprint. Everything that a definition is written with can be
+imported from here.
 """
 
-import ast
 import hashlib
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal
 from uuid import UUID
 
 import orjson
-from msgspec import Struct
 from pydantic import BaseModel
 
-from orchestrator.identity import resource_id, uuid8
-from participants.contracts import Endpoint, OperationRef
+from orchestrator.fingerprint import code_of
+from orchestrator.identity import uuid8
+from orchestrator.step import (
+    RETRY_AFTER_MAX_S,
+    AnyStep,
+    Context,
+    Input,
+    Request,
+    Retry,
+    Signal,
+    Step,
+    StepKind,
+    Timer,
+    Wait,
+)
 from sql.models import Json
 
-Input = TypeVar("Input", bound=BaseModel)
-Request = TypeVar("Request", bound=BaseModel)
-
-RETRY_AFTER_MAX_S: Final = 300.0
-"""A participant can't ask for a longer pause than this."""
+__all__ = [
+    "RETRY_AFTER_MAX_S",
+    "AnyStep",
+    "Context",
+    "DefinitionError",
+    "Invariant",
+    "Request",
+    "Retry",
+    "Saga",
+    "Signal",
+    "Step",
+    "StepKind",
+    "Timer",
+    "Wait",
+]
 
 
 class DefinitionError(Exception):
@@ -34,85 +54,16 @@ class DefinitionError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """How a transient failure is repeated.
+class Invariant:
+    """Something that holds of a saga's orders at any moment, whoever looks.
 
     Attributes:
-        first_s: Seconds before the second attempt.
-        factor: Each further wait is this many times the one before.
-        attempts_max: Attempts in all; after the last one the saga is undone.
+        query: Name of the audit query that returns its violations: a file of `sql/audit/` without `.sql`.
+        says: What holds, in a sentence.
     """
 
-    first_s: float = 1.0
-    factor: float = 4.0
-    attempts_max: int = 5
-
-    def delay_s(self, failed_attempts: int) -> float:
-        """Return the wait after so many failed attempts (from 1), without jitter."""
-        return self.first_s * self.factor ** (failed_attempts - 1)
-
-    def budget_s(self, call_timeout_s: float) -> float:
-        """Return the longest time a step may take with all its attempts."""
-        waits = sum(self.delay_s(attempt) for attempt in range(1, self.attempts_max))
-        return waits + self.attempts_max * call_timeout_s
-
-
-class Context(Struct, Generic[Input], frozen=True):
-    """What a step's request is built from; the same inputs give the same request in every attempt.
-
-    Attributes:
-        order_id: The order's id as participants get it.
-        input: The saga's typed input, personal data included.
-        results: Answers of the steps that succeeded, by step.
-    """
-
-    order_id: str
-    input: Input
-    results: Mapping[str, Json]
-
-    def id_of(self, step: "Step[Any, Any]") -> str:
-        """Return the id of the thing that a step makes at its participant, made or not."""
-        return str(resource_id(self.order_id, step.name))
-
-
-@dataclass(frozen=True)
-class Step(Generic[Input, Request]):
-    """One step: a request, the action that takes it, and the compensation that takes it too.
-
-    Attributes:
-        name: Unique in the saga; stands in the operation keys at the participants, so it never changes.
-        request: Builds the request; must be a pure function of the context.
-        action: Where the request goes.
-        compensation: What undoes the action, given the same request; None when nothing has to be undone, or when
-            another step's compensation does it.
-        undone_by: Name of an earlier step whose compensation undoes this one too.
-        probe: How to ask, when the last attempt has ended Unknown, whether the action was done; `probe_of(action)` where
-            the participant answers that. What it says is final: an answer counts as the action's own, a refusal means
-            that it was not done and never will be. Anything else leaves the step unclear, so that it is undone. None to
-            undo without asking.
-        retry: None for the policy of the settings.
-        timeout_s: Total seconds of one call; None for that of the settings.
-        at_edge: Whether the edge API tries it once before it answers; only the first step can be.
-        declines: Whether a rejection of this step makes the order DECLINED instead of FAILED.
-        when_open: While the action's participant is away (`fleet.py`): `park` the order until it may be back, or `fail`:
-            undo the order at once, without an attempt. Undoing always parks.
-        on_success, on_rejection, on_undo: Types of the events that tell of it; None for none.
-    """
-
-    name: str
-    request: Callable[[Context[Input]], Request]
-    action: Endpoint[Request, BaseModel]
-    compensation: Endpoint[Request, BaseModel] | None = None
-    undone_by: str | None = None
-    probe: Endpoint[OperationRef, BaseModel] | None = None
-    retry: Retry | None = None
-    timeout_s: float | None = None
-    at_edge: bool = False
-    declines: bool = False
-    when_open: Literal["park", "fail"] = "park"
-    on_success: str | None = None
-    on_rejection: str | None = None
-    on_undo: str | None = None
+    query: str
+    says: str
 
 
 @dataclass(frozen=True)
@@ -124,8 +75,12 @@ class Saga(Generic[Input]):
         version: Grows when the code or the order of the steps changes; rows keep the version they started with.
         input: Model of what starts it.
         steps: At least one.
+        says: What it does, in a sentence, for people.
         stands: What a completed saga leaves at the participants: `participant.account` to its balance for that order.
             Every account that is not named is zero, and all are when the saga was undone. None for unchecked.
+        invariants: What holds of its orders, checked by `saga audit` and by a canary.
+        undo_failure: What becomes of the earlier steps when one can't be undone: `continue` undoes them all the same, `stop`
+            leaves them as they are; the order is STUCK either way, with the list.
         retry, timeout_s: Of steps that state none of their own.
         deadline_s: Seconds after which an order that waits is undone; when the undoing has waited as long again it is
             STUCK. None for that of the settings.
@@ -137,8 +92,11 @@ class Saga(Generic[Input]):
     name: str
     version: int
     input: type[Input]
-    steps: tuple[Step[Input, Any], ...]
+    steps: tuple[AnyStep[Input], ...]
+    says: str = ""
     stands: Callable[[Input], Mapping[str, int]] | None = None
+    invariants: tuple[Invariant, ...] = ()
+    undo_failure: Literal["continue", "stop"] = "continue"
     retry: Retry = field(default_factory=Retry)
     timeout_s: float = 5.0
     deadline_s: float | None = None
@@ -150,16 +108,10 @@ class Saga(Generic[Input]):
         if len(set(names)) != len(names):
             raise DefinitionError(f"saga {self.name} names a step twice")
         for index, step in enumerate(self.steps):
-            if step.at_edge and index:
-                raise DefinitionError(f"step {step.name} of saga {self.name} is not the first, so not for the edge")
-            if step.undone_by is None:
-                continue
-            if step.compensation is not None:
-                raise DefinitionError(f"step {step.name} of saga {self.name} is undone twice")
-            if step.undone_by not in names[:index] or self.step(step.undone_by).compensation is None:
-                raise DefinitionError(f"step {step.name} of saga {self.name} is undone by no earlier step")
+            if wrong := _wrong_with(step, self.steps[:index]):
+                raise DefinitionError(f"step {step.name} of saga {self.name} {wrong}")
 
-    def step(self, name: str) -> Step[Input, Any]:
+    def step(self, name: str) -> AnyStep[Input]:
         """Return a step by its name.
 
         Raises:
@@ -167,14 +119,31 @@ class Saga(Generic[Input]):
         """
         return self._by_name[name]
 
+    def call_of(self, name: str) -> Step[Input, Any]:
+        """Return a step that calls a participant by its name.
+
+        Raises:
+            LookupError: There is no such step, or it is a wait.
+        """
+        step = self._by_name[name]
+        if not isinstance(step, Step):
+            raise LookupError(f"step {name} of saga {self.name} calls nobody")
+        return step
+
     @cached_property
-    def _by_name(self) -> dict[str, Step[Input, Any]]:
+    def _by_name(self) -> dict[str, AnyStep[Input]]:
         return {step.name: step for step in self.steps}
+
+    @cached_property
+    def calls(self) -> tuple[Step[Input, Any], ...]:
+        """The steps that call a participant."""
+        return tuple(step for step in self.steps if isinstance(step, Step))
 
     @property
     def edge_step(self) -> Step[Input, Any] | None:
         """The step that the edge tries before it answers; None when there is none."""
-        return self.steps[0] if self.steps[0].at_edge else None
+        first = self.steps[0]
+        return first if isinstance(first, Step) and first.at_edge else None
 
     def retry_of(self, step: Step[Input, Any]) -> Retry:
         """Return the retry policy of a step."""
@@ -186,8 +155,12 @@ class Saga(Generic[Input]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of what the code says: steps, endpoints, models, and the source of the request builders."""
-        return hashlib.sha256(orjson.dumps(_code_of(self))).hexdigest()
+        """Digest of what the code says: steps, endpoints, models, and the source of the functions."""
+        try:
+            code = code_of(self.name, self.version, self.input, self.steps)
+        except (OSError, TypeError, SyntaxError) as error:
+            raise DefinitionError(f"the code of saga {self.name} can't be read: {error}") from None
+        return hashlib.sha256(orjson.dumps(code)).hexdigest()
 
     @cached_property
     def snapshot(self) -> Json:
@@ -200,11 +173,25 @@ class Saga(Generic[Input]):
             "version": self.version,
             "fingerprint": self.fingerprint,
             "deadline_s": self.deadline_s,
-            "steps": [
-                {
-                    "name": step.name,
+            "undo_failure": self.undo_failure,
+            "steps": [self._snapshot_of(step) for step in self.steps],
+        }
+
+    def _snapshot_of(self, step: AnyStep[Input]) -> Json:
+        said: Json = {"name": step.name, "conditional": step.when is not None}
+        match step:
+            case Signal():
+                return said | {"signal": True, "timeout_s": step.timeout_s}
+            case Timer():
+                return said | {"timer": True, "wait_s": step.wait_s}
+            case Step():
+                return said | {
                     "timeout_s": self.timeout_s_of(step),
+                    "deadline_s": step.deadline_s,
                     "retry": _retry_body(self.retry_of(step)),
+                    "kind": step.kind.value,
+                    "optional": step.optional,
+                    "group": step.group,
                     "compensated": step.compensation is not None,
                     "undone_by": step.undone_by,
                     "probed": step.probe is not None,
@@ -212,9 +199,6 @@ class Saga(Generic[Input]):
                     "declines": step.declines,
                     "when_open": step.when_open,
                 }
-                for step in self.steps
-            ],
-        }
 
     @cached_property
     def snapshot_hash(self) -> bytes:
@@ -235,60 +219,64 @@ class Saga(Generic[Input]):
         if body["fingerprint"] != self.fingerprint:
             raise DefinitionError(f"the snapshot of saga {self.name} version {self.version} is of other code")
         stored = {step["name"]: step for step in body["steps"]}
-        steps = tuple(
-            replace(s, timeout_s=said["timeout_s"], retry=Retry(**said["retry"]), when_open=said.get("when_open", s.when_open))
-            for s, said in ((s, stored[s.name]) for s in self.steps)
-        )
-        return replace(self, steps=steps, deadline_s=body.get("deadline_s"))
+        steps = tuple(_on_snapshot(step, stored[step.name]) for step in self.steps)
+        undo_failure = body.get("undo_failure", self.undo_failure)
+        return replace(self, steps=steps, deadline_s=body.get("deadline_s"), undo_failure=undo_failure)
+
+
+def _wrong_with(step: AnyStep[Any], before: tuple[AnyStep[Any], ...]) -> str | None:
+    """Say why a step can't stand where it stands; None when it can."""
+    if step.at_edge and before:
+        return "is not the first, so not for the edge"
+    if isinstance(step, Timer) and (step.wait_s is None) == (step.until is None):
+        return "waits either for a while or until a time"
+    if not isinstance(step, Step):
+        return None
+    if step.at_edge and (step.group or step.when):
+        return "is for the edge, so neither in a group nor conditional"
+    if step.group in {earlier.group for earlier in before[:-1]} - {None} and before[-1].group != step.group:
+        return f"stands apart from its group {step.group}"
+    return _wrong_with_undo(step, before)
+
+
+def _wrong_with_undo(step: Step[Any, Any], before: tuple[AnyStep[Any], ...]) -> str | None:
+    undoes = {earlier.name for earlier in before if earlier.compensation is not None}
+    if step.undone_by is not None and step.compensation is not None:
+        return "is undone twice"
+    if step.undone_by is not None and step.undone_by not in undoes:
+        return "is undone by no earlier step"
+    is_undone = step.compensation is not None or step.undone_by is not None
+    match step.kind:
+        case StepKind.COMPENSATABLE if not is_undone and not step.optional:
+            return "is undone by nothing: name its compensation, or the kind of step it is"
+        case StepKind.READ_ONLY | StepKind.RETRIABLE if is_undone:
+            return f"is {step.kind.value} and has a compensation all the same"
+        case StepKind.PIVOT if step.compensation is not None or step.optional:
+            return "is a pivot, so neither optional nor with a compensation of its own"
+        case StepKind.RETRIABLE if not any(_is_final(earlier) for earlier in before):
+            return "is retriable, but follows no pivot"
+    if any(_is_final(earlier) for earlier in before) and step.kind is StepKind.COMPENSATABLE and not step.optional:
+        return "could be undone, but follows a pivot that can't"
+    return None
+
+
+def _is_final(step: AnyStep[Any]) -> bool:
+    """Tell whether nothing is undone any more once a step is done."""
+    return step.kind is StepKind.PIVOT and step.undone_by is None
+
+
+def _on_snapshot(step: AnyStep[Any], said: Json) -> AnyStep[Any]:
+    match step:
+        case Signal():
+            return replace(step, timeout_s=said["timeout_s"])
+        case Timer():
+            return replace(step, wait_s=said["wait_s"])
+        case Step():
+            when_open, deadline_s = said.get("when_open", step.when_open), said.get("deadline_s")
+            retry = Retry(**said["retry"])
+            return replace(step, timeout_s=said["timeout_s"], retry=retry, when_open=when_open, deadline_s=deadline_s)
 
 
 def _retry_body(retry: Retry) -> Json:
-    return {"first_s": retry.first_s, "factor": retry.factor, "attempts_max": retry.attempts_max}
-
-
-def _code_of(saga: Saga[Any]) -> Json:
-    return {
-        "name": saga.name,
-        "version": saga.version,
-        "input": _model(saga.input),
-        "steps": [
-            {
-                "name": step.name,
-                "request": _source(step.request),
-                "action": _endpoint(step.action),
-                "compensation": step.compensation and _endpoint(step.compensation),
-                "undone_by": step.undone_by,
-                "probe": step.probe and _endpoint(step.probe),
-                "at_edge": step.at_edge,
-                "declines": step.declines,
-            }
-            for step in saga.steps
-        ],
-    }
-
-
-def _endpoint(endpoint: Endpoint[Any, Any]) -> Json:
-    return {
-        "participant": endpoint.participant,
-        "method": endpoint.method,
-        "path": endpoint.path,
-        "request": _model(endpoint.request),
-        "response": _model(endpoint.response),
-    }
-
-
-def _model(model: type[BaseModel]) -> dict[str, str]:
-    # Names and types, not the JSON schema: that changes with releases of pydantic, and no order should notice one.
-    return {name: str(info.annotation) for name, info in model.model_fields.items()}
-
-
-def _source(function: Callable[..., Any]) -> str:
-    """Return the normalised source of a builder, so that comments and layout don't change the fingerprint."""
-    text = textwrap.dedent(inspect.getsource(function))
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        # A lambda inside a call: the lines that hold it need not parse alone.
-        tree = ast.parse(f"({text.strip().removesuffix(',').partition('=')[2]})")
-    wanted = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda | ast.FunctionDef)]
-    return ast.unparse(wanted[0]) if wanted else ast.unparse(tree)
+    body: Json = {"first_s": retry.first_s, "factor": retry.factor, "attempts_max": retry.attempts_max}
+    return body if retry.wait_max_s is None else {**body, "wait_max_s": retry.wait_max_s}
