@@ -56,13 +56,15 @@ def _step(step: AnyStep[Any]) -> Json:
 
 
 def _endpoint(endpoint: Endpoint[Any, Any]) -> Json:
-    return {
+    said: Json = {
         "participant": endpoint.participant,
         "method": endpoint.method,
         "path": endpoint.path,
         "request": _model(endpoint.request),
         "response": _model(endpoint.response),
     }
+    refusal = getattr(endpoint, "refusal", None)
+    return said if refusal is None else {**said, "refusal": _source(refusal)}
 
 
 def _model(model: type[BaseModel]) -> dict[str, str]:
@@ -72,7 +74,9 @@ def _model(model: type[BaseModel]) -> dict[str, str]:
 
 def _source(function: Callable[..., Any]) -> str:
     """Return the source of a function as its syntax tree says it."""
-    code = function.__code__
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise TypeError(f"{function!r} is no function")
     # The first instructions of a function stand for no source; those that do lie between the ends of its body.
     places = [(line, column) for line, _, column, _ in code.co_positions() if line and column]
     wanted = ast.Lambda if function.__name__ == "<lambda>" else ast.FunctionDef

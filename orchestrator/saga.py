@@ -13,7 +13,6 @@ from typing import Any, Generic, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel
 
 from orchestrator.fingerprint import code_of
 from orchestrator.identity import uuid8
@@ -78,12 +77,16 @@ class Saga(Generic[Input]):
         says: What it does, in a sentence, for people.
         stands: What a completed saga leaves at the participants: `participant.account` to its balance for that order.
             Every account that is not named is zero, and all are when the saga was undone. None for unchecked.
+        open_accounts: Accounts that an audit does not compare: what an optional step did is neither required nor undone.
         invariants: What holds of its orders, checked by `saga audit` and by a canary.
         undo_failure: What becomes of the earlier steps when one can't be undone: `continue` undoes them all the same, `stop`
             leaves them as they are; the order is STUCK either way, with the list.
         retry, timeout_s: Of steps that state none of their own.
         deadline_s: Seconds after which an order that waits is undone; when the undoing has waited as long again it is
             STUCK. None for that of the settings.
+        startable: Whether a client may start it by its name; False for one that is only ever begun on another order.
+        config: Revision of the run-time configuration that it is on; 0 for none.
+        code: Fingerprint of the definition that this one is a configuration of; None where it is one itself.
 
     Raises:
         DefinitionError: Names repeat, or a step could not be undone in order.
@@ -95,11 +98,15 @@ class Saga(Generic[Input]):
     steps: tuple[AnyStep[Input], ...]
     says: str = ""
     stands: Callable[[Input], Mapping[str, int]] | None = None
+    open_accounts: frozenset[str] = frozenset()
     invariants: tuple[Invariant, ...] = ()
     undo_failure: Literal["continue", "stop"] = "continue"
     retry: Retry = field(default_factory=Retry)
     timeout_s: float = 5.0
     deadline_s: float | None = None
+    startable: bool = True
+    config: int = 0
+    code: str | None = None
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
@@ -155,7 +162,13 @@ class Saga(Generic[Input]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of what the code says: steps, endpoints, models, and the source of the functions."""
+        """Digest of what the code says: steps, endpoints, models, and the source of the functions.
+
+        Raises:
+            DefinitionError: The source of one of the functions can't be read.
+        """
+        if self.code is not None:
+            return self.code
         try:
             code = code_of(self.name, self.version, self.input, self.steps)
         except (OSError, TypeError, SyntaxError) as error:
@@ -172,6 +185,7 @@ class Saga(Generic[Input]):
             "saga": self.name,
             "version": self.version,
             "fingerprint": self.fingerprint,
+            "config": self.config,
             "deadline_s": self.deadline_s,
             "undo_failure": self.undo_failure,
             "steps": [self._snapshot_of(step) for step in self.steps],
@@ -211,17 +225,21 @@ class Saga(Generic[Input]):
         return uuid8(self.snapshot_hash)
 
     def on_snapshot(self, body: Json) -> "Saga[Input]":
-        """Return this definition with the settings of a stored snapshot.
+        """Return this definition as a stored snapshot has it: its settings, and the steps that it names, in its order.
 
         Raises:
             DefinitionError: The snapshot is of other code.
         """
         if body["fingerprint"] != self.fingerprint:
             raise DefinitionError(f"the snapshot of saga {self.name} version {self.version} is of other code")
-        stored = {step["name"]: step for step in body["steps"]}
-        steps = tuple(_on_snapshot(step, stored[step.name]) for step in self.steps)
-        undo_failure = body.get("undo_failure", self.undo_failure)
-        return replace(self, steps=steps, deadline_s=body.get("deadline_s"), undo_failure=undo_failure)
+        return replace(
+            self,
+            steps=tuple(_on_snapshot(self.step(said["name"]), said) for said in body["steps"]),
+            deadline_s=body.get("deadline_s"),
+            undo_failure=body.get("undo_failure", self.undo_failure),
+            config=body.get("config", 0),
+            code=self.fingerprint,
+        )
 
 
 def _wrong_with(step: AnyStep[Any], before: tuple[AnyStep[Any], ...]) -> str | None:

@@ -75,6 +75,7 @@ PLACE_ORDER = Saga(
     name="place_order",
     version=1,
     input=PlaceOrder,
+    says="Authorize the payment, record the order, hold the stock, take the money, confirm.",
     steps=(authorize_payment, create_order, reserve_inventory, capture_payment, confirm_order),
     stands=lambda order: {
         "orders.created": 1,
