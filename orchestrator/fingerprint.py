@@ -32,7 +32,7 @@ def _step(step: AnyStep[Any]) -> Json:
     match step:
         case Step():
             said |= {
-                "request": _source(step.request),
+                "request": source_of(step.request),
                 "action": _endpoint(step.action),
                 "compensation": step.compensation and _endpoint(step.compensation),
                 "undone_by": step.undone_by,
@@ -49,9 +49,9 @@ def _step(step: AnyStep[Any]) -> Json:
         case Signal():
             said["signal"] = _model(step.payload)
         case Timer():
-            said["timer"] = step.until and _source(step.until)
+            said["timer"] = step.until and source_of(step.until)
     if step.when is not None:
-        said["when"] = _source(step.when)
+        said["when"] = source_of(step.when)
     return said
 
 
@@ -64,7 +64,7 @@ def _endpoint(endpoint: Endpoint[Any, Any]) -> Json:
         "response": _model(endpoint.response),
     }
     refusal = getattr(endpoint, "refusal", None)
-    return said if refusal is None else {**said, "refusal": _source(refusal)}
+    return said if refusal is None else {**said, "refusal": source_of(refusal)}
 
 
 def _model(model: type[BaseModel]) -> dict[str, str]:
@@ -72,7 +72,7 @@ def _model(model: type[BaseModel]) -> dict[str, str]:
     return {name: str(info.annotation) for name, info in model.model_fields.items()}
 
 
-def _source(function: Callable[..., Any]) -> str:
+def source_of(function: Callable[..., Any]) -> str:
     """Return the source of a function as its syntax tree says it."""
     code = getattr(function, "__code__", None)
     if code is None:
