@@ -80,7 +80,8 @@ class Caller:
         if reply.body is None:
             return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
         outcome = read_answer(endpoint, prepared.echoed, reply)
-        if (reply.status in OUR_BUG or 300 <= reply.status < 400) and not _is_not_done(reply.status, reply.body):
+        is_ours = reply.status in OUR_BUG or 300 <= reply.status < 400
+        if is_ours and isinstance(outcome, Unknown) and not _is_not_done(reply.status, reply.body):
             log.error(
                 "call_refused", participant=endpoint.participant, path=endpoint.path, status=reply.status, key=prepared.key
             )
@@ -97,8 +98,11 @@ def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply) -> Out
     """
     who, status, body = endpoint.participant, reply.status, reply.body or b""
     if status in SUCCESS:
-        return _read_success(endpoint, echoed, status, body)
+        outcome = _read_success(endpoint, echoed, status, body)
+        return outcome if isinstance(outcome, Unknown) else _refusal(endpoint, status, outcome.result) or outcome
     problem = _json_object(body)
+    if refused := _refusal(endpoint, status, problem):
+        return refused
     detail = _detail(problem)
     if status in REJECTION and not (status == 409 and _problem_type(problem) == IN_PROGRESS):
         return Rejected(f"{who} answered {status}{detail}", problem)
@@ -110,7 +114,13 @@ def parse_retry_after(value: str | None) -> float | None:
     return float(value) if value is not None and re.fullmatch(r"[0-9]{1,10}", value) else None
 
 
-def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body: bytes) -> Outcome:
+def _refusal(endpoint: Endpoint[Any, Any], status: int, answer: Json | None) -> Rejected | None:
+    """Return the refusal that only this endpoint's answers have, in spite of their status; None for none."""
+    why = endpoint.refusal(status, answer or {}) if endpoint.refusal else None
+    return Rejected(f"{endpoint.participant} answered {status}: {why}", answer) if why else None
+
+
+def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body: bytes) -> Succeeded | Unknown:
     who = endpoint.participant
     try:
         result: Json = endpoint.response.model_validate_json(body).model_dump(mode="json")

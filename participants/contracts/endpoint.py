@@ -1,5 +1,6 @@
 """The form of every contract: a wire model, an endpoint, and the mark of personal data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from string import Formatter
@@ -60,6 +61,9 @@ class Endpoint(Generic[Req, Res]):
         request: Model of the request body.
         response: Model of a 2xx answer. A member that stands in both must be equal in both, or the answer is taken
             for another operation's.
+        refusal: Says why an answer is a refusal whose status alone does not say so (a 404 that names what is not there, a 200
+            that says no), given its status and its JSON object: the response model's members for a 2xx, else whatever
+            came, empty where it was none. None for no refusal; a pure function. None where statuses say all.
     """
 
     participant: str
@@ -67,6 +71,7 @@ class Endpoint(Generic[Req, Res]):
     path: str
     request: type[Req]
     response: type[Res]
+    refusal: Callable[[int, dict[str, Any]], str | None] | None = None
 
     def url_path(self, request: BaseModel) -> str:
         """Fill the path template from a request's fields, each quoted so that it stays one part of the path."""

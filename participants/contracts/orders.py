@@ -1,6 +1,6 @@
 """The orders service: customers, and the shop's own record of an order."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -93,9 +93,23 @@ class Customer(Answer):
     active: bool
 
 
+class CustomerStanding(Answer):
+    """Whether a customer may order; what else an answer says of the customer is not read."""
+
+    customer_id: str
+    active: bool
+
+
+def _may_not_order(status: int, answer: dict[str, Any]) -> str | None:
+    if status == 404 and str(answer.get("type")).endswith("/unknown-customer"):
+        return "there is no such customer"
+    return "the customer is not active" if status == 200 and not answer["active"] else None
+
+
 create = Endpoint("orders", "POST", "/orders", CreateOrder, OrderRecord)
 cancel = Endpoint("orders", "PUT", "/orders/{order_ledger_id}/cancel", OrderRef, OrderRecord)
 confirm = Endpoint("orders", "PUT", "/orders/{order_ledger_id}/confirm", OrderRef, OrderRecord)
 get = Endpoint("orders", "GET", "/orders/{order_ledger_id}", OrderRef, OrderDetail)
 put_customer = Endpoint("orders", "POST", "/customers", PutCustomer, Customer)
 get_customer = Endpoint("orders", "GET", "/customers/{customer_id}", CustomerRef, Customer)
+validate_customer = Endpoint("orders", "GET", "/customers/{customer_id}", CustomerRef, CustomerStanding, _may_not_order)
