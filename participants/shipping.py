@@ -1,6 +1,7 @@
 """The shipping service: a shipment for an order."""
 
 from typing import Final
+from uuid import uuid4
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -32,13 +33,11 @@ class ShipmentName(Wire):
 
 async def schedule_shipment(connection: Connection, order: ScheduleShipment) -> Done:
     """Order the carriage of an order's goods."""
-    fields = {
-        "shipment_id": order.shipment_id,
-        "order_id": order.order_id,
-        "address": order.address and Jsonb(order.address.model_dump()),
-    }
-    await connection.execute(_SCHEDULE_SHIPMENT, fields)
-    answer = Shipment(shipment_id=order.shipment_id, order_id=order.order_id, status="scheduled")
+    # A mock of the number that a carrier gives: nobody can tell it from the order.
+    tracking = f"SL{uuid4().hex[:14].upper()}"
+    answer = Shipment(shipment_id=order.shipment_id, order_id=order.order_id, status="scheduled", tracking=tracking)
+    address = order.address and Jsonb(order.address.model_dump())
+    await connection.execute(_SCHEDULE_SHIPMENT, {**answer.model_dump(exclude={"status"}), "address": address})
     return Done(answer, Posting(order.order_id, "shipment_scheduled", {"shipments": 1}), 201)
 
 

@@ -15,12 +15,14 @@ class Notify(Wire):
         order_id: The ledger's id of the order.
         customer_id: The shop's id of the customer.
         template: Which message, at most 64 characters.
+        reference: What the message names, such as a shipment's tracking number, at most 128 characters; None for nothing.
     """
 
     notification_id: str
     order_id: str
     customer_id: str
     template: str = Field(min_length=1, max_length=64)
+    reference: str | None = Field(default=None, max_length=128)
 
 
 class Notification(Answer):
@@ -42,6 +44,7 @@ class SentNotification(Notification):
 
     customer_id: str
     template: str
+    reference: str | None = None
     sent_at: AwareDatetime
 
 

@@ -48,11 +48,19 @@ class ScheduleShipment(ShipmentRef):
 
 
 class Shipment(Answer):
-    """What the shipping service knows of a shipment."""
+    """What the shipping service knows of a shipment.
+
+    Attributes:
+        shipment_id: The shipment.
+        order_id: The order it carries.
+        status: Where it stands.
+        tracking: Under what it can be followed, chosen by the service; None where it can't be.
+    """
 
     shipment_id: str
     order_id: str
     status: Literal["scheduled", "shipped", "cancelled"]
+    tracking: str | None = None
 
 
 class ShipmentCancellation(Answer):

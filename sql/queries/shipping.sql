@@ -2,12 +2,12 @@
 
 -- name: schedule_shipment
 -- Orders the carriage of goods.
-insert into shipment (shipment_id, order_id, address)
-values (%(shipment_id)s, %(order_id)s, %(address)s);
+insert into shipment (shipment_id, order_id, address, tracking)
+values (%(shipment_id)s, %(order_id)s, %(address)s, %(tracking)s);
 
 -- name: get_shipment
 -- Reads a shipment, without its address.
-select shipment_id, order_id, status from shipment where shipment_id = %(shipment_id)s;
+select shipment_id, order_id, status, tracking from shipment where shipment_id = %(shipment_id)s;
 
 -- name: lock_shipment
 -- Reads where a shipment stands and keeps it there until the transaction ends.

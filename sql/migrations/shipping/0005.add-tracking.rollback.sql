@@ -1,0 +1,1 @@
+alter table shipment drop column tracking;
