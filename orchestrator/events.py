@@ -108,6 +108,12 @@ class PaymentVoided(StepEvent):
     type: Literal["PaymentVoided"]
 
 
+class CustomerRefused(StepEvent):
+    """The customer is not known or may not order; the order will be undone."""
+
+    type: Literal["CustomerRefused"]
+
+
 class OrderCreated(StepEvent):
     """The orders service has the order."""
 
@@ -150,10 +156,34 @@ class PaymentRefunded(StepEvent):
     type: Literal["PaymentRefunded"]
 
 
+class OrderPaid(StepEvent):
+    """The money for an order that had been placed without it was taken."""
+
+    type: Literal["OrderPaid"]
+
+
 class OrderConfirmed(StepEvent):
     """The orders service has confirmed the order."""
 
     type: Literal["OrderConfirmed"]
+
+
+class ShipmentScheduled(StepEvent):
+    """The carriage of the goods is ordered."""
+
+    type: Literal["ShipmentScheduled"]
+
+
+class ShipmentRefused(StepEvent):
+    """The goods can't be sent; the order will be undone."""
+
+    type: Literal["ShipmentRefused"]
+
+
+class ShipmentCancelled(StepEvent):
+    """The carriage of the goods was called off."""
+
+    type: Literal["ShipmentCancelled"]
 
 
 class OrderCompensating(OrderEvent):
@@ -197,6 +227,7 @@ _TYPES: Final[tuple[type[OrderEvent], ...]] = (
     PaymentAuthorized,
     PaymentDeclined,
     PaymentVoided,
+    CustomerRefused,
     OrderCreated,
     StockReserved,
     StockReservationFailed,
@@ -204,7 +235,11 @@ _TYPES: Final[tuple[type[OrderEvent], ...]] = (
     PaymentCaptured,
     PaymentFailed,
     PaymentRefunded,
+    OrderPaid,
     OrderConfirmed,
+    ShipmentScheduled,
+    ShipmentRefused,
+    ShipmentCancelled,
     OrderCompensating,
     OrderCompleted,
     OrderFailed,

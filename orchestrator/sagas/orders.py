@@ -58,3 +58,13 @@ class PlaceOrder(BaseModel):
     def units(self) -> int:
         """Number of pieces over all lines."""
         return sum(item.quantity for item in self.items)
+
+
+class DeliverOrder(PlaceOrder):
+    """Input of `deliver_order`: an order that goes somewhere.
+
+    Attributes:
+        shipping_address: Where the goods go.
+    """
+
+    shipping_address: Annotated[Address, PERSONAL]
