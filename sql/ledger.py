@@ -78,7 +78,7 @@ async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
     """Insert a row with everything that belongs to it.
 
     Returns:
-        The row's time of creation; None when the key was used before, and then nothing was written.
+        The row's time of creation; None when nothing was written: the key was used before, or the saga was configured anew.
     """
     rows = await _fetch(conn, "insert_order", {"order": _written(order)})
     return rows[0]["created_at"] if rows else None

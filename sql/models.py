@@ -246,6 +246,8 @@ class NewOrder(Struct, frozen=True):
         deadline_s: Seconds after which it is undone if it still waits; None for never.
         lease_owner, lease_s: Who goes on with it at once and for how long at most; None leaves it to the orchestrators.
         entries, events: Written with the row, in order.
+        config_seq: Newest entry of the history of the saga's configuration that the definition was chosen by; None for none.
+            Where there is a newer one nothing is inserted.
     """
 
     order_ledger_id: UUID
@@ -273,3 +275,4 @@ class NewOrder(Struct, frozen=True):
     lease_s: float | None
     entries: tuple[Entry, ...]
     events: tuple[Event, ...]
+    config_seq: int | None = None

@@ -2,14 +2,15 @@
 
 -- name: insert_order
 -- A new row with its items, personal data, first journal entries and events, or nothing when the key was used before,
--- also by an order that was purged since.
+-- also by an order that was purged since, or when the saga was configured anew since its definition was chosen.
 -- One statement, so that none of it can stand alone. Returns the row's time of creation.
 with given as (
     select * from jsonb_to_record(%(order)s::jsonb) as g(order_ledger_id uuid, client_id text, client_request_id text,
         request_hash text, saga text, saga_version integer, definition_id uuid, status text, step text, progress jsonb,
         input jsonb, personal jsonb, items jsonb, customer_id text, currency text, total_minor bigint, metadata jsonb,
         correlation_id text, traceparent text, parent_id uuid, deadline_s double precision, lease_owner text,
-        lease_s double precision, entries jsonb, events jsonb)
+        lease_s double precision, entries jsonb, events jsonb,
+        config_seq integer)
 ), entry as materialized (
     select e.kind, e.step, e.direction, coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request, e.response, e.error,
         e.duration_ms, e.actor, e.reason, e.seq, clock_timestamp() as at
@@ -22,7 +23,7 @@ with given as (
     select e.*, journal_chain(''::bytea, journal_entry_text(g.order_ledger_id, e.seq::integer, e.at, e.kind, e.step,
         e.direction, e.round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms,
         coalesce(g.lease_owner, 'edge'), 1::bigint, e.actor, e.reason)) over (order by e.seq) as hash
-    from entry e cross join given g
+    from entry e, given g
 ), inserted as (
     insert into order_ledger (order_ledger_id, client_id, client_request_id, request_hash, saga, saga_version,
         definition_id, status, step, customer_id, currency, total_minor, input, progress, metadata, correlation_id,
@@ -36,15 +37,16 @@ with given as (
         coalesce((select min(c.at) from chained c), clock_timestamp())
     from given g
     where not exists (select from purged_order p where p.order_ledger_id = g.order_ledger_id)
+        and g.config_seq is not distinct from (select max(seq) from saga_config_history where saga = g.saga)
     on conflict do nothing
     returning order_ledger_id, created_at
 ), personal as (
     insert into order_personal (order_ledger_id, data)
-    select i.order_ledger_id, g.personal from inserted i cross join given g where g.personal <> '{}'
+    select i.order_ledger_id, g.personal from inserted i, given g where g.personal <> '{}'
 ), items as (
     insert into order_ledger_items (order_ledger_id, line, sku, quantity, unit_price_minor, description)
     select i.order_ledger_id, x.line, x.sku, x.quantity, x.unit_price_minor, x.description
-    from inserted i cross join given g cross join rows from (jsonb_to_recordset(g.items) as
+    from inserted i, given g cross join rows from (jsonb_to_recordset(g.items) as
         (sku text, quantity integer, unit_price_minor bigint, description text))
         with ordinality as x(sku, quantity, unit_price_minor, description, line)
 ), journal as (
@@ -52,13 +54,13 @@ with given as (
         response, error, duration_ms, replica, lease_epoch, actor, reason, hash)
     select i.order_ledger_id, c.seq, c.at, c.kind, c.step, c.direction, c.round, c.attempt, c.outcome, c.request,
         c.response, c.error, c.duration_ms, coalesce(g.lease_owner, 'edge'), 1, c.actor, c.reason, c.hash
-    from inserted i cross join given g cross join chained c
+    from inserted i, given g cross join chained c
 ), events as (
     insert into outbox (aggregateid, type, payload, correlation_id, seq)
     select i.order_ledger_id, x.type, x.payload, g.correlation_id, jsonb_array_length(g.entries)
-    from inserted i cross join given g cross join rows from (jsonb_to_recordset(g.events) as (type text, payload jsonb))
-        with ordinality as x(type, payload, ordinal)
-    order by x.ordinal
+    from inserted i, given g cross join rows from (jsonb_to_recordset(g.events) as (type text, payload jsonb))
+        with ordinality as x(type, payload, n)
+    order by x.n
 )
 select created_at from inserted;
 
