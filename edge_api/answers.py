@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from orchestrator.progress import StepState
+from orchestrator.saga import StepKind
 from sql.models import Direction, Kind, Status
 
 Metadata = dict[str, str | int | bool | None]
@@ -151,6 +152,71 @@ class FeedPage(_Answer):
     events: list[FeedEvent]
     next_cursor: str
     has_more: bool
+
+
+class SagaEndpoint(_Answer):
+    """Where a call goes."""
+
+    participant: str
+    method: str
+    path: str
+
+
+class SagaRetry(_Answer):
+    """How a call is repeated; `wait_max_s` is null where waits grow without a cap."""
+
+    first_s: float
+    factor: float
+    attempts_max: int
+    wait_max_s: float | None
+
+
+class SagaStep(_Answer):
+    """A step: a call, or a wait for a signal or a time. What does not apply to it is null."""
+
+    name: str
+    type: Literal["call", "signal", "timer"]
+    kind: StepKind | None
+    optional: bool
+    conditional: bool
+    group: str | None
+    action: SagaEndpoint | None
+    compensation: SagaEndpoint | None
+    undone_by: str | None
+    probe: SagaEndpoint | None
+    retry: SagaRetry | None
+    timeout_s: float | None
+    deadline_s: float | None
+    wait_s: float | None
+    payload: dict[str, Any] | None
+
+
+class SagaInvariant(_Answer):
+    """What holds of a saga's orders, and the audit query that finds where it does not."""
+
+    query: str
+    says: str
+
+
+class SagaDefinition(_Answer):
+    """A saga as new orders run it; `input` is the JSON Schema of what starts it."""
+
+    name: str
+    version: int
+    definition_id: UUID
+    description: str
+    startable: bool
+    deadline_s: float | None
+    undo_failure: Literal["continue", "stop"]
+    input: dict[str, Any]
+    steps: list[SagaStep]
+    invariants: list[SagaInvariant]
+
+
+class Sagas(_Answer):
+    """Every saga that there is."""
+
+    sagas: list[SagaDefinition]
 
 
 class Health(_Answer):

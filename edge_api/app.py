@@ -14,8 +14,8 @@ from edge_api.feed import FEED, Feed
 from edge_api.listening import note_requests
 from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
 from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
-from edge_api.placing import EDGE_NAME, FINISHES, WAKER
 from edge_api.requests import BODY_BYTES_MAX
+from edge_api.starting import EDGE_NAME, FINISHES, WAKER
 from edge_api.waking import Finishes, Waker
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet

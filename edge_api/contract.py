@@ -24,6 +24,14 @@ _BODY_PROBLEMS: Final = (
     ProblemType.UNSUPPORTED_MEDIA_TYPE,
     ProblemType.INVALID,
 )
+_KEY_PROBLEMS: Final = (
+    ProblemType.KEY_MISSING,
+    ProblemType.KEY_INVALID,
+    ProblemType.DECLINED,
+    ProblemType.IN_PROGRESS,
+    ProblemType.KEY_REUSED,
+    ProblemType.OUTCOME_UNKNOWN,
+)
 _LEDGER_PROBLEMS: Final = (ProblemType.UNAUTHORIZED, ProblemType.INTERNAL, ProblemType.UNAVAILABLE)
 
 
@@ -53,6 +61,7 @@ class Operation:
         problems: Every problem that it answers with.
         parameters: Names among the document's parameters.
         body: Model of the request's body; None for none.
+        starts_any: Whether its body is that of any saga that clients may start.
         open: Whether it needs no key.
     """
 
@@ -62,33 +71,38 @@ class Operation:
     problems: tuple[ProblemType, ...] = ()
     parameters: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
+    starts_any: bool = False
     open: bool = False
 
 
+_STARTED: Final = {
+    200: Success(
+        "The order finished within the time of `Prefer: wait`.", answers.Order, ("PreferenceApplied", "ContentLocation")
+    ),
+    202: Success("The order is recorded; its saga runs or will.", answers.Accepted, ("Location", "IdempotencyReplayed")),
+}
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "/orders"): Operation(
         "placeOrder",
         "Record an order and start its saga; a repeat with the same key gets the same answer.",
-        {
-            200: Success(
-                "The order finished within the time of `Prefer: wait`.", answers.Order, ("PreferenceApplied", "ContentLocation")
-            ),
-            202: Success(
-                "The order is recorded; its saga runs or will.", answers.Accepted, ("Location", "IdempotencyReplayed")
-            ),
-        },
-        (
-            ProblemType.KEY_MISSING,
-            ProblemType.KEY_INVALID,
-            ProblemType.DECLINED,
-            ProblemType.IN_PROGRESS,
-            ProblemType.KEY_REUSED,
-            ProblemType.OUTCOME_UNKNOWN,
-            *_BODY_PROBLEMS,
-            *_LEDGER_PROBLEMS,
-        ),
+        _STARTED,
+        (*_KEY_PROBLEMS, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("IdempotencyKey", "Prefer"),
         PlaceOrderRequest,
+    ),
+    ("POST", "/sagas/{saga}"): Operation(
+        "startSaga",
+        "Record an order with the input of any saga, and start that; the rules of the key are those of `POST /orders`.",
+        _STARTED,
+        (ProblemType.NOT_FOUND, *_KEY_PROBLEMS, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
+        ("SagaName", "IdempotencyKey", "Prefer"),
+        starts_any=True,
+    ),
+    ("GET", "/sagas"): Operation(
+        "listSagas",
+        "Describe every saga that there is, as new orders run it.",
+        {200: Success("All of them, by name.", answers.Sagas)},
+        _LEDGER_PROBLEMS,
     ),
     ("GET", "/orders"): Operation(
         "listOrders",
@@ -171,6 +185,13 @@ PARAMETERS: Final[Mapping[str, Json]] = {
         "required": True,
         "description": "The order's id.",
         "schema": {"type": "string", "format": "uuid"},
+    },
+    "SagaName": {
+        "name": "saga",
+        "in": "path",
+        "required": True,
+        "description": "The saga's name.",
+        "schema": {"type": "string"},
     },
     "Status": _query(
         "status",

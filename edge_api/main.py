@@ -21,9 +21,9 @@ from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
+from orchestrator.loading import registered
 from orchestrator.logs import configure_logs
 from orchestrator.participant import Caller
-from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
 from sql.connect import Pool
@@ -47,7 +47,7 @@ def run(settings: Settings, *, admin: bool = True, announce: Announce | None = N
 
     Raises:
         EdgeError: The ledger can't be reached or is not migrated, a port is in use, or the keys are wrong.
-        SettingsError: No database is set.
+        SettingsError: No database is set, or a module of a team's own sagas can't be used.
         DefinitionError: A saga's code was changed under its version.
     """
     configure_logs(settings.log_level)
@@ -95,7 +95,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         EdgeError: The ledger can't be reached or is not migrated.
     """
     async with AsyncExitStack() as stack:
-        definitions = Definitions(SHIPPED, settings)
+        definitions = Definitions(registered(settings), settings)
         pool = await _open_ledger(stack, settings, definitions)
         transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CALLS_MAX))
         metrics = EdgeMetrics()

@@ -9,10 +9,13 @@ from typing import Final
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from edge_api import keys
 from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, Json, Operation, Success
 from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
+from edge_api.schemas import StartRequest, request_model
 
 DOCUMENT: Final = web.AppKey("openapi", bytes)
 _SCHEMAS: Final = "#/components/schemas/"
@@ -42,13 +45,20 @@ def document(app: web.Application) -> Json:
     Raises:
         LookupError: A route has no entry in `OPERATIONS`.
     """
+    definitions = app.get(keys.DEFINITIONS)
+    sagas = [definitions.named(name) for name in definitions.names] if definitions else []
+    starting = [request_model(saga) for saga in sagas if saga.startable]
+    given, schemas = _schemas(starting)
+    any_start: Json = {"anyOf": [given[model] for model in starting]} if starting else {"type": "object"}
     paths: Json = {}
     for route in app.router.routes():
         path = route.resource.canonical if route.resource is not None else ""
         operation = OPERATIONS.get((route.method, path))
         if operation is None:
             raise LookupError(f"{route.method} {path} is not described in edge_api.contract.OPERATIONS")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(operation)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(
+            operation, any_start if operation.starts_any else given[operation.body] if operation.body else None
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,7 +69,7 @@ def document(app: web.Application) -> Json:
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas,
             "parameters": dict(PARAMETERS),
             "headers": dict(HEADERS),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Where keys are configured."}},
@@ -67,7 +77,7 @@ def document(app: web.Application) -> Json:
     }
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: Operation, body: Json | None) -> Json:
     described: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -76,9 +86,8 @@ def _operation(operation: Operation) -> Json:
         "security": [] if operation.open else [{"key": []}, {}],
         "responses": _responses(operation),
     }
-    if operation.body is not None:
-        schema = {"$ref": _SCHEMAS + operation.body.__name__}
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if body is not None:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return described
 
 
@@ -120,13 +129,15 @@ def _headers(*names: str) -> Json:
     return {HEADER_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in (*_OF_EVERY_ANSWER, *names)}
 
 
-def _schemas() -> Json:
-    bodies = {operation.body for operation in OPERATIONS.values() if operation.body}
+def _schemas(starting: list[type[StartRequest]]) -> tuple[dict[type[BaseModel], Json], Json]:
+    """Return a reference to the schema of each request's model, and all schemas by name."""
+    bodies = dict.fromkeys([*(operation.body for operation in OPERATIONS.values() if operation.body), *starting])
     models = {success.model for operation in OPERATIONS.values() for success in operation.successes.values() if success.model}
-    _, given = models_json_schema([(model, "validation") for model in bodies], ref_template=_SCHEMAS + "{model}")
+    references, given = models_json_schema([(model, "validation") for model in bodies], ref_template=_SCHEMAS + "{model}")
     _, answered = models_json_schema([(model, "serialization") for model in models], ref_template=_SCHEMAS + "{model}")
     schemas = {**given["$defs"], **answered["$defs"], "Problem": _problem()}
-    return {name: _first_sentences(schema) for name, schema in sorted(schemas.items())}
+    named = {name: _first_sentences(schema) for name, schema in sorted(schemas.items())}
+    return {model: references[model, "validation"] for model in bodies}, named
 
 
 def _first_sentences(schema: Json) -> Json:

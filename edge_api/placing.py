@@ -1,88 +1,22 @@
-"""`POST /orders`: one request, one order, one answer, however often it is repeated and whoever dies in between.
+"""`POST /orders`, `POST /sagas/NAME`, `GET /sagas`: what can be started, and who asks for it how.
 
-::
-
-    body, key ─▶ ledger row RECEIVED, with the intent to authorize and a short lease of this edge      (one statement)
-              ─▶ the payment's authorization over HTTP, with a short time limit
-              ─▶ outcome, status, event and the frozen answer                                          (one statement)
-              ─▶ NOTIFY, then the answer
-
-When the edge dies anywhere in between, its lease runs out and an orchestrator repeats the same operation. When payments
-don't answer in time, or are known to be away, the order stays RECEIVED, the client gets its 202, and an orchestrator goes on.
+Both ways to start one are the same behind their requests; see `starting.py`.
 """
 
-import random
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
-from uuid import UUID
+from typing import Any, Final
 
-import orjson
-import psycopg
-import structlog
 from aiohttp import web
-from msgspec.structs import replace
 
 from edge_api import keys
-from edge_api.idempotency import fingerprint, key_of
-from edge_api.limits import in_time
-from edge_api.middlewares import unavailable
-from edge_api.operating import METRICS
-from edge_api.problems import CONTENT_TYPE, Problem, ProblemType
-from edge_api.reading import representation
+from edge_api.idempotency import key_of
+from edge_api.problems import Problem, ProblemType
+from edge_api.reading import json_response
 from edge_api.requests import check_type, preferred_wait_s, read_body
-from edge_api.schemas import PlaceOrderRequest
-from edge_api.waking import Finishes, Waker
-from orchestrator.identity import order_id
-from orchestrator.opening import Opening, Request, open_order
-from orchestrator.participant import Tracing
-from orchestrator.progress import Answered, Progress
+from edge_api.schemas import PlaceOrderRequest, request_model
+from edge_api.starting import start
+from orchestrator.describing import describe
 from orchestrator.saga import Saga
 from orchestrator.sagas.orders import PlaceOrder
-from orchestrator.work import Work
-from sql import ledger, reading
-from sql.models import TERMINAL, Status
-
-ROUTE: Final = "POST /orders"
-LEASE_MARGIN_S: Final = 3.0
-"""The edge's lease outlasts its call to payments by this, time enough to write the outcome."""
-
-LEDGER_TIMEOUT_S: Final = 2.2
-"""Of one statement, with the wait for a connection: a little more than the pool's own limit, which says more."""
-
-EDGE_NAME: Final = web.AppKey("edge_name", str)
-WAKER: Final = web.AppKey("waker", Waker)
-FINISHES: Final = web.AppKey("finishes", Finishes)
-
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request is answered with, and each repeat of it.
-
-    Attributes:
-        order_ledger_id: The order.
-        status: 202, or 402 for a declined payment.
-        body: JSON.
-        replayed: Whether it was given before.
-    """
-
-    order_ledger_id: UUID
-    status: int
-    body: str
-    replayed: bool = False
-
-    def response(self) -> web.Response:
-        """Return it as HTTP."""
-        headers = {"Location": f"/orders/{self.order_ledger_id}"}
-        if self.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        content_type = "application/json" if self.status == 202 else CONTENT_TYPE
-        return web.Response(status=self.status, body=self.body.encode(), content_type=content_type, headers=headers)
 
 
 async def place_order(request: web.Request) -> web.Response:
@@ -91,186 +25,42 @@ async def place_order(request: web.Request) -> web.Response:
     key = key_of(request)
     wait_s = preferred_wait_s(request)
     asked = await read_body(request, PlaceOrderRequest)
-    saga = request.app[keys.DEFINITIONS].of_input(asked.saga, PlaceOrder)
-    if saga is None:
+    saga = _startable(request, asked.saga)
+    if saga is None or not issubclass(saga.input, PlaceOrder):
         raise Problem(ProblemType.INVALID, "There is no such saga.", errors=(("#/saga", "no saga of this name takes orders"),))
-    client_id = request[keys.CLIENT_ID]
-    ask = Request(
-        order_ledger_id=order_id(client_id, key),
-        client_id=client_id,
-        client_request_id=key,
-        request_hash=fingerprint(ROUTE, asked.canonical()),
-        input=asked.order(),
-        metadata=asked.metadata,
-        correlation_id=request[keys.CORRELATION_ID],
-        traceparent=request[keys.TRACEPARENT],
-    )
-    structlog.contextvars.bind_contextvars(order_ledger_id=str(ask.order_ledger_id))
-    owner = request.app[EDGE_NAME] if _may_authorize(request, saga) else None
-    answer = await _place(request, ask, open_order(saga, ask, owner=owner, lease_s=_lease_s(request)))
-    log.info("order_answered", status=answer.status, replayed=answer.replayed)
-    if wait_s and answer.status == 202 and await request.app[FINISHES].wait(ask.order_ledger_id, wait_s):
-        return await _finished(request, ask.order_ledger_id, wait_s)
-    return answer.response()
+    return await start(request, saga, asked, "POST /orders", key, wait_s)
 
 
-def _may_authorize(request: web.Request, saga: Saga[Any]) -> bool:
-    """Tell whether it makes sense to try: while payments are away an orchestrator does it when they are back."""
-    return saga.edge_step is not None and request.app[keys.FLEET].may_call(saga.edge_step.action.participant)
+async def start_saga(request: web.Request) -> web.Response:
+    """Record an order with a saga's own input, and start that saga."""
+    check_type(request)
+    key = key_of(request)
+    wait_s = preferred_wait_s(request)
+    name = request.match_info["saga"]
+    saga = _startable(request, name)
+    if saga is None:
+        raise Problem(ProblemType.NOT_FOUND, "There is no saga of this name that can be started; `GET /sagas` lists them.")
+    asked = await read_body(request, request_model(saga))
+    return await start(request, saga, asked, f"POST /sagas/{name}", key, wait_s)
 
 
-async def _place(request: web.Request, ask: Request, opening: Opening) -> Answer:
-    created_at = await _in_ledger(request, ask, lambda conn: ledger.insert_order(conn, opening.order))
-    if created_at is None:
-        return await _in_ledger(request, ask, lambda conn: _repeat(conn, request, ask))
-    request.app[METRICS].started.labels(opening.order.saga).inc()
-    if opening.call is None:
-        accepted = _accepted(opening.order.saga, opening.order.status, created_at, ask)
-        answer = await _in_ledger(request, ask, lambda conn: _freeze(conn, ask.order_ledger_id, accepted))
-    else:
-        answer = await _authorize(request, ask, opening, created_at)
-    request.app[WAKER].wake()
-    return answer
+async def list_sagas(request: web.Request) -> web.Response:
+    """Answer `GET /sagas`: every saga as new orders start on it."""
+    definitions = request.app[keys.DEFINITIONS]
+    return json_response({"sagas": [describe(definitions.named(name)) for name in definitions.names]})
 
 
-async def _in_ledger(request: web.Request, ask: Request, act: Callable[[ledger.Connection], Awaitable[T]]) -> T:
-    """Do something in the ledger.
+ROUTES: Final = [
+    web.post("/orders", place_order),
+    web.post("/sagas/{saga}", start_saga),
+    web.get("/sagas", list_sagas, allow_head=False),
+]
 
-    Raises:
-        Problem: It was not done, or nobody knows whether it was; a repeat of the request finds out.
-    """
 
-    async def attempt() -> T:
-        async with request.app[keys.POOL].connection() as conn:
-            try:
-                return await act(conn)
-            except psycopg.errors.LockNotAvailable:
-                raise _in_progress(ask.order_ledger_id) from None
-            except psycopg.OperationalError:
-                raise (_outcome_unknown(ask.order_ledger_id) if conn.closed else unavailable()) from None
-
+def _startable(request: web.Request, name: str) -> Saga[Any] | None:
+    """Return the saga of a name that clients may start; None where there is none."""
     try:
-        return await in_time(attempt(), LEDGER_TIMEOUT_S)
-    except TimeoutError:
-        raise _outcome_unknown(ask.order_ledger_id) from None
-
-
-async def _authorize(request: web.Request, ask: Request, opening: Opening, created_at: datetime) -> Answer:
-    """Try the saga's first step once, and write what came of it together with the answer."""
-    work, call, settings = opening.work, opening.call, request.app[keys.SETTINGS]
-    assert call is not None
-    began_s = time.monotonic()
-    tracing = Tracing(ask.correlation_id, ask.traceparent)
-    outcome = await request.app[keys.CALLER].call(work.prepared(call), tracing, settings.edge_timeout_s)
-    duration_s = time.monotonic() - began_s
-    request.app[keys.FLEET].note(work.endpoint(call).participant, outcome)
-    request.app[METRICS].steps.count(work.saga.name, call.step, call.direction, outcome, duration_s)
-    answered = Answered(call.step, outcome, round(duration_s * 1000, 3))
-    answer = await _in_ledger(request, ask, lambda conn: _write_outcome(conn, request, ask, work, answered, created_at))
-    if time.monotonic() - began_s < _lease_s(request) / 2:
-        return answer
-    # The lease may have run out by now, and a repeat of the request may have frozen another answer.
-    return await _in_ledger(request, ask, lambda conn: _freeze(conn, ask.order_ledger_id, answer))
-
-
-async def _write_outcome(
-    conn: ledger.Connection, request: web.Request, ask: Request, work: Work, answered: Answered, created_at: datetime
-) -> Answer:
-    """Write what came of the call together with the answer that is frozen, in one statement."""
-    jitter = random.uniform(0.0, request.app[keys.SETTINGS].retry_jitter)
-    while True:
-        transition = work.transition(work.advance(answered, go_on=False), replica=request.app[EDGE_NAME], jitter=jitter)
-        answer = _answer_for(transition.status, work.saga.name, created_at, ask, request)
-        frozen = replace(transition, response_status=answer.status, response_body=answer.body)
-        if await ledger.write_transitions(conn, [frozen]):
-            if transition.status in TERMINAL:
-                request.app[METRICS].finished.labels(work.saga.name, transition.status.value).inc()
-            return answer
-        row = (await ledger.get_rows(conn, [ask.order_ledger_id]))[ask.order_ledger_id]
-        if row.lease_epoch != work.row.lease_epoch or Progress.from_json(row.progress).on_its_way != answered.step:
-            # Somebody else went on with the order meanwhile: what stands in the ledger is the answer.
-            return await _freeze(conn, row.order_ledger_id, _answer_for(row.status, row.saga, created_at, ask, request))
-        # A cancel came between, under this claim: decide again, knowing it and the outcome.
-        work = work.on(row)
-
-
-async def _repeat(conn: ledger.Connection, request: web.Request, ask: Request) -> Answer:
-    """Answer a key that was used before."""
-    repeat = await ledger.find_repeat(conn, ask.order_ledger_id)
-    if repeat is None:
-        raise unavailable()
-    if repeat.request_hash != ask.request_hash:
-        raise Problem(
-            ProblemType.KEY_REUSED,
-            "This Idempotency-Key belongs to an earlier request with other content. Use a new key for a new order.",
-            order_ledger_id=repeat.order_ledger_id,
-        )
-    if repeat.response_status is not None and repeat.response_body is not None:
-        return Answer(repeat.order_ledger_id, repeat.response_status, repeat.response_body, replayed=True)
-    if repeat.held:
-        raise _in_progress(repeat.order_ledger_id)
-    # The first request died before it was answered: this one freezes the answer for all that follow.
-    late = _answer_for(repeat.status, repeat.saga, repeat.created_at, ask, request)
-    return await _freeze(conn, repeat.order_ledger_id, late)
-
-
-def _lease_s(request: web.Request) -> float:
-    return request.app[keys.SETTINGS].edge_timeout_s + LEASE_MARGIN_S
-
-
-async def _freeze(conn: ledger.Connection, order_ledger_id: UUID, answer: Answer) -> Answer:
-    status, body = await ledger.freeze_answer(conn, order_ledger_id, answer.status, answer.body)
-    return Answer(order_ledger_id, status, body, replayed=body != answer.body)
-
-
-async def _finished(request: web.Request, order_ledger_id: UUID, wait_s: int) -> web.Response:
-    async with request.app[keys.POOL].connection() as conn:
-        row = await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID])
-    assert row is not None
-    headers = {"Preference-Applied": f"wait={wait_s}", "Content-Location": f"/orders/{order_ledger_id}"}
-    return web.Response(body=orjson.dumps(representation(row)), content_type="application/json", headers=headers)
-
-
-def _answer_for(status: Status, saga: str, created_at: datetime, ask: Request, request: web.Request) -> Answer:
-    if status is not Status.DECLINED:
-        return _accepted(saga, status, created_at, ask)
-    declined = Problem(
-        ProblemType.DECLINED,
-        "The payment was declined; nothing was ordered. Use a new key to try another payment method.",
-        order_ledger_id=ask.order_ledger_id,
-    )
-    return Answer(ask.order_ledger_id, 402, declined.body(f"urn:uuid:{request[keys.REQUEST_ID]}").decode())
-
-
-def _accepted(saga: str, status: Status, created_at: datetime, ask: Request) -> Answer:
-    path = f"/orders/{ask.order_ledger_id}"
-    document: dict[str, Any] = {
-        "order_ledger_id": str(ask.order_ledger_id),
-        "status": status.value,
-        "saga": saga,
-        "created_at": created_at.astimezone(UTC),
-        "links": {"self": path, "journal": f"{path}/journal"},
-    }
-    return Answer(ask.order_ledger_id, 202, orjson.dumps(document, option=orjson.OPT_UTC_Z).decode())
-
-
-def _in_progress(order_ledger_id: UUID) -> Problem:
-    return Problem(
-        ProblemType.IN_PROGRESS,
-        "The first request with this key is still being handled; repeat this one in a second.",
-        order_ledger_id=order_ledger_id,
-        headers={"Retry-After": "1"},
-    )
-
-
-def _outcome_unknown(order_ledger_id: UUID) -> Problem:
-    """Return the answer to a write whose end nobody has seen: it may have been committed."""
-    return Problem(
-        ProblemType.OUTCOME_UNKNOWN,
-        "The connection to the ledger broke while the order was being recorded. Repeat with the same Idempotency-Key.",
-        order_ledger_id=order_ledger_id,
-        headers={"Retry-After": "1"},
-    )
-
-
-ROUTES: Final = [web.post("/orders", place_order)]
+        saga = request.app[keys.DEFINITIONS].named(name)
+    except LookupError:
+        return None
+    return saga if saga.startable else None

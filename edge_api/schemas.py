@@ -1,12 +1,23 @@
 """What clients send."""
 
-from typing import Annotated, Any, Final, TypeVar
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import orjson
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 
 from edge_api import pointers
 from edge_api.problems import Problem, ProblemType
+from orchestrator.saga import Saga
 from orchestrator.sagas.orders import ITEMS_MAX, Item, PlaceOrder
 
 METADATA_MAX: Final = 32
@@ -46,6 +57,7 @@ def _in_one_word(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Input = TypeVar("Input", bound=BaseModel)
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[
     Annotated[str, Field(max_length=256)] | Annotated[int, Field(ge=-(2**63), lt=2**63)] | bool | None,
@@ -53,26 +65,66 @@ MetadataValue = Annotated[
 ]
 
 
-class PlaceOrderRequest(PlaceOrder):
-    """Body of `POST /orders`.
+class StartRequest(BaseModel):
+    """What every request that starts a saga has beside the saga's input.
 
     Attributes:
-        saga: Which saga places the order.
         metadata: The client's own labels; orders can be listed by them.
     """
 
-    currency: Annotated[str, AfterValidator(_known_currency)]
-    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=ITEMS_MAX), AfterValidator(_with_a_total)]
-    saga: str = Field(default="place_order", min_length=1, max_length=64)
-    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=METADATA_MAX)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def order(self) -> PlaceOrder:
-        """Return the saga's input."""
-        return PlaceOrder.model_construct(**{name: getattr(self, name) for name in PlaceOrder.model_fields})
+    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=METADATA_MAX)
 
     def canonical(self) -> bytes:
         """Return the request as JSON that is the same for every spelling of it."""
         return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+
+
+# What is asked of a new order, and not of one that the ledger has: lists of currencies change.
+_Currency = Annotated[str, AfterValidator(_known_currency)]
+_Items = Annotated[tuple[Item, ...], Field(min_length=1, max_length=ITEMS_MAX), AfterValidator(_with_a_total)]
+
+
+class PlaceOrderRequest(PlaceOrder, StartRequest):
+    """Body of `POST /orders`.
+
+    Attributes:
+        saga: Which saga places the order.
+    """
+
+    currency: _Currency
+    items: _Items
+    saga: str = Field(default="place_order", min_length=1, max_length=64)
+
+
+def request_model(saga: Saga[Any]) -> type[StartRequest]:
+    """Return the model of a request that starts a saga: the members of its input, and the client's labels."""
+    model: type[BaseModel] = saga.input
+    return _request_model(model)
+
+
+@cache
+def _request_model(input: type[BaseModel]) -> type[StartRequest]:
+    fields: Any = {"currency": (_Currency, ...), "items": (_Items, ...)} if issubclass(input, PlaceOrder) else {}
+    bases: Any = (input, StartRequest)
+    return cast("type[StartRequest]", create_model(input.__name__, __base__=bases, __doc__=input.__doc__, **fields))
+
+
+def input_of(request: StartRequest, input: type[Input]) -> Input:
+    """Return the saga's input that a request holds.
+
+    Args:
+        request: What was validated.
+        input: Model of the saga's input; the request need not be of a model that was made of it.
+
+    Raises:
+        Problem: The input lacks what this saga needs more than others; each error has a pointer to the member.
+    """
+    if isinstance(request, input):
+        return input.model_construct(**{name: getattr(request, name) for name in input.model_fields})
+    known = request.model_dump(mode="json", include=set(input.model_fields), exclude_unset=True)
+    return validated(orjson.dumps(known), input)
 
 
 def validated(body: bytes, model: type[Model]) -> Model:

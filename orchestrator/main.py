@@ -19,12 +19,12 @@ from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
+from orchestrator.loading import registered
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller
 from orchestrator.retention import Retention
 from orchestrator.runner import Runner
 from orchestrator.saga import Saga
-from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
 from orchestrator.watchdog import watch_loop
@@ -46,21 +46,22 @@ class OrchestratorError(Exception):
     """The orchestrator can't start, or had to stop."""
 
 
-def run(settings: Settings, sagas: Iterable[Saga[Any]] = SHIPPED) -> None:
+def run(settings: Settings, sagas: Iterable[Saga[Any]] | None = None) -> None:
     """Run a replica until SIGTERM or SIGINT.
 
     Args:
         settings: How.
-        sagas: What it can run.
+        sagas: What it can run; None for what the installation has.
 
     Raises:
         OrchestratorError: The ledger can't be reached or is not migrated, or a part of the replica failed.
         DefinitionError: A saga's code was changed under its version.
+        SettingsError: A module of a team's own sagas can't be used.
     """
     # A batch of orders is tens of thousands of small values without cycles: at Python's own thresholds a seventh of a busy
     # replica's time goes into looking for some (`docs/performance.md`).
     gc.set_threshold(*GC_THRESHOLD)
-    uvloop.run(_main(settings, sagas))
+    uvloop.run(_main(settings, registered(settings) if sagas is None else sagas))
 
 
 async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:

@@ -1,7 +1,7 @@
 """How an order enters the ledger: the row to insert, and the first call where the edge makes it itself."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -11,9 +11,12 @@ from orchestrator import machine
 from orchestrator.events import event_payload
 from orchestrator.progress import BEGINNING, Call, Move, Progress
 from orchestrator.saga import Saga
+from orchestrator.sagas.orders import Item
 from orchestrator.work import Work
 from participants.contracts import is_personal
 from sql.models import Direction, Event, Json, NewOrder, SagaRow
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,14 @@ class Opening:
     call: Call | None
 
 
-def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, lease_s: float | None = None) -> Opening:
+def open_order(
+    saga: Saga[Any],
+    request: Request,
+    *,
+    owner: str | None = None,
+    lease_s: float | None = None,
+    config_seq: int | None = None,
+) -> Opening:
     """Return what to insert for a request.
 
     Args:
@@ -64,6 +74,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         request: Who asked for what.
         owner: Who makes the saga's edge step at once; None leaves that to the orchestrators.
         lease_s: Seconds after which an orchestrator takes over from the owner.
+        config_seq: By which the saga was chosen; see `Definitions.chosen`.
     """
     begun = Move(BEGINNING)
     if owner is not None and saga.edge_step is not None:
@@ -86,7 +97,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         progress=first.progress,
         input=row.input,
         personal=row.personal,
-        items=tuple(item.model_dump(mode="json") for item in getattr(request.input, "items", ())),
+        items=_items(request.input),
         customer_id=row.customer_id,
         currency=row.currency,
         total_minor=row.total_minor,
@@ -99,6 +110,7 @@ def open_order(saga: Saga[Any], request: Request, *, owner: str | None = None, l
         lease_s=lease_s if call else None,
         entries=first.entries,
         events=(received,),
+        config_seq=config_seq,
     )
     return Opening(order, replace(work, row=replace(row, step=first.step)), call)
 
@@ -126,7 +138,23 @@ def _row(saga: Saga[Any], request: Request, progress: Progress, owner: str | Non
         step=None,
         direction=Direction.ACTION,
         retry_count=0,
-        customer_id=getattr(request.input, "customer_id", None),
-        currency=getattr(request.input, "currency", None),
-        total_minor=getattr(request.input, "total_minor", None),
+        customer_id=_member(request.input, "customer_id", str),
+        currency=_member(request.input, "currency", str),
+        total_minor=_total_minor(request.input),
     )
+
+
+def _member(input: BaseModel, name: str, kind: type[T]) -> T | None:
+    """Return what a column of the row takes from the input; a team's own may use the name for something else."""
+    value = getattr(input, name, None)
+    return value if isinstance(value, kind) else None
+
+
+def _total_minor(input: BaseModel) -> int | None:
+    total = _member(input, "total_minor", int)
+    return total if total is not None and 0 <= total < 2**63 else None
+
+
+def _items(input: BaseModel) -> tuple[Json, ...]:
+    items = _member(input, "items", tuple) or ()
+    return tuple(item.model_dump(mode="json") for item in items if isinstance(item, Item))

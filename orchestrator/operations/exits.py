@@ -28,7 +28,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except Exception as error:
         from orchestrator.operations.failures import sentence
 
-        _end(name, sentence(error, *_other_roots()), 1)
+        _end(name, sentence(error, *_other_roots()), getattr(error, "exit_code", 1))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 from orchestrator import circuit
 from orchestrator.breaker import change, circuit_of
 from orchestrator.circuit import Circuit, State
+from orchestrator.loading import registered
 from orchestrator.operations.ledger_view import connected
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table
 from orchestrator.saga import Saga
-from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings
 from sql import fleet, reading, registry
 from sql.ledger import LedgerError
@@ -112,14 +112,14 @@ def remove(database_url: str, name: str, *, force: bool) -> None:
 
 def needs(saga: Saga[Any], participant: str) -> bool:
     """Tell whether a saga calls a participant."""
-    endpoints = (e for step in saga.steps for e in (step.action, step.compensation, step.probe) if e)
+    endpoints = (e for step in saga.calls for e in (step.action, step.compensation, step.probe) if e)
     return any(endpoint.participant == participant for endpoint in endpoints)
 
 
 async def _needing(database_url: str, name: str) -> dict[str, int]:
     async with connected(database_url) as conn:
         active = await reading.count_active(conn)
-    sagas = {saga.name for saga in SHIPPED if needs(saga, name)}
+    sagas = {saga.name for saga in registered(checked_settings()) if needs(saga, name)}
     counts: dict[str, int] = {}
     for (saga, _), count in active.items():
         if saga in sagas:

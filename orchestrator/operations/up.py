@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from orchestrator.loading import registered
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.plan import Databases, Listeners, StackPlan
 from orchestrator.operations.render import open_console
@@ -32,8 +33,10 @@ def run_up(
 
     Raises:
         StackError: It can't be started.
+        SettingsError: A setting is wrong; nothing was started.
     """
     settings = checked_settings(database_url=database_url, port=port, admin_port=admin_port)
+    registered(settings)  # before anything is started: what is wrong with a team's module is said once
     listeners = Listeners(
         host=settings.host,
         port=settings.port,

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from orchestrator import operating
 from orchestrator.definitions import Definitions
+from orchestrator.loading import registered
 from orchestrator.operating import Verdict
 from orchestrator.operations.ledger_view import connected
 from orchestrator.operations.render import open_console, plain, print_json
-from orchestrator.sagas import SHIPPED
 from orchestrator.settings import load_settings
 
 VERBS: Final = MappingProxyType({"retry": operating.retry, "cancel": operating.cancel})
@@ -33,7 +33,8 @@ def act(verb: str, database_url: str, *, order_ledger_id: UUID, actor: str, reas
 
 
 async def _act(verb: str, database_url: str, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool) -> Verdict:
-    definitions = Definitions(SHIPPED, load_settings())
+    settings = load_settings()
+    definitions = Definitions(registered(settings), settings)
     async with connected(database_url) as conn:
         return await VERBS[verb](conn, definitions, order_ledger_id, actor=actor, reason=reason, dry_run=dry_run)
 

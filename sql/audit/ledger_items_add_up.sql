@@ -7,6 +7,7 @@ select l.order_ledger_id, l.total_minor, coalesce(i.sum_minor, 0) as items_minor
 from order_ledger l
     left join (select order_ledger_id, count(*) as lines, sum(quantity * unit_price_minor) as sum_minor
                from order_ledger_items group by order_ledger_id) i using (order_ledger_id)
-where (l.input ? 'items' or i.lines > 0)
+-- A team's own input may call something else its items.
+where (l.input #> '{items,0}' ?& array['sku', 'quantity', 'unit_price_minor'] or i.lines > 0)
     and (coalesce(i.sum_minor, 0) is distinct from l.total_minor
         or coalesce(i.lines, 0) is distinct from jsonb_array_length(l.input -> 'items'));

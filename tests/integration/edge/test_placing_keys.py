@@ -247,7 +247,7 @@ async def test_a_repeat_after_the_first_died_is_answered_and_freezes_the_answer(
 async def test_a_first_that_comes_back_late_answers_what_was_frozen_meanwhile(
     start_edge: StartEdge, payments: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_api.placing.LEASE_MARGIN_S", -9.95)
+    monkeypatch.setattr("edge_api.starting.LEASE_MARGIN_S", -9.95)
     edge, go_on = await start_edge(payments_url=payments.url, edge_timeout_s=10), asyncio.Event()
 
     async def slow(body: Any) -> Any:

@@ -255,7 +255,7 @@ async def test_a_fault_of_ours_tells_nothing_of_the_inside(edge: Edge, monkeypat
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("canary of the inside")
 
-    monkeypatch.setattr("edge_api.placing.open_order", fail)
+    monkeypatch.setattr("edge_api.starting.open_order", fail)
 
     reply = await edge.send(BODY)
 
