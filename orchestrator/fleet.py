@@ -81,10 +81,12 @@ class Fleet:
 
     Attributes:
         addresses: Base URL of each participant, by name; kept up to date in place.
+        has_canary: Whether a saga's configuration was being tried on a share of orders at the last look.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Any], settings: Settings, shown: Gauge) -> None:
         self.addresses: dict[str, str] = dict(settings.participants)
+        self.has_canary = False
         self._pool = pool
         self._settings = settings
         self._breakers = Breakers(pool, settings.breaker, shown, self._recovered)
@@ -101,7 +103,7 @@ class Fleet:
         """
         self._looked_s = began_s = time.monotonic()
         async with self._pool.connection() as conn:
-            rows = await fleet.list_fleet(conn)
+            rows, self.has_canary = await fleet.see_fleet(conn)
         known = {row["participant"]: row["address"] for row in rows if row["address"]}
         addresses = {**self._settings.participants, **known}
         for name in self.addresses.keys() - addresses.keys():
@@ -137,6 +139,10 @@ class Fleet:
     def may_call(self, participant: str) -> bool:
         """Tell whether a call that is not worth a trial may be made."""
         return participant in self.addresses and self._breakers.is_closed(participant)
+
+    def breaker_of(self, participant: str) -> State:
+        """Return how the breaker of a participant stood at the last look."""
+        return self._breakers.now(participant).state
 
     def note(self, participant: str, outcome: Outcome) -> None:
         """Count how a call ended that was made without leave."""

@@ -25,6 +25,11 @@ Connection = AsyncConnection[Any]
 Position = tuple[datetime, UUID]
 """Where a page of orders ends: time of creation and id of its last one."""
 
+WINDOW_S: Final = 3_600.0
+WINDOW_MAX_S: Final = 86_400.0
+SAMPLE: Final = 10_000
+"""Orders whose journals statistics look into: a second's work at most, and enough for a 99th percentile."""
+
 _QUERIES: Final = Queries("reading")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = Struct(">q16s")
@@ -109,11 +114,6 @@ async def count_replicas(conn: Connection) -> int:
     return int(rows[0]["replicas"])
 
 
-async def count_by_status(conn: Connection) -> dict[str, int]:
-    """Return how many orders have each status that one has; it reads the whole ledger."""
-    return {row["status"]: row["orders"] for row in await _fetch(conn, "count_by_status", {})}
-
-
 async def count_active(conn: Connection) -> dict[tuple[str, str], int]:
     """Return how many unfinished orders there are of each saga and status that one has."""
     return {(row["saga"], row["status"]): row["orders"] for row in await _fetch(conn, "count_active", {})}
@@ -126,16 +126,27 @@ async def count_pending(conn: Connection) -> int:
     return pending
 
 
-async def statistics(conn: Connection) -> Json:
-    """Return what the ledger is doing.
+async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
+    """Return what the ledger is doing; what it costs does not depend on how many orders the ledger holds.
+
+    Args:
+        conn: Any connection to the ledger.
+        window_s: Seconds to look back for what ended and what was tried, at most a day; where more than 10,000 orders ended in
+            them, as far back as the newest of these reach.
 
     Returns:
-        `active` (unfinished orders by saga and status), `unfinished` (the same by status), `stuck`,
-        `oldest_unfinished_age_s` (None when all are finished), `finished_last_hour` (by status), `p50_s` and `p95_s`
-        (seconds from record to end of those; None when there are none), `attempts_last_hour` (a list of `saga`, `step`,
-        `direction`, `outcome`, `attempts`), `outbox_rows` (an estimate above 100,000) and `outbox_pending`.
+        Now: `orders` (in the ledger), `active` (unfinished ones by saga and status), `unfinished` (the same by status),
+        `active_at` (the same by step: `saga`, `status`, `step`, `orders`, `oldest_age_s`), `oldest_unfinished_age_s` (None when
+        all are finished), `stuck`, `outbox_rows`, `outbox_pending`. Numbers of rows are estimates above 100,000.
+
+        In the last `window_s` seconds, the length that was really looked at: `started_per_s`, `finished_per_s`, `finished` (by
+        status), `p50_s`, `p95_s` and `p99_s` (from record to end; None when nothing ended), `sagas` (`saga`, `finished`,
+        `completed` and its percentiles), `steps` (`saga`, `step`, `direction`, `attempts`, of which `succeeded`, `rejected`,
+        `unknown`, `succeeded_per_s`, `p50_ms`, `p95_ms` and `p99_ms` of a call), `failure_points` (`saga`, `step`, `direction`,
+        `outcome`, `orders`: at which step orders turned round or could not be undone) and `compensation` (`operations`,
+        `succeeded`, `success_share`, None without any). With more than 10,000 unfinished orders the calls of the newest count.
     """
-    return (await _fetch(conn, "statistics", {}))[0]
+    return (await _fetch(conn, "statistics", {"window_s": window_s, "sample": SAMPLE}))[0]
 
 
 async def ping(conn: Connection) -> None:

@@ -5,7 +5,6 @@ const PAUSE_MS = 2000;
 const TIMEOUT_MS = 7000; // A little more than the edge gives a read itself, so that its own answer is seen.
 const UNFINISHED = ["RECEIVED", "PENDING", "RUNNING", "COMPENSATING", "STUCK"];
 const FINISHED = ["COMPLETED", "FAILED", "CANCELLED", "DECLINED"];
-const OUTCOMES = ["succeeded", "rejected", "unknown"];
 const NOTHING = "–";
 
 const byId = (id) => document.getElementById(id);
@@ -53,28 +52,12 @@ function countRows(names, counts) {
   });
 }
 
-function showAttempts(attempts) {
-  const outcomes = known(OUTCOMES, [...new Set(attempts.map((attempt) => attempt.outcome))]);
-  const steps = new Map();
-  for (const attempt of attempts) {
-    const key = JSON.stringify([attempt.saga, attempt.step, attempt.direction]);
-    if (!steps.has(key)) steps.set(key, { of: attempt, counts: {} });
-    steps.get(key).counts[attempt.outcome] = attempt.attempts;
-  }
-  const head = ["Step", "Direction", ...outcomes, "Saga"].map((text) => {
-    const th = document.createElement("th");
-    th.scope = "col";
-    if (outcomes.includes(text)) th.className = "number";
-    th.textContent = text;
-    return th;
-  });
-  byId("attempts-head").replaceChildren(...head);
-  const rows = [...steps.values()].map(({ of, counts }) =>
-    row([of.step, of.direction, ...outcomes.map((outcome) => {
-      const count = counts[outcome] ?? 0;
-      return [shown(count), count ? "number" : "number none"];
-    }), of.saga]));
-  byId("attempts").replaceChildren(...(rows.length ? rows : [row(["none yet"])]));
+function showSteps(steps) {
+  const rows = steps.map((step) =>
+    row([step.step, step.direction, ...[step.succeeded, step.rejected, step.unknown].map((calls) =>
+      [shown(calls), calls ? "number" : "number none"]),
+    ...[step.p50_ms, step.p95_ms].map((ms) => [lasting(ms === null ? null : ms / 1000), "number"]), step.saga]));
+  byId("steps").replaceChildren(...(rows.length ? rows : [row(["none yet"])]));
 }
 
 function showStatistics(statistics) {
@@ -85,19 +68,21 @@ function showStatistics(statistics) {
     : "No order is stuck.");
   put(byId("unfinished-total"), shown(sum(statistics.unfinished)));
   put(byId("oldest"), lasting(statistics.oldest_unfinished_age_s));
-  put(byId("finished-total"), shown(sum(statistics.finished_last_hour)));
+  for (const place of document.getElementsByClassName("window")) put(place, lasting(statistics.window_s));
+  put(byId("finished-total"), shown(sum(statistics.finished)));
   put(byId("p50"), lasting(statistics.p50_s));
   put(byId("p95"), lasting(statistics.p95_s));
   byId("unfinished").replaceChildren(...countRows(UNFINISHED, statistics.unfinished));
-  byId("finished").replaceChildren(...countRows(FINISHED, statistics.finished_last_hour));
-  showAttempts(statistics.attempts_last_hour);
+  byId("finished").replaceChildren(...countRows(FINISHED, statistics.finished));
+  showSteps(statistics.steps);
 }
 
 function showParticipants(health) {
   const rows = Object.entries(health.participants).map(([name, participant]) => {
-    const up = participant.status === "up";
+    const up = participant.status === "up" && participant.breaker === "closed";
     const latency = participant.latency_ms.toFixed(1);
-    return row([name, [participant.status, up ? "up" : "down"], [`${latency} ms`, "number"], participant.error ?? ""], !up);
+    return row([name, [participant.status, up ? "up" : "down"], participant.breaker, [`${latency} ms`, "number"],
+      participant.error ?? ""], !up);
   });
   byId("participants-rows").replaceChildren(...rows);
 }

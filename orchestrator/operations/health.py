@@ -1,15 +1,17 @@
 """Whether every part of an installation can be reached."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import aiohttp
 import psycopg
 
+from orchestrator.circuit import State
 from orchestrator.operations.place import Place
-from sql import reading
+from sql import fleet, reading
 
 TIMEOUT_S: Final = 5
 
@@ -21,14 +23,16 @@ class PartHealth:
     Attributes:
         name: Of the part.
         address: Where it was looked for, without secrets.
-        healthy: Whether it answered as it should.
+        healthy: Whether it answered as it should and, of a participant, whether calls are let through to it.
         detail: What was wrong; empty when nothing was.
+        latency_ms: Until it had answered; None where it did not.
     """
 
     name: str
     address: str
     healthy: bool
     detail: str
+    latency_ms: float | None = None
 
 
 def part_names(place: Place) -> tuple[str, ...]:
@@ -45,11 +49,32 @@ async def check_health(place: Place, names: Sequence[str]) -> tuple[PartHealth, 
         **({"orchestrator": f"{place.metrics_url}/healthz"} if place.metrics_url else {}),
     }
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-        return tuple(
-            await asyncio.gather(
-                *(_ask(session, name, urls[name]) if name in urls else _ask_ledger(name, place.database_url) for name in names)
-            )
+        parts, breakers = await asyncio.gather(
+            asyncio.gather(*(_timed(session, name, urls.get(name), place.database_url) for name in names)),
+            _list_breakers(place.database_url),
         )
+    return tuple(_judged(part, breakers.get(part.name, State.CLOSED)) for part in parts)
+
+
+async def _timed(session: aiohttp.ClientSession, name: str, url: str | None, database_url: str) -> PartHealth:
+    began_s = time.monotonic()
+    part = await (_ask_ledger(name, database_url) if url is None else _ask(session, name, url))
+    return replace(part, latency_ms=round((time.monotonic() - began_s) * 1000, 1)) if part.healthy else part
+
+
+async def _list_breakers(database_url: str) -> Mapping[str, State]:
+    """Return how breakers stand; none of them where the ledger is away, which is told of the database itself."""
+    try:
+        async with await psycopg.AsyncConnection.connect(database_url, connect_timeout=TIMEOUT_S) as conn:
+            return {row["participant"]: State(row["state"]) for row in await fleet.list_fleet(conn)}
+    except psycopg.Error:
+        return {}
+
+
+def _judged(part: PartHealth, breaker: State) -> PartHealth:
+    if breaker is State.CLOSED or not part.healthy:
+        return part
+    return replace(part, healthy=False, detail=f"it answers, but its breaker is {breaker.replace('_', '-')}")
 
 
 async def _ask_ledger(name: str, url: str) -> PartHealth:

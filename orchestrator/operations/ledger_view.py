@@ -9,7 +9,8 @@ from uuid import UUID
 
 import psycopg
 
-from orchestrator.operations.render import open_console, print_json, print_order, print_orders, print_stats
+from orchestrator.operations.render import open_console, print_json, print_order, print_orders
+from orchestrator.operations.stats_view import print_stats
 from orchestrator.settings import SettingsError
 from sql import reading
 from sql.ledger import OrderNotFound
@@ -80,13 +81,9 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
         print_order(open_console(), order, journal or [])
 
 
-def show_statistics(database_url: str, *, as_json: bool) -> None:
-    """Print what the ledger is doing."""
-
-    async def read(conn: Connection) -> dict[str, Any]:
-        return {"orders": await reading.count_by_status(conn), **await reading.statistics(conn)}
-
-    statistics = _ask(database_url, read)
+def show_statistics(database_url: str, *, window_s: float, as_json: bool) -> None:
+    """Print what the ledger is doing, and what it did in the seconds before."""
+    statistics = _ask(database_url, lambda conn: reading.statistics(conn, window_s=window_s))
     if as_json:
         print_json(statistics)
     else:

@@ -104,26 +104,18 @@ def print_order(console: Console, order: Row, journal: Sequence[Row]) -> None:
         print_table(console, ("SEQ#", "AFTER#", "WHAT", "STEP", "OUTCOME"), (_journal_row(e, start) for e in journal))
 
 
-def print_stats(console: Console, statistics: Row) -> None:
-    """Print statistics: each group of numbers under its name."""
-    for name, value in statistics.items():
-        if value is None or value in ({}, []):
-            continue
-        if isinstance(value, Mapping):
-            console.print(plain(name.replace("_", " ").capitalize()))
-            print_table(console, ("", "#"), [(f"  {key}", _compact(of_key)) for key, of_key in value.items()])
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            console.print(plain(name.replace("_", " ").capitalize()))
-            headings = [key.replace("_", " ").upper() for key in value[0]]
-            print_table(console, headings, [[_compact(cell) for cell in row.values()] for row in value])
-        else:
-            console.print(Text.assemble(plain(name.replace("_", " ")), ": ", plain(_compact(value))))
-
-
 def print_health(console: Console, parts: Sequence[PartHealth]) -> None:
     """Print how each part is."""
-    rows = [(part.name, "ok" if part.healthy else "NOT OK", part.detail or part.address) for part in parts]
-    print_table(console, ("PART", "STATE", "DETAIL"), rows)
+    rows = [
+        (
+            part.name,
+            "ok" if part.healthy else "NOT OK",
+            None if part.latency_ms is None else f"{part.latency_ms:.0f}",
+            part.detail or part.address,
+        )
+        for part in parts
+    ]
+    print_table(console, ("PART", "STATE", "MS#", "DETAIL"), rows)
 
 
 def money(amount_minor: int, currency: str) -> str:

@@ -67,10 +67,6 @@ select count(distinct application_name) as replicas
 from pg_stat_activity
 where datname = current_database() and application_name like 'saga orchestrator %%';
 
--- name: count_by_status
--- How many orders have each status; those that none has are missing. Reads the whole ledger.
-select status, count(*) as orders from order_ledger group by status;
-
 -- name: count_active
 -- How many unfinished orders each saga has in each status.
 select saga, status, count(*) as orders from order_ledger where finished_at is null group by saga, status;
@@ -80,41 +76,102 @@ select saga, status, count(*) as orders from order_ledger where finished_at is n
 select count(*) as pending from event_delivery where delivered_at is null and dead_at is null;
 
 -- name: statistics
--- What the ledger is doing, as of one moment: what is unfinished now, and the last hour of what ended. The number of
--- outbox rows is an estimate once it is large, because counting them would read them all.
+-- What the ledger is doing, as of one moment. What it costs depends on what is unfinished and on `sample`, not on how much the
+-- ledger holds: of what ended in the window the newest are looked at, and if there are more of them the window is as long as
+-- those reach back. Whatever was tried since then belongs to one of them or to an unfinished order, and is found in their
+-- journals by the primary key, one by one: a join would be free to read the whole journal. The numbers of rows are estimates
+-- once they are large, because counting would read them all.
 with active as materialized (
-    select saga, status, count(*) as orders, min(created_at) as oldest_at
-    from order_ledger where finished_at is null group by saga, status
-), by_saga as (
-    select saga, jsonb_object_agg(status, orders) as statuses from active group by saga
-), by_status as (
-    select status, sum(orders)::bigint as orders from active group by status
-), finished as materialized (
-    select status, extract(epoch from finished_at - created_at)::double precision as seconds
-    from order_ledger where finished_at >= statement_timestamp() - interval '1 hour'
-), ended as (
-    select status, count(*) as orders from finished group by status
-), attempts as (
-    select l.saga, j.step, j.direction, j.outcome, count(*) as attempts
-    from ledger_journal j join order_ledger l using (order_ledger_id)
-    where j.at >= statement_timestamp() - interval '1 hour' and j.kind in ('outcome', 'takeover') and j.step is not null
-    group by l.saga, j.step, j.direction, j.outcome
+    select saga, status, step, count(*) as orders, min(created_at) as oldest_at
+    from order_ledger where finished_at is null group by saga, status, step
+), ended as materialized (
+    select order_ledger_id, saga, status, finished_at, extract(epoch from finished_at - created_at)::double precision as seconds
+    from order_ledger where finished_at >= statement_timestamp() - make_interval(secs => %(window_s)s)
+    order by finished_at desc limit %(sample)s
+), reach as materialized (
+    select since, greatest(extract(epoch from statement_timestamp() - since), 0.001)::double precision as window_s
+    from (select case when count(*) < %(sample)s then statement_timestamp() - make_interval(secs => %(window_s)s)
+              else min(finished_at) end as since from ended) began
+), started as (
+    -- Placed faster than they end, orders of a long time are counted over the time of the newest.
+    select count(*) / greatest(extract(epoch from statement_timestamp()
+        - case when count(*) < %(sample)s then min(since) else min(created_at) end), 0.001)::double precision as per_s
+    from (select created_at, since from reach, lateral (
+              select created_at from order_ledger where created_at >= since
+              order by created_at desc, order_ledger_id desc limit %(sample)s) newest) placed
+), sampled as (
+    select order_ledger_id, saga, status from ended
+    union all
+    (select order_ledger_id, saga, status from order_ledger where finished_at is null
+     order by created_at desc, order_ledger_id desc limit %(sample)s)
+), attempt as materialized (
+    select s.order_ledger_id, s.saga, s.status, j.step, j.direction, j.outcome, j.duration_ms, j.seq
+    from reach, sampled s cross join lateral (
+        select step, direction, outcome, duration_ms, seq from ledger_journal
+        where order_ledger_id = s.order_ledger_id and kind in ('outcome', 'takeover') and step is not null and at >= since
+        offset 0) j
+), operation as materialized (
+    -- What became of each step of each order in each direction: its last attempt says.
+    select distinct on (order_ledger_id, step, direction) saga, status, step, direction, outcome
+    from attempt order by order_ledger_id, step, direction, seq desc
+), step_of as (
+    select saga, step, direction, count(*) as attempts, count(*) filter (where outcome = 'succeeded') as succeeded,
+        count(*) filter (where outcome = 'rejected') as rejected, count(*) filter (where outcome = 'unknown') as unknown,
+        percentile_cont(array[0.5, 0.95, 0.99]) within group (order by duration_ms) as ms
+    from attempt group by saga, step, direction
+), saga_of as (
+    select saga, count(*) as finished, count(*) filter (where status = 'COMPLETED') as completed,
+        percentile_cont(array[0.5, 0.95, 0.99]) within group (order by seconds) as s
+    from ended group by saga
+), failure as (
+    -- A cancel was asked for, and what is still tried may yet succeed: neither is a failure.
+    select saga, step, direction, outcome, count(*) as orders
+    from operation
+    where outcome <> 'succeeded' and (direction = 'action' and status in ('FAILED', 'DECLINED', 'COMPENSATING', 'STUCK')
+        or status = 'STUCK')
+    group by saga, step, direction, outcome
 )
-select coalesce((select jsonb_object_agg(saga, statuses) from by_saga), '{}') as active,
-    coalesce((select jsonb_object_agg(status, orders) from by_status), '{}') as unfinished,
+select (select case when c.reltuples > 100000 then c.reltuples::bigint else (select count(*) from order_ledger) end
+        from pg_class c where c.oid = 'order_ledger'::regclass) as orders,
+    coalesce((select jsonb_object_agg(saga, statuses)
+              from (select saga, jsonb_object_agg(status, orders) as statuses
+                    from (select saga, status, sum(orders)::bigint as orders from active group by saga, status) by_both
+                    group by saga) by_saga), '{}') as active,
+    coalesce((select jsonb_object_agg(status, orders)
+              from (select status, sum(orders)::bigint as orders from active group by status) by_status), '{}') as unfinished,
+    coalesce((select jsonb_agg(jsonb_build_object('saga', saga, 'status', status, 'step', step, 'orders', orders,
+                  'oldest_age_s', extract(epoch from statement_timestamp() - oldest_at)::double precision)
+                               order by orders desc, saga, status, step)
+              from active), '[]') as active_at,
     (select extract(epoch from statement_timestamp() - min(oldest_at))::double precision from active)
         as oldest_unfinished_age_s,
     coalesce((select sum(orders)::bigint from active where status = 'STUCK'), 0) as stuck,
-    coalesce((select jsonb_object_agg(status, orders) from ended), '{}') as finished_last_hour,
-    (select percentile_cont(0.5) within group (order by seconds) from finished) as p50_s,
-    (select percentile_cont(0.95) within group (order by seconds) from finished) as p95_s,
+    r.window_s,
+    coalesce((select per_s from started), 0) as started_per_s,
+    (select count(*) from ended) / r.window_s as finished_per_s,
+    coalesce((select jsonb_object_agg(status, orders)
+              from (select status, count(*) as orders from ended group by status) by_status), '{}') as finished,
+    (select percentile_cont(0.5) within group (order by seconds) from ended) as p50_s,
+    (select percentile_cont(0.95) within group (order by seconds) from ended) as p95_s,
+    (select percentile_cont(0.99) within group (order by seconds) from ended) as p99_s,
+    coalesce((select jsonb_agg(jsonb_build_object('saga', saga, 'finished', finished, 'completed', completed,
+                  'p50_s', s[1], 'p95_s', s[2], 'p99_s', s[3]) order by saga)
+              from saga_of), '[]') as sagas,
+    coalesce((select jsonb_agg(jsonb_build_object('saga', saga, 'step', step, 'direction', direction, 'attempts', attempts,
+                  'succeeded', succeeded, 'rejected', rejected, 'unknown', unknown,
+                  'succeeded_per_s', succeeded / r.window_s,
+                  'p50_ms', ms[1], 'p95_ms', ms[2], 'p99_ms', ms[3]) order by saga, direction, step)
+              from step_of), '[]') as steps,
     coalesce((select jsonb_agg(jsonb_build_object('saga', saga, 'step', step, 'direction', direction, 'outcome', outcome,
-                                                  'attempts', attempts)
-                               order by saga, step, direction, outcome)
-              from attempts), '[]') as attempts_last_hour,
+                  'orders', orders) order by orders desc, saga, step, direction, outcome)
+              from failure), '[]') as failure_points,
+    (select jsonb_build_object('operations', count(*), 'succeeded', count(*) filter (where outcome = 'succeeded'),
+                'success_share', count(*) filter (where outcome = 'succeeded') / nullif(count(*), 0)::double precision)
+     from operation where direction = 'compensation') as compensation,
     (select case when c.reltuples > 100000 then c.reltuples::bigint else (select count(*) from outbox) end
      from pg_class c where c.oid = 'outbox'::regclass) as outbox_rows,
-    (select count(*) from event_delivery where delivered_at is null and dead_at is null) as outbox_pending;
+    (select count(*) from event_delivery where delivered_at is null and dead_at is null) as outbox_pending
+from reach r;
 
 -- name: ping
 -- Whether the ledger answers at all.

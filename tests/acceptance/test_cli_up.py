@@ -86,7 +86,7 @@ def test_statistics_health_and_audit_say_that_all_is_well(up: Up) -> None:
     }
 
     assert {name: result.returncode for name, result in results.items()} == {"stats": 0, "health": 0, "audit": 0}, results
-    assert json.loads(results["stats"].stdout)["orders"] == {"COMPLETED": 1}
+    assert json.loads(results["stats"].stdout)["finished"] == {"COMPLETED": 1}
     health = json.loads(results["health"].stdout)
     assert health["healthy"] is True
     assert [part["detail"] for part in health["parts"] if part["name"] == "orchestrators"] == ["2 connected"]

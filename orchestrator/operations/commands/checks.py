@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option(
+    "--window", type=click.IntRange(1, 1440), default=60, show_default=True, metavar="MINUTES", help="How far to look back."
+)
 @at_place
 @AS_JSON
-def stats(place: "Place", as_json: bool) -> None:
-    """Show counts, rates and percentiles of the ledger."""
+def stats(place: "Place", window: int, as_json: bool) -> None:
+    """Show what is unfinished now, and rates, percentiles and failures of the last hour."""
     from orchestrator.operations import ledger_view
 
-    ledger_view.show_statistics(place.database_url, as_json=as_json)
+    ledger_view.show_statistics(place.database_url, window_s=window * 60, as_json=as_json)
 
 
 @click.command()

@@ -172,14 +172,16 @@ async def test_statistics_are_told(edge: Edge) -> None:
 
     told = await edge.get("/statistics")
 
-    assert told["finished_last_hour"] == {"COMPLETED": 1}
-    assert {
-        "saga": "place_order",
-        "step": "create_order",
-        "direction": "action",
-        "outcome": "succeeded",
-        "attempts": 1,
-    } in told["attempts_last_hour"]
+    assert told["finished"] == {"COMPLETED": 1}
+    assert ("place_order", "create_order", "action", 1) in [
+        (step["saga"], step["step"], step["direction"], step["succeeded"]) for step in told["steps"]
+    ]
+
+
+async def test_statistics_look_back_as_far_as_is_asked(edge: Edge) -> None:
+    assert (await edge.get("/statistics?window=60"))["window_s"] == 60
+    for query in ("window=0", "window=90000", "window=1h", "window=-1", "since=1"):
+        assert (await edge.get(f"/statistics?{query}", 400))["type"].endswith("/invalid-query")
 
 
 async def test_each_participant_is_told_of(edge: Edge, participants: dict[str, str]) -> None:
@@ -201,3 +203,4 @@ async def test_each_participant_is_told_of(edge: Edge, participants: dict[str, s
     assert told["shipping"]["error"] == "no answer within 2 s"
     assert told["notifications"]["error"].startswith("ClientConnectorError")
     assert all(one["latency_ms"] > 0 for one in told.values())
+    assert {one["breaker"] for one in told.values()} == {"closed"}

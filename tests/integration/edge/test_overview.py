@@ -142,8 +142,7 @@ async def test_what_the_script_reads_is_told(start_edge: StartEdge, payments: Sc
     participants = health.json["participants"]
 
     assert members("statistics") <= told.keys()
-    assert members("attempt") <= told["attempts_last_hour"][0].keys()
-    assert {outcome["outcome"] for outcome in told["attempts_last_hour"]} <= set(listed("OUTCOMES"))
+    assert members("step") <= told["steps"][0].keys()
     assert members("health") <= health.json.keys()
     assert members("participant") - {"error"} <= participants["payments"].keys()
     assert members("participant") <= next(one for one in participants.values() if one["status"] == "down").keys()

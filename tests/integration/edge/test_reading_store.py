@@ -200,23 +200,93 @@ async def test_statistics_tell_what_is_active_and_what_ended(shop: Shop) -> None
     assert told["unfinished"] == {"RUNNING": 1, "STUCK": 1}
     assert told["stuck"] == 1
     assert told["oldest_unfinished_age_s"] > 0
-    assert told["finished_last_hour"] == {"COMPLETED": 1, "DECLINED": 1, "FAILED": 1}
-    assert 0 < told["p50_s"] <= told["p95_s"]
-    attempts = {(a["step"], a["direction"], a["outcome"]): a["attempts"] for a in told["attempts_last_hour"]}
-    assert attempts["reserve_inventory", "action", "rejected"] == 2
+    assert [(a["status"], a["step"], a["orders"]) for a in told["active_at"]] == [
+        ("RUNNING", "create_order", 1),
+        ("STUCK", "authorize_payment", 1),  # the last that it undid
+    ]
+    assert told["finished"] == {"COMPLETED": 1, "DECLINED": 1, "FAILED": 1}
+    assert 0 < told["p50_s"] <= told["p95_s"] <= told["p99_s"]
+    assert (told["orders"], told["window_s"]) == (5, 3600)
+    assert (told["started_per_s"], told["finished_per_s"]) == pytest.approx((5 / 3600, 3 / 3600))
+    (saga,) = told["sagas"]
+    assert (saga["saga"], saga["finished"], saga["completed"], saga["p95_s"]) == ("place_order", 3, 1, told["p95_s"])
     assert told["outbox_rows"] > 9
     assert told["outbox_pending"] == 0
     assert await reading.count_active(shop.conn) == {("place_order", "RUNNING"): 1, ("place_order", "STUCK"): 1}
-    assert (await reading.count_by_status(shop.conn)) == dict.fromkeys(
-        ("COMPLETED", "DECLINED", "FAILED", "STUCK", "RUNNING"), 1
+
+
+async def test_statistics_tell_of_every_step_what_its_calls_came_to(shop: Shop) -> None:
+    await _place_some(shop)
+
+    steps = {(step["step"], step["direction"]): step for step in (await reading.statistics(shop.conn))["steps"]}
+
+    outcomes = ("attempts", "succeeded", "rejected", "unknown")
+    assert {name: tuple(step[outcome] for outcome in outcomes) for name, step in steps.items()} == {
+        ("authorize_payment", "action"): (5, 4, 1, 0),
+        ("create_order", "action"): (4, 3, 0, 1),
+        ("reserve_inventory", "action"): (3, 1, 2, 0),
+        ("capture_payment", "action"): (1, 1, 0, 0),
+        ("confirm_order", "action"): (1, 1, 0, 0),
+        ("create_order", "compensation"): (2, 1, 1, 0),
+        ("authorize_payment", "compensation"): (2, 2, 0, 0),
+    }
+    created = steps["create_order", "action"]
+    assert (created["p50_ms"], created["p95_ms"], created["p99_ms"]) == (1.5, 1.5, 1.5)
+    assert created["succeeded_per_s"] == pytest.approx(3 / 3600)
+
+
+async def test_statistics_tell_where_orders_failed_and_whether_undoing_worked(shop: Shop) -> None:
+    await _place_some(shop)
+    await shop.place("late", scripted(create_order_1=Unknown("no answer")))  # waits, and may yet succeed: no failure
+
+    told = await reading.statistics(shop.conn)
+
+    points = {(point["step"], point["direction"], point["outcome"]): point["orders"] for point in told["failure_points"]}
+    assert points == {
+        ("reserve_inventory", "action", "rejected"): 2,
+        ("authorize_payment", "action", "rejected"): 1,
+        ("create_order", "compensation", "rejected"): 1,
+    }
+    assert told["compensation"] == {"operations": 4, "succeeded": 3, "success_share": 0.75}
+
+
+async def test_statistics_look_back_as_far_as_they_are_told(shop: Shop) -> None:
+    await shop.place("old")
+    await shop.conn.execute("alter table ledger_journal disable trigger user")
+    await shop.conn.execute(
+        "update order_ledger set created_at = created_at - interval '3 h', finished_at = now() - interval '2 h'"
     )
+    await shop.conn.execute("update ledger_journal set at = at - interval '3 h'")
+    await shop.place("new")
+
+    hour, day = await reading.statistics(shop.conn), await reading.statistics(shop.conn, window_s=86_400)
+
+    assert (hour["finished"], day["finished"]) == ({"COMPLETED": 1}, {"COMPLETED": 2})
+    assert ({step["attempts"] for step in hour["steps"]}, {step["attempts"] for step in day["steps"]}) == ({1}, {2})
+    assert (hour["window_s"], day["window_s"]) == (3_600, 86_400)
+
+
+async def test_statistics_of_more_orders_than_are_looked_at_say_how_far_back_they_reach(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SAMPLE", 2)
+    for key in ("first", "second", "third"):
+        await shop.place(key)
+
+    told = await reading.statistics(shop.conn)
+
+    assert told["finished"] == {"COMPLETED": 2}
+    assert 0 < told["window_s"] < 600
+    assert told["finished_per_s"] == pytest.approx(2 / told["window_s"])
+    assert told["started_per_s"] > 3 / 600
 
 
 async def test_statistics_of_an_empty_ledger(shop: Shop) -> None:
     told = await reading.statistics(shop.conn)
 
     assert (told["active"], told["stuck"], told["oldest_unfinished_age_s"], told["p50_s"]) == ({}, 0, None, None)
-    assert await reading.count_by_status(shop.conn) == {}
+    assert (told["orders"], told["steps"], told["failure_points"], told["started_per_s"]) == (0, [], [], 0)
+    assert told["compensation"] == {"operations": 0, "succeeded": 0, "success_share": None}
     assert await reading.count_pending(shop.conn) == 0
 
 

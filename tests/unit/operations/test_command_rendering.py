@@ -18,7 +18,6 @@ from orchestrator.operations.render import (
     print_json,
     print_order,
     print_orders,
-    print_stats,
 )
 from orchestrator.settings import Settings
 from participants.settings import ParticipantSettings
@@ -110,28 +109,12 @@ def test_what_a_client_wrote_never_reaches_the_terminal_as_an_order(hostile: str
     assert "[bold red]" in out.getvalue() or not hostile.startswith("[")
 
 
-def test_statistics_are_shown_group_by_group() -> None:
-    to, out = console()
-
-    print_stats(to, {"orders": {"COMPLETED": 2}, "p50_s": 0.01234, "attempts_last_hour": [{"step": "a", "attempts": 2}]})
-
-    assert [line.split() for line in out.getvalue().splitlines()] == [
-        ["Orders"],
-        [],
-        ["COMPLETED", "2"],
-        ["p50", "s:", "0.012"],
-        ["Attempts", "last", "hour"],
-        ["STEP", "ATTEMPTS"],
-        ["a", "2"],
-    ]
-
-
 def test_a_part_that_is_not_well_is_told_with_its_reason() -> None:
     to, out = console()
 
-    print_health(to, [PartHealth("edge", "http://e", False, "refused"), PartHealth("orders", "http://o", True, "")])
+    print_health(to, [PartHealth("edge", "http://e", False, "refused"), PartHealth("orders", "http://o", True, "", 2.4)])
 
-    assert "edge NOT OK refused" in " ".join(out.getvalue().split())
+    assert "edge NOT OK refused orders ok 2 http://o" in " ".join(out.getvalue().split())
 
 
 @pytest.mark.parametrize(
