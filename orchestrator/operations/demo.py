@@ -20,7 +20,8 @@ from orchestrator.operations.ledger_view import client_of
 from orchestrator.operations.plan import Databases, Listeners, StackPlan, clean_environment
 from orchestrator.operations.render import open_console, print_table
 from orchestrator.operations.replay import Replay
-from orchestrator.operations.replaying import read_file, replay_orders, take_account
+from orchestrator.operations.replaying import cancel_orders, read_file, replay_orders, take_account
+from orchestrator.operations.returns import explain
 from orchestrator.operations.scenarios import CATALOGUE, RARE_SKU, STOCK, Scenario, plan_orders
 from orchestrator.operations.shop import Shop
 from orchestrator.operations.stack import Stack, run_until_signal, running_stack
@@ -96,7 +97,7 @@ async def run_replay(replay: Replay, console: Console, databases_of: Databases, 
     """Replay a file of invoices on a stack of its own, with the settings as they are by default.
 
     Returns:
-        Whether every line is accounted for, every order completed, and the audit is clean.
+        Whether every line is accounted for, every order completed or was cancelled as in the file, and the audit is clean.
     """
     async with _stack(console, databases_of, {}) as (stack, shop):
         started_at = time.monotonic()
@@ -105,8 +106,13 @@ async def run_replay(replay: Replay, console: Console, databases_of: Databases, 
             async for invoice, placed in replay_orders(replay, shop, board.say):
                 ends.append((invoice, placed))
                 board.ended(placed.status)
-        account = take_account(replay, ends)
+            taken_back = await cancel_orders(replay, ends, shop, board.say)
+        account = take_account(replay, ends, taken_back)
         took_s = time.monotonic() - started_at
+        not_run = [row for cancellation in replay.cancellations for row in explain(cancellation)]
+        if not_run:
+            console.print("\nCancellations in the file that cancel no order, and why not:\n", markup=False)
+            print_table(console, ("INVOICE", "LINES#", "WHY NOT", "FOUND"), not_run)
         console.print(f"\nThe file's {account.lines:,} lines, all of them:\n", markup=False)
         rows = [(str(fate), reason, f"{n:,}") for (fate, reason), n in sorted(account.by_fate.items())]
         rows.append(("in all", "", f"{sum(account.by_fate.values()):,}"))
@@ -114,7 +120,8 @@ async def run_replay(replay: Replay, console: Console, databases_of: Databases, 
         _print_counts(console, account.orders)
         console.print(
             f"{len(replay.invoices):,} invoices placed, {replay.invoices_refused:,} refused as nothing of them could be sold,"
-            f" {replay.invoices_cancelled:,} cancellations; {took_s:.1f} s, {account.repeats} requests repeated\n",
+            f" {len(taken_back):,} orders to be cancelled by {len(replay.cancellations):,} cancellations;"
+            f" {took_s:.1f} s, {account.repeats} requests repeated\n",
             markup=False,
             soft_wrap=True,
         )

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
+from orchestrator.operations.invoices import GUEST, Invoice, OrderItem, Returned, Reversal
+from orchestrator.operations.returns import Cancellation, match_returns
 from orchestrator.sagas.orders import ITEMS_MAX, QUANTITY_MAX, UNIT_PRICE_MINOR_MAX
 
 COLUMNS: Final = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
-CURRENCY: Final = "GBP"
-GUEST: Final = "guest"
-CANCELLATION: Final = "cancellation of an earlier purchase"
 
 Line = Mapping[str, str]
 
@@ -31,64 +30,9 @@ class Fate(StrEnum):
     REFUSED = "refused"
     """It is no purchase of a product that can be sold."""
     CANCELLED = "cancelled"
-    """It takes back an earlier purchase."""
+    """It takes back a line of an order that was cancelled for it."""
     UNDONE = "undone"
-    """It is a line of an order that did not complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderItem:
-    """One line of an order, from one line of the file or several."""
-
-    sku: str
-    description: str
-    quantity: int
-    unit_price_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    """An invoice that is an order.
-
-    Attributes:
-        number: As in the file.
-        customer_id: The shop's id of the customer; `guest` where the file names none.
-        date: As in the file.
-        country: As in the file.
-        items: What is ordered.
-        lines: Lines of the file that are in it; more than `items` where some were merged.
-    """
-
-    number: str
-    customer_id: str
-    date: str
-    country: str
-    items: tuple[OrderItem, ...]
-    lines: int
-
-    @property
-    def merged(self) -> int:
-        """Lines that were added to another."""
-        return self.lines - len(self.items)
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The order as `POST /orders` takes it."""
-        return {
-            "customer_id": self.customer_id,
-            "currency": CURRENCY,
-            "items": [
-                {
-                    "sku": item.sku,
-                    "quantity": item.quantity,
-                    "unit_price_minor": item.unit_price_minor,
-                    "description": item.description,
-                }
-                for item in self.items
-            ],
-            "payment_method": "pm_card",
-            "metadata": {"invoice": self.number, "invoice_date": self.date, "country": self.country},
-        }
+    """It is a line of an order that did not complete, or of a cancellation that was not carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +42,16 @@ class Replay:
     Attributes:
         lines: Lines of the file, without its header.
         invoices: Those that are orders, in the file's order.
-        refused: Lines that are in no order, by reason.
-        cancelled: Lines that take back an earlier purchase.
+        refused: Lines that are in no order and of no cancellation, by reason.
+        cancellations: Invoices that are cancellations, in the file's order.
         invoices_refused: Invoices of which no line is left.
-        invoices_cancelled: Invoices that are cancellations.
     """
 
     lines: int
     invoices: tuple[Invoice, ...]
     refused: Mapping[str, int]
-    cancelled: int
+    cancellations: tuple[Cancellation, ...]
     invoices_refused: int
-    invoices_cancelled: int
 
     @property
     def stock(self) -> dict[str, tuple[str, int]]:
@@ -128,29 +70,25 @@ class _Refused(Exception):
 
 def read_replay(lines: Iterable[Line]) -> Replay:
     """Sort the lines of a file into orders, refusals and cancellations."""
-    count = cancelled = 0
+    count = 0
     refused: Counter[str] = Counter()
-    invoices: dict[str, _Draft] = {}
-    cancellations: set[str] = set()
+    drafts: dict[str, _Draft | _Takeback] = {}
     for count, line in enumerate(lines, start=1):  # noqa: B007  (the number of lines is what is wanted)
         number = line["InvoiceNo"].strip()
-        if number.upper().startswith("C"):
-            cancelled += 1
-            cancellations.add(number)
-            continue
-        draft = invoices.setdefault(number, _Draft(line))
+        draft = drafts.setdefault(number, _Takeback(line) if number.upper().startswith("C") else _Draft(line))
         try:
-            draft.add(_read_item(line))
+            draft.add(line)
         except _Refused as refusal:
             refused[str(refusal)] += 1
-    orders = []
-    for number, draft in invoices.items():
+    read: list[Invoice | Reversal] = []
+    for number, draft in drafts.items():
         reason = draft.refusal()
-        if draft.items and reason:
+        if reason:
             refused[reason] += draft.lines
-        elif draft.items:
-            orders.append(draft.invoice(number))
-    return Replay(count, tuple(orders), refused, cancelled, len(invoices) - len(orders), len(cancellations))
+        elif draft.lines:
+            read.append(draft.read(number))
+    invoices = tuple(invoice for invoice in read if isinstance(invoice, Invoice))
+    return Replay(count, invoices, refused, match_returns(read), len(drafts) - len(read))
 
 
 class _Draft:
@@ -161,7 +99,8 @@ class _Draft:
         self.lines = 0
         self._first = first
 
-    def add(self, item: OrderItem) -> None:
+    def add(self, line: Line) -> None:
+        item = _read_item(line)
         # The same product at another price (a rebate on part of it) stays a line of its own: the total is the invoice's.
         key = (item.sku, item.unit_price_minor)
         earlier = self.items.get(key)
@@ -179,19 +118,58 @@ class _Draft:
             return f"invoice of more than {ITEMS_MAX:,} products"
         return None
 
-    def invoice(self, number: str) -> Invoice:
-        line = self._first
-        # The data set holds ids as floats: 17850.0 is customer 17850.
-        customer = line["CustomerID"].strip().removesuffix(".0") or GUEST
-        return Invoice(number, customer, line["InvoiceDate"], line["Country"], tuple(self.items.values()), self.lines)
+    def read(self, number: str) -> Invoice:
+        line, customer_id = self._first, _read_customer(self._first) or GUEST
+        return Invoice(number, customer_id, line["InvoiceDate"], line["Country"], tuple(self.items.values()), self.lines)
+
+
+class _Takeback:
+    """A cancellation of which lines are still being read; each of its lines stays one, to be answered by itself."""
+
+    def __init__(self, first: Line) -> None:
+        self._first = first
+        self._returned: list[Returned] = []
+
+    @property
+    def lines(self) -> int:
+        return len(self._returned)
+
+    def add(self, line: Line) -> None:
+        sku = _read_sku(line)
+        try:
+            self._returned.append(Returned(sku, _read_return(line, sku)))
+        except _Refused as refusal:
+            self._returned.append(Returned(sku, 0, f"cancellation: {refusal}"))
+
+    def refusal(self) -> None:
+        """Refuse nothing as a whole."""
+
+    def read(self, number: str) -> Reversal:
+        return Reversal(number, _read_customer(self._first), tuple(self._returned))
+
+
+def _read_return(line: Line, sku: str) -> int:
+    """Return how many pieces come back."""
+    _refuse_no_product(sku)
+    quantity = -_read_quantity(line["Quantity"])
+    if quantity <= 0:
+        raise _Refused("quantity not below zero")
+    return quantity
+
+
+def _read_customer(line: Line) -> str | None:
+    # The data set holds ids as floats: 17850.0 is customer 17850.
+    return line["CustomerID"].strip().removesuffix(".0") or None
+
+
+def _read_sku(line: Line) -> str:
+    # Lower and upper case of a code name the same product in this data: 85123A and 85123a, described alike.
+    return line["StockCode"].strip().upper()
 
 
 def _read_item(line: Line) -> OrderItem:
-    # Lower and upper case of a code name the same product in this data: 85123A and 85123a, described alike.
-    sku = line["StockCode"].strip().upper()
-    reason = _no_product(sku)
-    if reason:
-        raise _Refused(f"no product: {reason}")
+    sku = _read_sku(line)
+    _refuse_no_product(sku)
     quantity, price_minor = _read_quantity(line["Quantity"]), _read_price(line["UnitPrice"])
     description = line["Description"].strip()
     if quantity <= 0:
@@ -224,14 +202,15 @@ _SERVICES: Final = {
 _GOODS: Final = re.compile(r"\d{5}[A-Z]{0,3}|DCGS\w+|PADS")
 
 
-def _no_product(sku: str) -> str | None:
-    """Say what a code that is no product stands for; None for a product."""
+def _refuse_no_product(sku: str) -> None:
+    """Refuse a code that is no product, and say what it stands for."""
     if sku in _SERVICES:
-        return _SERVICES[sku]
+        raise _Refused(f"no product: {_SERVICES[sku]}")
     if sku.startswith("GIFT_"):
         # It is sold, but there is no stock of it: what it gives is credit.
-        return "gift voucher"
-    return None if _GOODS.fullmatch(sku) else "code of no known kind"
+        raise _Refused("no product: gift voucher")
+    if not _GOODS.fullmatch(sku):
+        raise _Refused("no product: code of no known kind")
 
 
 def _read_quantity(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Replays a file of invoices on a stack: stock first, then every invoice as an order, then what became of each line."""
+"""Replays a file of invoices on a stack: stock first, then every invoice as an order, then the cancellations of whole orders."""
 
 import asyncio
 import csv
@@ -6,12 +6,13 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.operations.replay import CANCELLATION, COLUMNS, Fate, Invoice, Replay, read_replay
+from orchestrator.operations.invoices import Invoice
+from orchestrator.operations.replay import COLUMNS, Fate, Replay, read_replay
 from orchestrator.operations.shop import Placed, Shop
 
 CONCURRENCY: Final = 16
@@ -24,12 +25,12 @@ class ReplayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where every line of a file went.
+    """Where every line of a file went, and how it went with its orders.
 
     Attributes:
         lines: Lines of the file.
         by_fate: Lines by what became of them, and why, where there is a reason to state.
-        orders: Orders by the status in which they ended.
+        orders: Orders by the status in which they are in the end.
         repeats: Requests that were sent again after 409, 429, 503 or a lost connection.
     """
 
@@ -40,7 +41,7 @@ class Account:
 
     @property
     def complete(self) -> bool:
-        """Whether each line is accounted for once, and every order completed."""
+        """Whether each line is accounted for once, and every order was completed, or cancelled where the file has it so."""
         return sum(self.by_fate.values()) == self.lines and not any(fate is Fate.UNDONE for fate, _ in self.by_fate)
 
 
@@ -107,12 +108,55 @@ async def replay_orders(replay: Replay, shop: Shop, say: Callable[[str], None]) 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def take_account(replay: Replay, ends: list[tuple[Invoice, Placed]]) -> Account:
-    """Say what became of every line of a file, given the end of each of its orders."""
+async def cancel_orders(
+    replay: Replay, ends: Sequence[tuple[Invoice, Placed]], shop: Shop, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Cancel the orders that the file's cancellations take back whole.
+
+    Args:
+        replay: The file.
+        ends: How each of its orders ended.
+        shop: Who asks for it.
+        say: Given a sentence.
+
+    Returns:
+        For each such invoice an empty text when its order is cancelled, else how it is instead.
+    """
+    orders = {invoice.number: placed for invoice, placed in ends}
+    wanted = {invoice: one.number for one in replay.cancellations for invoice in one.cancels}
+    say(f"{len(wanted):,} orders are cancelled, of {len(replay.cancellations):,} cancellations in the file")
+    limit = asyncio.Semaphore(CONCURRENCY)
+
+    async def cancel(invoice: str, cancellation: str) -> str:
+        placed = orders.get(invoice)
+        if placed is None or placed.order_ledger_id is None or placed.status != "COMPLETED":
+            return "its order had not completed"
+        async with limit:
+            return await shop.take_back(placed.order_ledger_id, f"cancellation {cancellation}")
+
+    found = await asyncio.gather(*(cancel(*pair) for pair in wanted.items()))
+    return dict(zip(wanted, found, strict=True))
+
+
+def take_account(replay: Replay, ends: Sequence[tuple[Invoice, Placed]], taken_back: Mapping[str, str]) -> Account:
+    """Say what became of every line of a file.
+
+    Args:
+        replay: The file.
+        ends: How each of its orders ended.
+        taken_back: What `cancel_orders` has returned.
+    """
     by_fate: Counter[tuple[Fate, str]] = Counter()
     for reason, count in replay.refused.items():
         by_fate[Fate.REFUSED, reason] += count
-    by_fate[Fate.CANCELLED, CANCELLATION] += replay.cancelled
+    for line in (line for one in replay.cancellations for line in one.lines):
+        wrong = taken_back.get(line.invoice, "nobody asked for it")
+        if line.refusal:
+            by_fate[Fate.REFUSED, line.refusal] += 1
+        elif wrong:
+            by_fate[Fate.UNDONE, f"cancellation: {wrong}"] += 1
+        else:
+            by_fate[Fate.CANCELLED, "takes back an order that was cancelled for it"] += 1
     for invoice, placed in ends:
         if placed.status == "COMPLETED":
             by_fate[Fate.PLACED, ""] += len(invoice.items)
@@ -126,6 +170,8 @@ def take_account(replay: Replay, ends: list[tuple[Invoice, Placed]]) -> Account:
     return Account(
         lines=replay.lines,
         by_fate={key: count for key, count in by_fate.items() if count},
-        orders=dict(Counter(placed.status for _, placed in ends)),
+        orders=dict(
+            Counter("CANCELLED" if taken_back.get(invoice.number) == "" else placed.status for invoice, placed in ends)
+        ),
         repeats=sum(placed.repeats for _, placed in ends),
     )

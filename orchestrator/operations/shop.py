@@ -145,6 +145,24 @@ class Shop:
         status, _, _ = await self._call("POST", url, {"reason": reason}, {"Idempotency-Key": f"cancel-{order_ledger_id}"})
         return status
 
+    async def take_back(self, order_ledger_id: str, reason: str) -> str:
+        """Have a completed order cancelled, and wait until it is; return an empty text, or what came instead.
+
+        Raises:
+            ShopError: The edge did not answer.
+        """
+        status = await self.cancel(order_ledger_id, reason)
+        if status not in (200, 202):
+            return f"it was answered {status}"
+        url = f"{self._edge_url}/orders/{order_ledger_id}"
+        deadline = asyncio.get_running_loop().time() + self._patience_s
+        while asyncio.get_running_loop().time() < deadline:
+            _, _, order = await self._call("GET", url)
+            if order.get("status") == "CANCELLED":
+                return ""
+            await asyncio.sleep(POLL_S)
+        return f"its order was still {order.get('status')} after {self._patience_s:g} s"
+
     async def _tell(self, participant: str, path: str, body: Mapping[str, Any], *, key: str | None = None) -> None:
         headers = {"Idempotency-Key": key} if key else {}
         status, _, answer = await self._call("POST", f"{self._participants[participant]}{path}", body, headers)

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.operations.replay import COLUMNS
 from orchestrator.operations.replaying import ReplayError, read_file
+from orchestrator.operations.returns import NO_CUSTOMER, NOT_BOUGHT, NOT_SO_MANY, PART
 
 HEADER = ",".join(COLUMNS)
 LINE = "536365,85123A,WHITE HANGING HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
@@ -64,16 +65,46 @@ def test_a_folder_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real orders are not here; SAGA_TEST_REAL_ORDERS names their folder")
 @pytest.mark.parametrize(
-    ("name", "lines", "orders", "merged", "cancelled", "refused"),
+    ("name", "lines", "orders", "merged", "returned", "refused"),
     [("2010-12-01.csv.gz", 3_108, 127, 92, 26, 18), ("2010-12.csv.gz", 42_481, 1_550, 845, 728, 438)],
 )
 def test_every_line_of_the_real_orders_is_accounted_for(
-    name: str, lines: int, orders: int, merged: int, cancelled: int, refused: int
+    name: str, lines: int, orders: int, merged: int, returned: int, refused: int
 ) -> None:
     replay = read_file(REAL_DATA / name)
 
     placed = sum(len(invoice.items) for invoice in replay.invoices)
-    assert (replay.lines, len(replay.invoices), replay.cancelled) == (lines, orders, cancelled)
+    assert (replay.lines, len(replay.invoices)) == (lines, orders)
+    assert sum(len(cancellation.lines) for cancellation in replay.cancellations) == returned
     assert (sum(invoice.merged for invoice in replay.invoices), sum(replay.refused.values())) == (merged, refused)
-    assert placed + merged + cancelled + refused == lines
+    assert placed + merged + returned + refused == lines
     assert all(count == 1 for count in Counter(invoice.number for invoice in replay.invoices).values())
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real orders are not here; SAGA_TEST_REAL_ORDERS names their folder")
+def test_the_real_cancellations_find_their_orders_or_say_why_not() -> None:
+    replay = read_file(REAL_DATA / "2010-12.csv.gz")
+
+    cancelled = {cancellation.number: cancellation.cancels for cancellation in replay.cancellations if cancellation.cancels}
+    assert cancelled == {
+        "C537402": ("537217",),
+        "C537413": ("537410",),
+        "C538341": ("538313",),
+        "C538536": ("538534",),
+        "C539329": ("539109",),
+        "C539576": ("539320",),
+    }
+    lines = [line for cancellation in replay.cancellations for line in cancellation.lines]
+    assert Counter(line.refusal for line in lines) == {
+        "": 65,
+        NOT_BOUGHT: 371,
+        PART: 233,
+        NO_CUSTOMER: 23,
+        NOT_SO_MANY: 6,
+        "cancellation: no product: discount": 8,
+        "cancellation: no product: bank or marketplace fee": 8,
+        "cancellation: no product: manual entry": 7,
+        "cancellation: no product: postage or carriage": 5,
+        "cancellation: no product: samples": 2,
+    }
+    assert all(line.detail for line in lines)

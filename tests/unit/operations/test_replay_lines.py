@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.operations.replay import CANCELLATION, GUEST, Fate, Replay, read_replay
+from orchestrator.operations.invoices import GUEST
+from orchestrator.operations.replay import Fate, Replay, read_replay
 from orchestrator.operations.replaying import take_account
 from orchestrator.operations.shop import Placed
 
@@ -127,14 +128,32 @@ def test_an_invoice_of_too_many_products_is_refused_whole() -> None:
     assert (replay.refused, replay.invoices) == ({"invoice of more than 2,000 products": 2001}, ())
 
 
-def test_a_cancellation_is_counted_whatever_stands_in_it() -> None:
-    replay = read_replay([line(InvoiceNo="C536379", Quantity="-1", StockCode="D"), line(InvoiceNo="C536379")])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"StockCode": "D"}, "cancellation: no product: discount"),
+        ({"Quantity": "6"}, "cancellation: quantity not below zero"),
+        ({"Quantity": "six"}, "cancellation: quantity is no whole number"),
+        ({"CustomerID": ""}, "cancellation: without a customer there is no purchase to look for"),
+    ],
+)
+def test_a_line_of_a_cancellation_that_takes_nothing_back_is_refused_for_a_stated_reason(changes: Line, reason: str) -> None:
+    replay = read_replay([line(), line(**{"InvoiceNo": "C536379", "Quantity": "-6", **changes})])
 
-    assert (replay.cancelled, replay.invoices_cancelled, replay.invoices, replay.refused) == (2, 1, (), {})
+    (cancellation,) = replay.cancellations
+    assert (cancellation.number, cancellation.cancels) == ("C536379", ())
+    assert [verdict.refusal for verdict in cancellation.lines] == [reason]
+    assert (len(replay.invoices), replay.refused, replay.invoices_refused) == (1, {}, 0)
+
+
+def test_a_cancellation_belongs_to_the_order_that_it_takes_back() -> None:
+    replay = read_replay([line(), line(InvoiceNo="C536379", Quantity="-2"), line(InvoiceNo="c536379", Quantity="-4")])
+
+    assert [cancellation.cancels for cancellation in replay.cancellations] == [(), ("536365",)]
 
 
 def test_no_lines_are_no_orders() -> None:
-    assert read_replay([]) == Replay(0, (), {}, 0, 0, 0)
+    assert read_replay([]) == Replay(0, (), {}, (), 0)
 
 
 @given(
@@ -143,7 +162,7 @@ def test_no_lines_are_no_orders() -> None:
             line,
             InvoiceNo=st.sampled_from(["1", "2", "C3"]),
             StockCode=st.sampled_from(["85123A", "85123a", "22423", "POST", "?"]),
-            Quantity=st.sampled_from(["1", "-1", "", "999999"]),
+            Quantity=st.sampled_from(["1", "-1", "-2", "", "999999"]),
             UnitPrice=st.sampled_from(["1.0", "2.55", "0", "x"]),
             Description=st.sampled_from(["A", ""]),
         ),
@@ -153,23 +172,47 @@ def test_no_lines_are_no_orders() -> None:
 )
 def test_every_line_is_accounted_for_once(lines: list[Line], status: str) -> None:
     replay = read_replay(iter(lines))
+    ends = [(invoice, Placed("id", status, {}, 0)) for invoice in replay.invoices]
+    wrong = "" if status == "COMPLETED" else "its order had not completed"
 
-    account = take_account(replay, [(invoice, Placed("id", status, {}, 0)) for invoice in replay.invoices])
+    account = take_account(replay, ends, {invoice: wrong for one in replay.cancellations for invoice in one.cancels})
 
     assert sum(account.by_fate.values()) == len(lines)
     assert account.complete == (status == "COMPLETED" or not replay.invoices)
 
 
 def test_the_lines_of_an_order_that_failed_are_not_placed() -> None:
-    replay = read_replay([line(), line(), line(InvoiceNo="C1")])
+    replay = read_replay([line(), line(), line(InvoiceNo="C1", Quantity="-12")])
 
-    account = take_account(replay, [(replay.invoices[0], Placed("id", "FAILED", {}, 2))])
+    account = take_account(replay, [(replay.invoices[0], Placed("id", "FAILED", {}, 2))], {"536365": "it had not completed"})
 
-    assert account.by_fate == {(Fate.UNDONE, "the order ended FAILED"): 2, (Fate.CANCELLED, CANCELLATION): 1}
+    assert account.by_fate == {
+        (Fate.UNDONE, "the order ended FAILED"): 2,
+        (Fate.UNDONE, "cancellation: it had not completed"): 1,
+    }
     assert (account.complete, account.orders, account.repeats) == (False, {"FAILED": 1}, 2)
+
+
+def test_an_order_that_was_cancelled_was_placed_and_taken_back() -> None:
+    replay = read_replay([line(), line(), line(InvoiceNo="C1", Quantity="-12")])
+
+    account = take_account(replay, [(replay.invoices[0], Placed("id", "COMPLETED", {}, 0))], {"536365": ""})
+
+    assert account.by_fate == {
+        (Fate.PLACED, ""): 1,
+        (Fate.MERGED, "same product and price twice in one invoice"): 1,
+        (Fate.CANCELLED, "takes back an order that was cancelled for it"): 1,
+    }
+    assert (account.complete, account.orders) == (True, {"CANCELLED": 1})
+
+
+def test_a_cancellation_that_nobody_asked_for_leaves_the_account_incomplete() -> None:
+    replay = read_replay([line(), line(InvoiceNo="C1", Quantity="-6")])
+
+    assert not take_account(replay, [(replay.invoices[0], Placed("id", "COMPLETED", {}, 0))], {}).complete
 
 
 def test_a_missing_order_leaves_the_account_incomplete() -> None:
     replay = read_replay([line(), line(InvoiceNo="2")])
 
-    assert not take_account(replay, [(replay.invoices[0], Placed("id", "COMPLETED", {}, 0))]).complete
+    assert not take_account(replay, [(replay.invoices[0], Placed("id", "COMPLETED", {}, 0))], {}).complete
