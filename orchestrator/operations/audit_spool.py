@@ -24,12 +24,14 @@ class Expected:
         status: How it ended.
         stands: Balance by `participant.account`; every account that is not named is zero. None: not to be checked.
         actions: Participant and operation key of each action that must be there once.
+        unchecked: Accounts whose balance is not to be checked.
     """
 
     order: str
     status: str
     stands: Mapping[str, int] | None
     actions: tuple[tuple[str, str], ...] = ()
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def _read(path: Path) -> Partition:
             kind, values = orjson.loads(line)
             if kind == "Expected":
                 actions = tuple((participant, key) for participant, key in values["actions"])
-                partition.orders[values["order"]] = Expected(**{**values, "actions": actions})
+                unchecked = tuple(values["unchecked"])
+                partition.orders[values["order"]] = Expected(**{**values, "actions": actions, "unchecked": unchecked})
             else:
                 partition.effects.setdefault(values["order"], []).append(Logged(**values))
     return partition
