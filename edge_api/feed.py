@@ -22,7 +22,7 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import WAIT_MAX_S
 from sql import events
-from sql.events import Cursor, CursorGone, Page, StoredEvent
+from sql.events import Cursor, CursorGone, Page
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1_000
@@ -153,7 +153,7 @@ async def list_events(request: web.Request) -> web.Response:
         raise Problem(ProblemType.CURSOR_GONE, _HOW_TO_GO_ON[gone.removed]) from None
     except TimeoutError:
         raise unavailable() from None
-    shown = [representation(event) for event in page.events]
+    shown = [events.document(event) for event in page.events]
     return json_response({"events": shown, "next_cursor": events.encode_cursor(page.cursor), "has_more": page.has_more})
 
 
@@ -166,19 +166,6 @@ _HOW_TO_GO_ON: Final = {
     True: f"Events after this cursor were removed by retention. {_ANEW}",
     False: f"This cursor is none of this database's, which was restored or lost what it had last. {_ANEW}",
 }
-
-
-def representation(event: StoredEvent) -> dict[str, Any]:
-    """Return an event as clients get it, ready for JSON."""
-    return {
-        "id": event.id,
-        "type": event.type,
-        "order_ledger_id": event.order_ledger_id,
-        "seq": event.seq,
-        "occurred_at": event.occurred_at,
-        "correlation_id": event.correlation_id,
-        "data": event.data,
-    }
 
 
 def read_query(query: Mapping[str, str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from orchestrator.saga import Saga
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
 from orchestrator.watchdog import watch_loop
+from orchestrator.webhooks.sending import SLOTS_MAX, Sender
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql import reading
@@ -102,16 +103,24 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
         )
         if settings.metrics_port is not None:
             await _serve_metrics(stack, settings, metrics, pool)
-        await _run_until(stop, worker, _parts(settings, pool, writer, worker, fleet, metrics), settings.shutdown_s)
+        receivers = await stack.enter_async_context(open_transport(settings.http_client, connections_max=SLOTS_MAX))
+        sender = Sender(pool, receivers, settings, metrics, worker.has_work)
+        await _run_until(stop, worker, _parts(settings, pool, writer, worker, fleet, metrics, sender), settings.shutdown_s)
 
 
-def _parts(settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics) -> dict[str, Any]:
-    parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run(worker.has_work)}
+def _parts(
+    settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics, sender: Sender
+) -> dict[str, Any]:
+    def wake() -> None:
+        worker.wake()
+        sender.wake()
+
+    parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run(worker.has_work), "webhooks": sender.run()}
     parts["watchdog"] = watch_loop(settings.lease_s, metrics)
     if settings.retention_days:
         parts["retention"] = Retention(pool, days=settings.retention_days).run()
     if settings.notify:
-        parts["listener"] = Listener(settings.listen_url(), pool, worker.wake, metrics).run()
+        parts["listener"] = Listener(settings.listen_url(), pool, wake, metrics).run()
     return parts
 
 

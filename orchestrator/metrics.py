@@ -93,3 +93,6 @@ class Metrics:
         self.breaker_state = breaker_state(registry)
         self.loop_lag = Gauge("saga_loop_lag_seconds", "How late the event loop came round last", registry=registry)
         self.lease_lost = Counter("saga_lease_lost_total", "Claims that another replica took over", registry=registry)
+        self.deliveries = Counter(
+            "saga_webhook_attempts_total", "Attempts to deliver an event, by outcome", ["webhook", "outcome"], registry=registry
+        )

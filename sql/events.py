@@ -75,6 +75,8 @@ class Cursor:
 
 
 START: Final = Cursor(0, 0, _NOWHERE, (0, 0))
+MEMBERS: Final = ("id", "type", "order_ledger_id", "seq", "occurred_at", "correlation_id", "data")
+"""Of an event as consumers get it, whichever way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,15 @@ async def find_event(conn: Connection, event_id: UUID) -> Cursor | None:
     """Return the position behind an event; None when the feed has no such event. It reads the whole outbox."""
     rows = await _fetch(conn, "find_event", {"event_id": event_id})
     return _position(rows[0]) if rows else None
+
+
+def document(event: object) -> Json:
+    """Return an event as consumers get it, ready for JSON.
+
+    Args:
+        event: A `StoredEvent`, or what else has these attributes.
+    """
+    return {name: getattr(event, name) for name in MEMBERS}
 
 
 def encode_cursor(cursor: Cursor) -> str:

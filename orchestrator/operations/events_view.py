@@ -74,14 +74,4 @@ async def _position(conn: Connection, beginning: Beginning) -> Cursor | None:
 
 
 def _document(event: StoredEvent) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "type": event.type,
-        "order_ledger_id": event.order_ledger_id,
-        "client_id": event.client_id,
-        "seq": event.seq,
-        "occurred_at": event.occurred_at,
-        "correlation_id": event.correlation_id,
-        "data": event.data,
-        "cursor": events.encode_cursor(event.cursor),
-    }
+    return {**events.document(event), "client_id": event.client_id, "cursor": events.encode_cursor(event.cursor)}

@@ -6,12 +6,11 @@ import orjson
 import psycopg
 import pytest
 
-from edge_api.feed import representation
 from orchestrator.events import CATALOGUE, OrderEvent, StepEvent, read_event
 from orchestrator.identity import order_id
 from orchestrator.outcome import Rejected
 from sql import events, reading
-from sql.events import StoredEvent
+from sql.events import StoredEvent, document
 from tests.integration.audit.shop import Shop, place_every_shape, scripted
 from tests.integration.ledger.outbox import settle
 
@@ -35,7 +34,7 @@ async def told(shop: Shop) -> list[StoredEvent]:
 
 
 def as_consumers_read_it(event: StoredEvent) -> OrderEvent:
-    return read_event(orjson.loads(orjson.dumps(representation(event), option=orjson.OPT_UTC_Z)))
+    return read_event(orjson.loads(orjson.dumps(document(event), option=orjson.OPT_UTC_Z)))
 
 
 async def test_everything_that_is_told_fits_its_type_and_every_type_is_told(shop: Shop) -> None:
@@ -92,7 +91,7 @@ async def test_an_order_tells_its_story_in_order(shop: Shop) -> None:
 async def test_an_event_names_no_person(shop: Shop) -> None:
     await shop.place("one", shipping_address=ADDRESS)
 
-    text = b"".join(orjson.dumps(representation(event)) for event in await told(shop))
+    text = b"".join(orjson.dumps(document(event)) for event in await told(shop))
 
     assert text
     for part in (PERSON, "St James", "SW1Y", "London"):

@@ -1,0 +1,128 @@
+"""What operators do with webhooks, by whatever way they ask for it."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from orchestrator.settings import http_url
+from orchestrator.webhooks.signing import new_secret
+from sql import ledger, webhooks
+from sql.ledger import LedgerError
+from sql.models import Json
+from sql.webhooks import Connection
+
+NAME: Final = r"[a-z][a-z0-9_-]{0,62}"
+TYPE: Final = r"[A-Za-z][A-Za-z0-9_.]{0,127}"
+TYPES_MAX: Final = 100
+URL_MAX: Final = 2_000
+GRACE_S: Final = 86_400.0
+"""For which a secret signs beside the one that takes its place, where nothing else is said: a day to change it everywhere."""
+GRACE_MAX_S: Final = 31_536_000.0
+DELETE_BATCH: Final = 2_000
+"""Deliveries that one statement removes, well within its time limit."""
+
+
+class NameTaken(LedgerError):
+    """There is a webhook of this name; nothing was changed."""
+
+
+class NoWebhook(LedgerError):
+    """There is no webhook of this name; nothing was changed."""
+
+
+def receiver_url(text: str) -> str:
+    """Return the address of a receiver as it is stored; it may have a query, unlike a participant's.
+
+    Raises:
+        ValueError: It is none, or one that no receiver has.
+    """
+    if len(text) > URL_MAX or not re.fullmatch(r"[\x21-\x7e]+", text) or "#" in text:
+        raise ValueError(f"must be an http or https address of at most {URL_MAX:,} ASCII characters, without a fragment")
+    parts = urlsplit(text)
+    http_url(f"{parts.scheme}://{parts.netloc}")
+    return parts._replace(path=parts.path or "/").geturl()
+
+
+async def subscribe(conn: Connection, name: str, url: str, types: Sequence[str], *, from_start: bool) -> str:
+    """Add a webhook; replicas that are idle begin with it within a minute, with NOTIFY within seconds.
+
+    Args:
+        conn: To the ledger, autocommit.
+        name: Fits `NAME`.
+        url: As `receiver_url` gives it.
+        types: Each fits `TYPE`; empty for every type.
+        from_start: Begin with the oldest event that is kept instead of what comes from now on.
+
+    Returns:
+        Its secret, which nothing shows again.
+
+    Raises:
+        NameTaken: There is one of this name.
+    """
+    secret = new_secret()
+    if not await webhooks.insert_subscription(conn, name, url, sorted(set(types)), secret, from_start=from_start):
+        raise NameTaken(f"there is a webhook {name}: remove it first, or take another name")
+    await ledger.wake_orchestrators(conn)
+    return secret
+
+
+async def rotate(conn: Connection, name: str, *, grace_s: float) -> str:
+    """Give a webhook a new secret, and return it; for `grace_s` seconds deliveries are signed with the one before too.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    secret = new_secret()
+    if not await webhooks.rotate_secret(conn, name, secret, grace_s=grace_s):
+        raise _unknown(name)
+    return secret
+
+
+async def enable(conn: Connection, name: str) -> None:
+    """Have a webhook go on where it stood.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    if not await webhooks.enable_subscription(conn, name):
+        raise _unknown(name)
+    await ledger.wake_orchestrators(conn)
+
+
+async def disable(conn: Connection, name: str, reason: str) -> None:
+    """Send a webhook nothing more until it is enabled; what is on its way still arrives.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    if not await webhooks.disable_subscription(conn, name, reason):
+        raise _unknown(name)
+
+
+async def remove(conn: Connection, name: str) -> None:
+    """Remove a webhook with its deliveries and dead letters, in batches: broken off, it is disabled, and goes on when repeated.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    await disable(conn, name, "it is being removed")
+    while await webhooks.delete_some_deliveries(conn, name, limit=DELETE_BATCH):
+        pass
+    await webhooks.delete_subscription(conn, name)
+
+
+async def describe(conn: Connection, name: str) -> Json:
+    """Return how a webhook stands; see `sql.webhooks.list_subscriptions`.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    found = await webhooks.list_subscriptions(conn, name)
+    if not found:
+        raise _unknown(name)
+    return found[0]
+
+
+def _unknown(name: str) -> NoWebhook:
+    return NoWebhook(f"there is no webhook {name}")
