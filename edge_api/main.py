@@ -48,7 +48,7 @@ def run(settings: Settings, *, admin: bool = True, announce: Announce | None = N
     Raises:
         EdgeError: The ledger can't be reached or is not migrated, a port is in use, or the keys are wrong.
         SettingsError: No database is set, or a module of a team's own sagas can't be used.
-        DefinitionError: A saga's code was changed under its version.
+        DefinitionError: A saga's code was changed under its version, or is not what the saga's configuration is for.
     """
     configure_logs(settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -97,6 +97,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         definitions = Definitions(registered(settings), settings)
         pool = await _open_ledger(stack, settings, definitions)
+        await _see_configuration(pool, definitions)
         transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CALLS_MAX))
         metrics = EdgeMetrics()
         fleet = Fleet(pool, settings, metrics.breaker_state)
@@ -127,6 +128,12 @@ async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: D
         return await stack.enter_async_context(open_ledger(settings, definitions, name="edge"))
     except LedgerUnusable as error:
         raise EdgeError(str(error)) from None
+
+
+async def _see_configuration(pool: Pool, definitions: Definitions) -> None:
+    async with pool.connection() as conn:
+        await definitions.look(conn)
+    definitions.check_fit()
 
 
 async def _stop(parts: Parts, listeners: list[Listening]) -> None:

@@ -47,6 +47,8 @@ async def start_saga(request: web.Request) -> web.Response:
 async def list_sagas(request: web.Request) -> web.Response:
     """Answer `GET /sagas`: every saga as new orders start on it."""
     definitions = request.app[keys.DEFINITIONS]
+    async with request.app[keys.POOL].connection() as conn:
+        await definitions.look(conn)
     return json_response({"sagas": [describe(definitions.named(name)) for name in definitions.names]})
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from edge_api.problems import CONTENT_TYPE, Problem, ProblemType
 from edge_api.reading import representation
 from edge_api.schemas import StartRequest, input_of
 from edge_api.waking import Finishes, Waker
+from orchestrator.definitions import Unfit
 from orchestrator.identity import order_id
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.participant import Tracing
@@ -45,9 +47,11 @@ from sql.models import TERMINAL, Status
 
 LEASE_MARGIN_S: Final = 3.0
 """The edge's lease outlasts its call to payments by this, time enough to write the outcome."""
-
 LEDGER_TIMEOUT_S: Final = 2.2
 """Of one statement, with the wait for a connection: a little more than the pool's own limit, which says more."""
+
+CONFIGURED_MAX: Final = 5
+"""A saga that is configured anew as often while one order is inserted is busy: the client may repeat."""
 
 EDGE_NAME: Final = web.AppKey("edge_name", str)
 WAKER: Final = web.AppKey("waker", Waker)
@@ -108,23 +112,44 @@ async def start(request: web.Request, saga: Saga[Any], asked: StartRequest, rout
         traceparent=request[keys.TRACEPARENT],
     )
     structlog.contextvars.bind_contextvars(order_ledger_id=str(ask.order_ledger_id))
-    owner = request.app[EDGE_NAME] if _may_authorize(request, saga) else None
-    answer = await _place(request, ask, open_order(saga, ask, owner=owner, lease_s=_lease_s(request)))
+    answer = await _place(request, ask, saga)
     log.info("order_answered", status=answer.status, replayed=answer.replayed)
     if wait_s and answer.status == 202 and await request.app[FINISHES].wait(ask.order_ledger_id, wait_s):
         return await _finished(request, ask.order_ledger_id, wait_s)
     return answer.response()
 
 
-def _may_authorize(request: web.Request, saga: Saga[Any]) -> bool:
-    """Tell whether it makes sense to try: while payments are away an orchestrator does it when they are back."""
-    return saga.edge_step is not None and request.app[keys.FLEET].may_call(saga.edge_step.action.participant)
+async def _place(request: web.Request, ask: Request, saga: Saga[Any]) -> Answer:
+    """Insert the order on what its saga is configured to be at this moment, and go on with it."""
+    for _ in range(CONFIGURED_MAX):
+        opening = await _opened(request, ask, saga)
+        created_at = await _in_ledger(request, ask, partial(ledger.insert_order, order=opening.order))
+        if created_at is not None:
+            return await _placed(request, ask, opening, created_at)
+        answer = await _in_ledger(request, ask, lambda conn: _repeat(conn, request, ask))
+        if answer is not None:
+            return answer
+        await _in_ledger(request, ask, request.app[keys.DEFINITIONS].look)
+    raise unavailable()
 
 
-async def _place(request: web.Request, ask: Request, opening: Opening) -> Answer:
-    created_at = await _in_ledger(request, ask, lambda conn: ledger.insert_order(conn, opening.order))
-    if created_at is None:
-        return await _in_ledger(request, ask, lambda conn: _repeat(conn, request, ask))
+async def _opened(request: web.Request, ask: Request, saga: Saga[Any]) -> Opening:
+    definitions = request.app[keys.DEFINITIONS]
+    try:
+        chosen = definitions.chosen(saga.name, ask.order_ledger_id)
+    except Unfit as error:
+        log.error("saga_not_started", error=str(error))
+        await _in_ledger(request, ask, definitions.look)
+        raise unavailable() from None
+    if chosen.saga.input is not saga.input:  # another version is started since the request was read; a repeat is read for it
+        raise unavailable()
+    # While payments are away it makes no sense to ask them: an orchestrator does it when they are back.
+    step = chosen.saga.edge_step
+    owner = request.app[EDGE_NAME] if step and request.app[keys.FLEET].may_call(step.action.participant) else None
+    return open_order(chosen.saga, ask, owner=owner, lease_s=_lease_s(request), config_seq=chosen.config_seq)
+
+
+async def _placed(request: web.Request, ask: Request, opening: Opening, created_at: datetime) -> Answer:
     request.app[METRICS].started.labels(opening.order.saga).inc()
     if opening.call is None:
         accepted = _accepted(opening.order.saga, opening.order.status, created_at, ask)
@@ -196,11 +221,11 @@ async def _write_outcome(
         work = work.on(row)
 
 
-async def _repeat(conn: ledger.Connection, request: web.Request, ask: Request) -> Answer:
-    """Answer a key that was used before."""
+async def _repeat(conn: ledger.Connection, request: web.Request, ask: Request) -> Answer | None:
+    """Answer a key that was used before; None for one that was not: then the saga was configured anew."""
     repeat = await ledger.find_repeat(conn, ask.order_ledger_id)
     if repeat is None:
-        raise unavailable()
+        return None
     if repeat.request_hash != ask.request_hash:
         raise Problem(
             ProblemType.KEY_REUSED,

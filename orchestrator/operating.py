@@ -176,13 +176,13 @@ def _kept(transition: Transition, row: SagaRow) -> Transition:
 async def _place_again(
     conn: ledger.Connection, definitions: Definitions, row: SagaRow, *, actor: str, reason: str, dry_run: bool
 ) -> Verdict:
-    """Insert a failed order once more, under the first free key `retry:N:KEY`, on the saga's present definition."""
-    saga = definitions.named(row.saga)
+    """Insert a failed order once more, under the first free key `retry:N:KEY`, on what its saga is configured to be now."""
     work = _read(await definitions.of(conn, row.definition_id), row, whole=True)
     stored = await ledger.get_request(conn, row.order_ledger_id)
     assert stored is not None
     # Its snapshot has this process's settings, which nobody may have registered yet.
     await definitions.register(conn)
+    await definitions.look(conn)
     key = re.sub(r"^retry:[0-9]+:", "", row.client_request_id)
     for number in range(1, RETRIES_MAX + 1):
         again = f"retry:{number}:{key}"
@@ -197,7 +197,8 @@ async def _place_again(
             traceparent=row.traceparent,
             parent_id=row.order_ledger_id,
         )
-        opening = open_order(saga, request)
+        chosen = definitions.chosen(row.saga, request.order_ledger_id)
+        opening = open_order(chosen.saga, request, config_seq=chosen.config_seq)
         calls = preview(opening.work, opening.work.progress)
         entry = Entry(Kind.OPERATOR, outcome="retry", actor=actor, reason=reason)
         before = (await ledger.get_rows(conn, [request.order_ledger_id])).get(request.order_ledger_id)
@@ -211,6 +212,8 @@ async def _place_again(
         if await ledger.insert_order(conn, replace(opening.order, entries=(entry, *opening.order.entries))):
             await ledger.wake_orchestrators(conn)
             return Verdict(request.order_ledger_id, opening.order.status, True, calls)
+        if not await ledger.get_rows(conn, [request.order_ledger_id]):
+            raise Busy(f"saga {row.saga} was configured anew meanwhile: try again")
         return Verdict(request.order_ledger_id, opening.order.status, False, calls)
     raise NotRetryable(f"order {row.order_ledger_id} was tried anew {RETRIES_MAX} times already")
 

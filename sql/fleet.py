@@ -20,7 +20,13 @@ async def list_fleet(conn: Connection) -> list[Json]:
         `participant`; `address` (None where it is not registered) and `limits`; of its breaker `state`, `recent`,
         `opened_for_s`, `trial_left_s`, `actor`, `reason` and `updated_at` (None where it was never reported on).
     """
-    return await _fetch(conn, "list_fleet", {})
+    return (await see_fleet(conn))[0]
+
+
+async def see_fleet(conn: Connection) -> tuple[list[Json], bool]:
+    """Return what `list_fleet` does, and whether a configuration is being tried on a share of orders (`sql/config.py`)."""
+    rows = await _fetch(conn, "list_fleet", {})
+    return [row for row in rows if row["participant"] is not None], rows[0]["has_canary"]
 
 
 async def lock_breaker(conn: Connection, participant: str) -> Json:

@@ -2,14 +2,16 @@
 -- durations, so that the database's clock is the only one.
 
 -- name: list_fleet
--- Every participant that is registered or has a breaker. One without a breaker's row was never reported on: closed.
-select coalesce(p.name, b.participant) as participant, p.address, coalesce(p.limits, '{}') as limits,
+-- Every participant that is registered or has a breaker. One without a breaker's row was never reported on: closed. On every
+-- row, and on one without a participant where there is none, whether a saga's configuration is being tried on a share.
+select t.has_canary, coalesce(p.name, b.participant) as participant, p.address, coalesce(p.limits, '{}') as limits,
     coalesce(b.state, 'closed') as state, coalesce(b.recent, '') as recent,
     coalesce(extract(epoch from clock_timestamp() - b.opened_at), 0)::double precision as opened_for_s,
     greatest(coalesce(extract(epoch from b.probe_expires_at - clock_timestamp()), 0), 0)::double precision as trial_left_s,
     b.actor, b.reason, b.updated_at
-from participant p full join participant_breaker b on b.participant = p.name
-order by 1;
+from (select exists (select from saga_config where state = 'canary') as has_canary) t
+    left join (participant p full join participant_breaker b on b.participant = p.name) on true
+order by 2;
 
 -- name: lock_breaker
 -- A breaker's row, made if need be and locked, so that of all replicas one decides at a time.

@@ -15,7 +15,8 @@ SCHEMAS = ("ledger", "orders", "inventory", "payments", "shipping", "notificatio
 # Small tables that the rows of every order share: where the ledger is distributed by order, each node has a copy of them.
 # All other tables hold rows of one order, and each of their keys and references must name it, if it is not to one of these.
 REFERENCE = {
-    "saga_definition", "saga_config", "saga_config_history", "participant", "participant_breaker", "event_subscription", "outbox_removed"
+    "saga_definition", "saga_config", "saga_config_history", "participant", "participant_breaker", "event_subscription",
+    "outbox_removed",
 }  # fmt: skip
 # By CONTRACT, and true by itself: the order's id is a hash of these two columns, and the primary key. To be dropped where the
 # ledger is distributed.
