@@ -26,6 +26,15 @@ select {columns} from order_ledger l, generate_series(1, {rows}) n, lateral json
     'created_at', l.created_at - make_interval(secs => n))) copied ({columns_of_all})
 """
 
+ENTRIES = 11
+"""Of the journal of an order that completed: an intent and an outcome of each of its five steps, and its end."""
+JOURNALS = """
+insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, replica, lease_epoch, hash)
+select c.order_ledger_id, j.seq, clock_timestamp(), j.kind, j.step, j.direction, j.round, j.attempt, j.outcome, j.replica, j.lease_epoch, j.hash
+from order_ledger c join order_ledger o on c.client_request_id ~ ('^' || o.client_request_id || '[0-9]+$')
+    join ledger_journal j on j.order_ledger_id = o.order_ledger_id
+"""
+
 
 @pytest.fixture
 async def shop(ledger_url: str) -> AsyncIterator[Shop]:
@@ -58,6 +67,13 @@ async def _multiply(conn: Any, times: int) -> None:
     statement = COPY.format(columns=named, rows=times, columns_of_all=", ".join(name for name, _ in columns))
     await conn.execute(statement.replace(f"select {named}", f"select {written}"))
     await conn.execute("vacuum analyze order_ledger")
+
+
+async def _copy_journals(conn: Any) -> None:
+    async with conn.transaction():
+        await conn.execute("set local session_replication_role = replica")
+        await conn.execute(JOURNALS)
+    await conn.execute("vacuum analyze ledger_journal")
 
 
 async def rows_read(conn: Any, act: Awaitable[Any]) -> tuple[Any, int]:
@@ -137,3 +153,21 @@ async def test_a_lease_begins_when_it_is_given_and_not_with_its_transaction(shop
         ).fetchone()
 
     assert row == (True,)
+
+
+async def test_statistics_read_what_is_looked_at_and_no_more(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SAMPLE", PAGE)
+    await shop.run()
+    await _multiply(shop.conn, ROWS // 10)
+    await _copy_journals(shop.conn)
+    # As many as it takes for a count to be an estimate.
+    await shop.conn.execute("update pg_class set reltuples = 200000 where relname in ('order_ledger', 'outbox')")
+
+    async with shop.conn.transaction():
+        told, orders_read = await rows_read(shop.conn, reading.statistics(shop.conn))
+        journal = await (await shop.conn.execute(READ_SO_FAR.replace("'order_ledger'", "'ledger_journal'"))).fetchone()
+
+    assert told["finished"] == {"COMPLETED": PAGE}
+    assert {step["attempts"] for step in told["steps"]} == {PAGE}
+    assert orders_read <= READ_MAX
+    assert (journal[0], journal[1] <= PAGE * ENTRIES) == (0, True)
