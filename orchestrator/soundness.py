@@ -5,7 +5,7 @@ it is built (`saga.py`); here is what only a look at the models and the source s
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from string import Formatter
@@ -18,6 +18,7 @@ from orchestrator.builders import Reading, read
 from orchestrator.events import CATALOGUE, StepEvent
 from orchestrator.saga import AnyStep, DefinitionError, Saga, Signal, Step, StepKind, Timer
 from participants.contracts import Endpoint, is_personal
+from sql.definitions import Registered
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Of a saga and of a step: stands in addresses, in operation keys and in labels of metrics."""
@@ -210,3 +211,40 @@ def _request(step: Step[Any, Any], reading: Reading) -> _Told:
 
 def _related(one: Endpoint[Any, Any], other: Endpoint[Any, Any]) -> bool:
     return issubclass(one.request, other.request) or issubclass(other.request, one.request)
+
+
+def compare(sagas: Sequence[Saga[Any]], known: Sequence[Registered], participants: Collection[str]) -> list[Finding]:
+    """Return what is wrong with sagas in an installation that has run others, or these as they were.
+
+    Args:
+        sagas: As their code is now; several versions of one if need be.
+        known: Everything that was ever registered in the ledger.
+        participants: Names of those that have an address.
+    """
+    here = {saga.fingerprint for saga in sagas}
+    others = [one for one in known if one.fingerprint not in here]
+    return [Finding(level, saga.name, None, says) for saga in sagas for level, says in _compared(saga, others, participants)]
+
+
+def _compared(saga: Saga[Any], known: Sequence[Registered], participants: Collection[str]) -> _Told:
+    mine = [one for one in known if one.saga == saga.name]
+    names = [step.name for step in saga.steps]
+    for one in mine:
+        if one.version != saga.version:
+            continue
+        lost, new = [n for n in one.steps if n not in names], [n for n in names if n not in one.steps]
+        renamed = f" ({', '.join(lost)} is gone, {', '.join(new)} is new)" if lost and new else ""
+        yield Level.ERROR, f"its code is not that which the ledger has as version {saga.version}{renamed}: raise its version"
+    newest = max((one.version for one in mine), default=0)
+    if newest > saga.version:
+        yield Level.WARNING, f"the ledger has version {newest} of it: new orders would go back to version {saga.version}"
+    for one in mine:
+        if one.unfinished and one.version != saga.version:
+            yield (
+                Level.WARNING,
+                f"{one.unfinished} orders are on version {one.version}: keep its code until they are done (`saga drain`)",
+            )
+    called = dict.fromkeys(e.participant for step in saga.calls for e in (step.action, step.compensation, step.probe) if e)
+    for name in called:
+        if name not in participants:
+            yield Level.WARNING, f"participant {name} has no address: `saga participants add {name} URL`"
