@@ -144,6 +144,6 @@ def _actions(order: FinishedOrder, saga: Saga[Any]) -> tuple[tuple[str, str], ..
     """Return participant and key of every action that was done and has an effect: a GET has none."""
     return tuple(
         (step.action.participant, operation_key(order.order_ledger_id, step.name, Direction.ACTION))
-        for step in saga.steps
+        for step in saga.calls
         if step.action.method != "GET" and step.name in order.steps_done
     )

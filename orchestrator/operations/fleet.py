@@ -112,7 +112,7 @@ def remove(database_url: str, name: str, *, force: bool) -> None:
 
 def needs(saga: Saga[Any], participant: str) -> bool:
     """Tell whether a saga calls a participant."""
-    endpoints = (e for step in saga.steps for e in (step.action, step.compensation, step.probe) if e)
+    endpoints = (e for step in saga.calls for e in (step.action, step.compensation, step.probe) if e)
     return any(endpoint.participant == participant for endpoint in endpoints)
 
 
