@@ -214,7 +214,7 @@ async def _write_outcome(
                 request.app[METRICS].finished.labels(work.saga.name, transition.status.value).inc()
             return answer
         row = (await ledger.get_rows(conn, [ask.order_ledger_id]))[ask.order_ledger_id]
-        if row.lease_epoch != work.row.lease_epoch or Progress.from_json(row.progress).on_its_way != answered.step:
+        if row.lease_epoch != work.row.lease_epoch or answered.step not in Progress.from_json(row.progress).on_its_way:
             # Somebody else went on with the order meanwhile: what stands in the ledger is the answer.
             return await _freeze(conn, row.order_ledger_id, _answer_for(row.status, row.saga, created_at, ask, request))
         # A cancel came between, under this claim: decide again, knowing it and the outcome.

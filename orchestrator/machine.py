@@ -2,42 +2,44 @@
 
 ::
 
-    Answered, Lapsed, CancelRequested, Retried, GivenUp ──settle──▶ new progress, journal entries, events, a delay
-                                       progress ──proceed─▶ the call to make now, with its intent
+    Answered, Round, Elapsed, Signalled, Skipped,   ──settle──▶ new progress, journal entries, events, a delay
+    Lapsed, CancelRequested, Retried, GivenUp
+                                        progress   ──proceed─▶ the calls to make now with their intents, or a wait
 
 `settle` never starts anything and `proceed` never judges anything; the runner writes both in one transition. Delays are
 durations: the database adds them to its own clock.
 
-What has to be undone is said in `undoing.py`. A step whose attempts ended Unknown to the last is probed once, where it
-declares a probe, before it is undone: the answer tells whether it was done, or never will be.
+What becomes of calls that ended is said in `answers.py`, of everything else that is observed in `asked.py`, whose turn it is
+in `turns.py`, and what has to be undone in `undoing.py`.
 """
 
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator import asked
+from orchestrator.answers import answered, finished_wait, is_probed
 from orchestrator.progress import (
     Answered,
     Call,
     CancelRequested,
+    Elapsed,
     GivenUp,
     Lapsed,
     Move,
     Observation,
     Progress,
     Retried,
+    Round,
+    Signalled,
+    Skipped,
     StepProgress,
     StepState,
 )
-from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Step
-from orchestrator.undoing import compensated, if_cancelled, next_action, next_undo, stuck_if_undoing_failed, turned
+from orchestrator.saga import AnyStep, Saga, Signal, Step, Timer
+from orchestrator.turns import next_action, next_actions, waiting
+from orchestrator.undoing import is_past_undoing, next_undo, turned
 from sql.models import Direction, Entry, Kind, Status
-
-SPARED: Final = "it tried whether the participant is back, and counts as no attempt"
-"""Reason in the outcome entry of a trial that ended Unknown."""
-ITSELF: Final = "sagaledger"
-"""Actor of what nobody asked for."""
 
 _STATUS_EVENTS: Final = {
     Status.COMPENSATING: "OrderCompensating",
@@ -68,7 +70,7 @@ def status_of(saga: Saga[Any], progress: Progress) -> Status:
     return Status.PENDING
 
 
-def current_step(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
+def current_step(saga: Saga[Any], progress: Progress) -> AnyStep[Any] | None:
     """Return the step that is on its way or next; None when there is none left."""
     forward = progress.direction is Direction.ACTION
     return next_action(saga, progress) if forward else next_undo(saga, progress)
@@ -77,31 +79,61 @@ def current_step(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
 # --- what comes next --------------------------------------------------------------------------------------------------
 
 
-def proceed(saga: Saga[Any], progress: Progress, status: Status | None = None) -> Move:
-    """Return the next call with its intent; no call when the saga is at its end or needs an operator.
+def proceed(saga: Saga[Any], progress: Progress, status: Status | None = None, age_s: float | None = None) -> Move:
+    """Return the next calls with their intents, or the wait that begins; neither at the end or where an operator is needed.
+
+    A wait whose answer has come before it began begins and ends here, without anything to wait for: proceed again.
 
     Args:
         saga: The definition.
         progress: The state.
         status: What the state means, where that is known already.
+        age_s: Seconds since the order was recorded; None where no time limit hangs on it.
 
     Raises:
-        ValueError: A call is on its way; settle its outcome first.
+        ValueError: Calls are on their way; settle their outcomes first.
     """
-    if progress.on_its_way is not None:
-        raise ValueError(f"the call of step {progress.on_its_way} has not ended")
-    step = current_step(saga, progress)
-    if step is None or progress.stuck is not None:
+    if progress.on_its_way:
+        raise ValueError(f"the calls of {', '.join(progress.on_its_way)} have not ended")
+    if progress.stuck is not None:
         return Move(progress, status=status)
     forward = progress.direction is Direction.ACTION
-    before = progress.of(step.name)
+    undo = None if forward else next_undo(saga, progress)
+    steps: tuple[AnyStep[Any], ...] = next_actions(saga, progress) if forward else (undo,) if undo else ()
+    if not steps:
+        return Move(progress, status=status)
+    before = status or status_of(saga, progress)
+    if isinstance(steps[0], Signal | Timer):
+        return _wait(saga, progress, steps[0], before)
+    after = progress
+    entries: tuple[Entry, ...] = ()
+    calls: tuple[Call, ...] = ()
+    for step in steps:
+        assert isinstance(step, Step)
+        begun = _begun(step, progress.of(step.name), forward, age_s)
+        after = after.having(step.name, begun)
+        entries += (Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts),)
+        calls += (Call(step.name, progress.direction, begun.attempts, probe=forward and is_probed(saga, step, begun)),)
+    after = replace(after, on_its_way=tuple([step.name for step in steps]))
+    return _with_status(saga, Move(after, entries, calls=calls), before)
+
+
+def _begun(step: Step[Any, Any], before: StepProgress, forward: bool, age_s: float | None) -> StepProgress:
     state = StepState.RUNNING if forward else StepState.COMPENSATING
-    begun = replace(before, state=state, attempts=before.attempts + 1)
-    after = replace(progress.having(step.name, begun), on_its_way=step.name)
-    intent = Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts)
-    call = Call(step.name, progress.direction, begun.attempts, probe=forward and _is_probed(saga, step, begun))
-    move = Move(after, (intent,), calls=(call,))
-    return _with_status(saga, move, status or status_of(saga, progress))
+    began_s = age_s if step.deadline_s is not None and before.began_s is None else before.began_s
+    return replace(before, state=state, attempts=before.attempts + 1, began_s=began_s)
+
+
+def _wait(saga: Saga[Any], progress: Progress, step: Signal[Any] | Timer[Any], before: Status) -> Move:
+    begun = StepProgress(StepState.RUNNING, attempts=1)
+    intent = Entry(Kind.INTENT, step.name, Direction.ACTION, progress.round, 1)
+    if isinstance(step, Signal) and step.name in progress.signals:
+        # What it waits for has come already.
+        ended = finished_wait(progress.having(step.name, begun), step)
+        return _with_status(saga, replace(ended, entries=(intent, *ended.entries)), before)
+    delay_s = step.timeout_s if isinstance(step, Signal) else step.wait_s
+    after = progress.having(step.name, begun)
+    return _with_status(saga, Move(after, (intent,), waits=step.name, delay_s=delay_s), before)
 
 
 # --- what an observation changes --------------------------------------------------------------------------------------
@@ -121,156 +153,37 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation, status
     """
     match observation:
         case Answered():
-            move = _answered(saga, progress, observation)
+            move = answered(saga, progress, (observation,))
+        case Round():
+            move = answered(saga, progress, observation.answers)
         case Lapsed():
-            move = _lapsed(progress, observation)
+            move = asked.lapsed(progress, observation)
         case CancelRequested():
-            move = _cancel_requested(progress, observation)
+            move = asked.cancel_requested(saga, progress, observation)
         case Retried():
-            move = _retried(progress, observation)
+            move = asked.retried(progress, observation)
         case GivenUp():
-            move = _given_up(progress, observation)
+            move = asked.given_up(saga, progress, observation)
+        case Elapsed():
+            move = _elapsed(saga, progress, observation)
+        case Signalled():
+            move = asked.signalled(saga, progress, observation)
+        case Skipped():
+            move = asked.skipped(saga, progress, observation)
     return _with_status(saga, move, status or status_of(saga, progress))
 
 
-def _answered(saga: Saga[Any], progress: Progress, answered: Answered) -> Move:
-    if progress.on_its_way != answered.step:
-        raise ValueError(f"step {answered.step} is not on its way")
-    step, outcome = saga.step(answered.step), answered.outcome
-    spared = answered.trial and isinstance(outcome, Unknown)
-    entry = Entry(
-        Kind.OUTCOME,
-        step.name,
-        progress.direction,
-        progress.round,
-        progress.of(step.name).attempts,
-        outcome=type(outcome).__name__.lower(),
-        response=outcome.result if isinstance(outcome, Succeeded) else outcome.response,
-        error=None if isinstance(outcome, Succeeded) else outcome.reason,
-        duration_ms=answered.duration_ms,
-        reason=SPARED if spared else None,
-    )
-    landed = replace(progress, on_its_way=None)
-    if spared:
-        before = progress.of(step.name)
-        landed = landed.having(step.name, replace(before, lapses=before.lapses + 1))
-    decide = _action_ended if progress.direction is Direction.ACTION else _compensation_ended
-    move = decide(saga, landed, step, outcome)
-    return replace(move, entries=(entry, *move.entries), error=entry.error)
-
-
-def _action_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any], outcome: Outcome) -> Move:
-    before = progress.of(step.name)
-    match outcome:
-        case Succeeded():
-            done = progress.having(step.name, replace(before, state=StepState.SUCCEEDED, doubtful=False))
-            return Move(if_cancelled(done), events=_event(step.on_success, step))
-        case Rejected(reason):
-            # What a probe says is final: it settles the attempts before it, which ended unclear.
-            doubtful = before.doubtful and not _is_probed(saga, step, before)
-            rejected = progress.having(step.name, replace(before, state=StepState.REJECTED, doubtful=doubtful))
-            ending = Status.DECLINED if step.declines else Status.FAILED
-            back = turned(rejected, ending, f"{step.name} was rejected: {reason}")
-            return Move(back, events=_event(step.on_rejection, step))
-        case Unknown(reason, retry_after_s):
-            unclear = progress.having(step.name, replace(before, state=StepState.UNKNOWN, doubtful=True))
-            if progress.cancelling:
-                return Move(if_cancelled(unclear))
-            delay_s = _delay_s(saga, step, before, retry_after_s)
-            if delay_s is None and step.probe is not None and not _is_probed(saga, step, before):
-                return Move(unclear)
-            if delay_s is None:
-                return Move(turned(unclear, Status.FAILED, f"{step.name} is out of attempts: {reason}"))
-            return Move(replace(unclear, retries=unclear.retries + 1), delay_s=delay_s)
-
-
-def _compensation_ended(saga: Saga[Any], progress: Progress, step: Step[Any, Any], outcome: Outcome) -> Move:
-    before = progress.of(step.name)
-    delay_s = None
-    match outcome:
-        case Succeeded():
-            after = stuck_if_undoing_failed(saga, compensated(saga, progress, step))
-            return Move(after, events=_event(step.on_undo, step))
-        case Unknown(_, retry_after_s):
-            delay_s = _delay_s(saga, step, before, retry_after_s)
-        case Rejected():
-            pass
-    if delay_s is not None:
-        return Move(replace(progress, retries=progress.retries + 1), delay_s=delay_s)
-    failed = progress.having(step.name, replace(before, state=StepState.COMPENSATION_FAILED))
-    return Move(stuck_if_undoing_failed(saga, failed))
-
-
-def _lapsed(progress: Progress, lapsed: Lapsed) -> Move:
-    step = progress.on_its_way
-    after, error = replace(progress, on_its_way=None), "the lease ran out"
-    entry = Entry(Kind.TAKEOVER, round=progress.round, error=error)
-    if step is not None:
-        before = progress.of(step)
-        error = "the lease ran out while the call was on its way"
-        entry = Entry(Kind.TAKEOVER, step, progress.direction, progress.round, before.attempts, "unknown", error=error)
-        counted = replace(before, lapses=before.lapses + 1)
-        if progress.direction is Direction.ACTION:
-            counted = replace(counted, state=StepState.UNKNOWN, doubtful=True)
-        after = after.having(step, counted)
-    if lapsed.too_often:
-        return Move(replace(after, stuck="its claims ran out too often"), (entry,), error=error)
-    return Move(if_cancelled(after), (entry,), error=error)
-
-
-def _cancel_requested(progress: Progress, cancel: CancelRequested) -> Move:
-    entry = Entry(Kind.OPERATOR, round=progress.round, outcome="cancel", actor=cancel.actor, reason=cancel.reason)
-    after = replace(progress, cancelling=True)
-    # The outcome of a call on its way is waited for and counts: its owner turns the saga round then.
-    return Move(after if progress.on_its_way else if_cancelled(after), (entry,))
-
-
-def _retried(progress: Progress, retried: Retried) -> Move:
-    if progress.stuck is None:
-        raise ValueError("only a stuck order is retried")
-    if progress.on_its_way:
-        # Put aside with a call on its way: what became of that is not known.
-        lapsed = _lapsed(progress, Lapsed())
-        return lapsed.then(_retried(lapsed.progress, retried))
-    steps = {name: _anew(step) if step.state in _UNFINISHED else step for name, step in progress.steps.items()}
-    after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
-    entry = Entry(Kind.OPERATOR, round=after.round, outcome="retry", actor=retried.actor, reason=retried.reason)
-    return Move(if_cancelled(after), (entry,))
-
-
-def _given_up(progress: Progress, given_up: GivenUp) -> Move:
-    if progress.on_its_way:
-        raise ValueError(f"the call of step {progress.on_its_way} has not ended")
-    reason = given_up.reason
-    entry = Entry(Kind.OPERATOR, round=progress.round, outcome="give-up", actor=ITSELF, reason=reason)
-    if progress.direction is Direction.ACTION:
-        return Move(turned(progress, Status.FAILED, reason), (entry,), error=reason)
-    return Move(replace(progress, stuck=reason), (entry,), error=reason)
-
-
-_UNFINISHED: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING, StepState.COMPENSATION_FAILED})
-
-
-def _anew(step: StepProgress) -> StepProgress:
-    failed = step.state is StepState.COMPENSATION_FAILED
-    return replace(step, attempts=0, lapses=0, state=StepState.COMPENSATING if failed else step.state)
-
-
-def _delay_s(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress, retry_after_s: float | None) -> float | None:
-    """Return the wait before the next attempt; None when there is none left."""
-    retry, spent = saga.retry_of(step), progress.attempts - progress.lapses
-    if spent >= retry.attempts_max:
-        return None
-    return max(retry.delay_s(max(spent, 1)), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
-
-
-def _is_probed(saga: Saga[Any], step: Step[Any, Any], progress: StepProgress) -> bool:
-    """Tell whether the newest attempt of a step's action is the probe that follows the last call."""
-    return step.probe is not None and progress.attempts - progress.lapses > saga.retry_of(step).attempts_max
-
-
-def _event(type_: str | None, step: Step[Any, Any]) -> tuple[tuple[str, str | None], ...]:
-    return ((type_, step.name),) if type_ else ()
+def _elapsed(saga: Saga[Any], progress: Progress, elapsed: Elapsed) -> Move:
+    step = waiting(saga, progress)
+    if step is None or step.name != elapsed.step:
+        raise ValueError(f"step {elapsed.step} does not wait")
+    if isinstance(step, Timer):
+        return finished_wait(progress, step)
+    late = finished_wait(progress, step, error="no answer came in time")
+    reason = f"{step.name}: no answer came in time"
+    if is_past_undoing(saga, progress):
+        return replace(late, progress=replace(late.progress, stuck=reason))
+    return replace(late, progress=turned(late.progress, Status.FAILED, reason))
 
 
 def _with_status(saga: Saga[Any], move: Move, before: Status) -> Move:

@@ -15,17 +15,18 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from orchestrator import machine
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
-from orchestrator.outcome import Succeeded
-from orchestrator.progress import Answered, CancelRequested, Observation, Progress, Retried
-from orchestrator.saga import Saga
+from orchestrator.preview import preview
+from orchestrator.progress import CancelRequested, Observation, Progress, Retried, Signalled, StepState
+from orchestrator.saga import Saga, Signal
+from orchestrator.turns import waiting
+from orchestrator.undoing import is_committed
 from orchestrator.work import Work
 from sql import ledger
 from sql.ledger import LedgerError, OrderNotFound
-from sql.models import TERMINAL, Entry, Kind, SagaRow, Status, Transition
+from sql.models import TERMINAL, Entry, Json, Kind, SagaRow, Status, Transition
 
 TRY_AGAIN_S: Final = 0.02
 TRIES_MAX: Final = 50
@@ -42,6 +43,14 @@ class NotRetryable(LedgerError):
 
 class NotCancellable(LedgerError):
     """The order has ended, or is being undone already; nothing was changed."""
+
+
+class NoSuchSignal(LedgerError):
+    """The order's saga has no step of this name that waits for an answer; nothing was changed."""
+
+
+class NotAwaited(LedgerError):
+    """The order waits for no such answer any more, or has another one; nothing was changed."""
 
 
 class Unreadable(NotRetryable, NotCancellable):
@@ -84,12 +93,14 @@ async def cancel(
         Busy: It changed too often meanwhile.
     """
 
-    def decide(row: SagaRow) -> Observation | None:
+    def decide(row: SagaRow, saga: Saga[Any]) -> Observation | None:
         progress = Progress.from_json(row.progress)
         if row.status is Status.CANCELLED or progress.cancelling or progress.ending is Status.CANCELLED:
             return None
         if row.status not in CANCELLABLE:
             raise NotCancellable(f"order {order_ledger_id} is {row.status} and can't be cancelled")
+        if is_committed(saga, progress):
+            raise NotCancellable(f"order {order_ledger_id} has passed the point from which it only goes forward")
         return CancelRequested(actor, reason)
 
     return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
@@ -112,7 +123,7 @@ async def retry(
     if row.status is Status.FAILED:
         return await _place_again(conn, definitions, row, actor=actor, reason=reason, dry_run=dry_run)
 
-    def decide(current: SagaRow) -> Observation:
+    def decide(current: SagaRow, _: Saga[Any]) -> Observation:
         if current.status is not Status.STUCK:
             raise NotRetryable(f"order {order_ledger_id} is {current.status}: only a stuck or failed order is retried")
         return Retried(actor, reason)
@@ -120,31 +131,49 @@ async def retry(
     return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
 
 
-def preview(work: Work, progress: Progress) -> tuple[str, ...]:
-    """Return the calls that follow from a state if every one succeeds, in order."""
-    calls: list[str] = []
-    if progress.on_its_way is not None:
-        progress = machine.settle(work.saga, progress, Answered(progress.on_its_way, Succeeded({}))).progress
-    while True:
-        move = machine.proceed(work.saga, progress)
-        if not move.calls:
-            return tuple(calls)
-        call = move.calls[0]
-        endpoint = work.endpoint(call)
-        try:
-            path = work.prepared(call).path
-        except Exception:
-            # It may need an answer that is not there yet, or be what the order is stuck on.
-            path = endpoint.path
-        calls.append(f"{call.step}: {endpoint.method} {path} at {endpoint.participant}")
-        progress = machine.settle(work.saga, move.progress, Answered(call.step, Succeeded({}))).progress
+async def signal(
+    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, name: str, payload: Json, *, actor: str
+) -> Verdict:
+    """Give a step the answer from outside that it waits for, or will wait for. The same answer twice is one.
+
+    Args:
+        conn: Autocommit connection to the ledger.
+        definitions: What this process knows.
+        order_ledger_id: The order.
+        name: Name of the step.
+        payload: The answer, a JSON object.
+        actor: Who answers.
+
+    Raises:
+        OrderNotFound: There is no such order.
+        NoSuchSignal: Its saga waits for nothing of this name.
+        pydantic.ValidationError: The answer is not what the step waits for.
+        NotAwaited: Another answer has come before, or the order does not go forward any more.
+        Busy: It changed too often meanwhile.
+    """
+
+    def decide(row: SagaRow, saga: Saga[Any]) -> Observation | None:
+        step = next((step for step in saga.steps if step.name == name), None)
+        if not isinstance(step, Signal):
+            raise NoSuchSignal(f"saga {saga.name} waits for no signal {name}")
+        said: Json = step.payload.model_validate(payload).model_dump(mode="json")
+        progress = Progress.from_json(row.progress)
+        if name in progress.signals:
+            if row.results.get(name) != said:
+                raise NotAwaited(f"order {order_ledger_id} has another answer for {name}")
+            return None
+        if row.status not in CANCELLABLE or progress.of(name).state not in (StepState.PENDING, StepState.RUNNING):
+            raise NotAwaited(f"order {order_ledger_id} is {row.status} and waits for no answer for {name}")
+        return Signalled(name, said, actor)
+
+    return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=False)
 
 
 async def _apply(
     conn: ledger.Connection,
     definitions: Definitions,
     order_ledger_id: UUID,
-    decide: Callable[[SagaRow], Observation | None],
+    decide: Callable[[SagaRow, Saga[Any]], Observation | None],
     *,
     actor: str,
     dry_run: bool,
@@ -152,12 +181,16 @@ async def _apply(
     """Write a verb under the row's present fence, again on each newer row."""
     for _ in range(TRIES_MAX):
         row = await _row(conn, order_ledger_id)
-        observation = decide(row)
-        work = _read(await definitions.of(conn, row.definition_id), row)
+        saga = await definitions.of(conn, row.definition_id)
+        observation = decide(row, saga)
+        work = _read(saga, row)
         if observation is None:
             return Verdict(order_ledger_id, row.status, False, preview(work, work.progress))
         move = work.advance(observation, go_on=False)
         transition = _kept(work.transition(move, replica=f"operator {actor}"), row)
+        if isinstance(observation, Signalled):
+            # An answer to a later step changes nothing of what the order waits for now.
+            transition = replace(transition, keep_due=waiting(saga, work.progress) == waiting(saga, move.progress))
         if dry_run:
             return Verdict(order_ledger_id, row.status, False, preview(work, move.progress))
         if await ledger.write_transitions(conn, [transition]):

@@ -11,6 +11,11 @@ from msgspec.structs import replace
 from orchestrator.outcome import Outcome
 from sql.models import Direction, Entry, Json, Status
 
+ITSELF: Final = "sagaledger"
+"""Actor of what nobody asked for."""
+SIGNAL: Final = "signal"
+"""Outcome of the journal entry that holds an answer from outside."""
+
 
 class StepState(StrEnum):
     """Where a step stands; what `GET /orders/ID` shows as `steps[].state`."""
@@ -40,6 +45,54 @@ class Answered(Struct, frozen=True):
     outcome: Outcome
     duration_ms: float | None = None
     trial: bool = False
+
+
+class Round(Struct, frozen=True):
+    """All calls that were made at once ended.
+
+    Attributes:
+        answers: One of each.
+    """
+
+    answers: tuple[Answered, ...]
+
+
+class Elapsed(Struct, frozen=True):
+    """The time of a wait is over: for a timer its end, for a signal that nothing came.
+
+    Attributes:
+        step: Name of the step.
+    """
+
+    step: str
+
+
+class Signalled(Struct, frozen=True):
+    """Somebody answered what a step waits for, or will wait for.
+
+    Attributes:
+        step: Name of the step.
+        payload: The answer, as the step's model has it.
+        actor: Who.
+    """
+
+    step: str
+    payload: Json
+    actor: str
+
+
+class Skipped(Struct, frozen=True):
+    """Between two calls: the saga goes on without its next step, for this reason.
+
+    Attributes:
+        step: Name of the step.
+        reason: In a sentence.
+        actor: Who decided it.
+    """
+
+    step: str
+    reason: str
+    actor: str = ITSELF
 
 
 class Lapsed(Struct, frozen=True):
@@ -72,7 +125,7 @@ class GivenUp(Struct, frozen=True):
     reason: str
 
 
-Observation = Answered | Lapsed | CancelRequested | Retried | GivenUp
+Observation = Answered | Round | Elapsed | Signalled | Skipped | Lapsed | CancelRequested | Retried | GivenUp
 
 
 class StepProgress(Struct, frozen=True, omit_defaults=True):
@@ -84,12 +137,14 @@ class StepProgress(Struct, frozen=True, omit_defaults=True):
         lapses: Those of them that a lapsed lease ended, or that were trials and ended Unknown; they spend nothing of the
             retry budget.
         doubtful: Whether an attempt of the action ended Unknown, so that its effect may exist.
+        began_s: Age of the order in seconds at its first attempt, where the step has a time limit of its own.
     """
 
     state: StepState = StepState.PENDING
     attempts: int = 0
     lapses: int = 0
     doubtful: bool = False
+    began_s: float | None = None
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -100,8 +155,9 @@ class Progress(Struct, frozen=True, omit_defaults=True):
         round: From 1; each operator's retry opens another.
         ending: Status it ends with when everything is undone; None while it goes forward.
         reason: Why it is undone; None while it goes forward.
-        on_its_way: Name of the step whose call is intended and has not ended; None when there is none.
-        cancelling: Whether it turns round as soon as that call has ended.
+        on_its_way: Names of the steps whose calls are intended and have not ended.
+        cancelling: Whether it turns round as soon as they have ended.
+        signals: Names of the steps whose answer has come.
         stuck: Why an operator is needed; None when none is.
         retries: How often any call was or will be repeated.
         steps: Progress of each step, by name; one that is missing is pending.
@@ -111,8 +167,9 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     round: int = 1
     ending: Status | None = None
     reason: str | None = None
-    on_its_way: str | None = None
+    on_its_way: tuple[str, ...] = ()
     cancelling: bool = False
+    signals: tuple[str, ...] = ()
     stuck: str | None = None
     retries: int = 0
     steps: Mapping[str, StepProgress] = {}
@@ -141,6 +198,9 @@ class Progress(Struct, frozen=True, omit_defaults=True):
         Raises:
             ValueError: It is none.
         """
+        if isinstance(stored, dict) and isinstance(before := stored.get("on_its_way", ""), str | None):
+            # As it was written before calls could be made at once: one name, or null.
+            stored = {**stored, "on_its_way": [before] if before else []}
         return msgspec.convert(stored, Progress)
 
 
@@ -172,7 +232,8 @@ class Move(Struct, frozen=True):
         progress: The new state.
         entries: Journal entries, in order; the requests of intents are filled in by who makes the calls.
         events: Each an event's type and the step that it tells of, None for the whole order.
-        calls: Calls to make after the write.
+        calls: Calls to make at once after the write.
+        waits: Name of the step that waits for something else than a participant; None for none.
         delay_s: Seconds to wait before going on, without jitter; None for none.
         error: Why the last attempt did not succeed; None when it did.
         status: What the new state means; None while nobody has asked.
@@ -182,6 +243,7 @@ class Move(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     events: tuple[tuple[str, str | None], ...] = ()
     calls: tuple[Call, ...] = ()
+    waits: str | None = None
     delay_s: float | None = None
     error: str | None = None
     status: Status | None = None

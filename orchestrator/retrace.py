@@ -18,23 +18,32 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from msgspec.structs import replace
-from pydantic import BaseModel
 
 from orchestrator import machine
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Lapsed, Move, Observation, Progress, Retried
-from orchestrator.saga import DefinitionError, Retry, Saga, Step
+from orchestrator.progress import (
+    BEGINNING,
+    SIGNAL,
+    Answered,
+    CancelRequested,
+    Elapsed,
+    GivenUp,
+    Lapsed,
+    Move,
+    Observation,
+    Progress,
+    Retried,
+    Round,
+    Signalled,
+    Skipped,
+)
+from orchestrator.saga import DefinitionError, Saga
+from orchestrator.snapshot import Nothing, saga_of
+from orchestrator.turns import waiting
 from orchestrator.work import Work
-from participants.contracts import Endpoint
 from sql.histories import History, Recorded
 from sql.models import Direction, Entry, Json, Kind, SagaRow, Status
 
-
-class _Nothing(BaseModel):
-    """Stands for every input, request and answer: the core reads none."""
-
-
-_NOWHERE: Final[Endpoint[Any, Any]] = Endpoint("nobody", "POST", "/", _Nothing, _Nothing)
 _ROW: Final = ("status", "step", "direction", "retry_count", "last_seq", "results")
 
 
@@ -53,31 +62,6 @@ class Difference:
     what: str
     recorded: Any
     decided: Any
-
-
-def saga_of(snapshot: Json) -> Saga[Any]:
-    """Return a saga that is decided on as the snapshot says, and calls nobody.
-
-    Raises:
-        KeyError, TypeError: It is no snapshot.
-        DefinitionError: Its steps could not be undone in order.
-    """
-    steps: tuple[Step[Any, Any], ...] = tuple(
-        Step(
-            name=step["name"],
-            request=lambda _: _Nothing(),
-            action=_NOWHERE,
-            compensation=_NOWHERE if step["compensated"] else None,
-            undone_by=step["undone_by"],
-            probe=_NOWHERE if step["probed"] else None,
-            retry=Retry(**step["retry"]),
-            timeout_s=step["timeout_s"],
-            at_edge=step["at_edge"],
-            declines=step["declines"],
-        )
-        for step in snapshot["steps"]
-    )
-    return Saga(name=snapshot["saga"], version=snapshot["version"], input=_Nothing, steps=steps)
 
 
 def retrace(history: History, saga: Saga[Any] | None = None) -> tuple[Difference, ...]:
@@ -136,7 +120,7 @@ def _start(saga: Saga[Any], history: History) -> Work:
         currency=None,
         total_minor=None,
     )
-    return Work(saga, row, BEGINNING, _Nothing(), str(history.order_ledger_id))
+    return Work(saga, row, BEGINNING, Nothing(), str(history.order_ledger_id))
 
 
 def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work, tuple[Entry, ...]]:
@@ -148,10 +132,10 @@ def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work
         # The order stands for one that failed; who asked for that is its first entry, and changes nothing.
         return _on(work, Move(work.progress, (entry,)))
     if entry.kind is Kind.INTENT:
-        return _on(work, work.advance(None, go_on=True))
+        return _on(work, machine.proceed(work.saga, work.progress, work.row.status))
     if entry.kind is Kind.TAKEOVER:
         work = replace(work, row=replace(work.row, lapses=work.row.lapses + 1))
-    return _on(work, work.advance(_observed(journal, place), go_on=False))
+    return _on(work, work.advance(_observed(work, journal, place), go_on=False))
 
 
 def _on(work: Work, move: Move) -> tuple[Work, tuple[Entry, ...]]:
@@ -159,7 +143,7 @@ def _on(work: Work, move: Move) -> tuple[Work, tuple[Entry, ...]]:
     return work.after(transition, work.row.last_seq + len(move.entries)), move.entries
 
 
-def _observed(journal: tuple[Recorded, ...], place: int) -> Observation:
+def _observed(work: Work, journal: tuple[Recorded, ...], place: int) -> Observation:
     """Return what an entry says was observed.
 
     Raises:
@@ -167,12 +151,20 @@ def _observed(journal: tuple[Recorded, ...], place: int) -> Observation:
     """
     entry = journal[place].entry
     match entry.kind:
-        case Kind.OUTCOME if entry.step is not None:
-            return Answered(entry.step, _outcome(entry), trial=entry.reason is not None)
+        case Kind.OUTCOME if not work.progress.on_its_way and (wait := waiting(work.saga, work.progress)) is not None:
+            return Elapsed(wait.name)
+        case Kind.OUTCOME:
+            ended = [recorded.entry for recorded in journal[place : place + max(len(work.progress.on_its_way), 1)]]
+            answers = [Answered(each.step or "", _outcome(each), trial=each.reason is not None) for each in ended]
+            return answers[0] if len(answers) == 1 else Round(tuple(answers))
         case Kind.TAKEOVER:
             return Lapsed(too_often=_gave_up(journal, place))
         case Kind.OPERATOR if entry.outcome == "cancel":
             return CancelRequested(entry.actor or "", entry.reason or "")
+        case Kind.OPERATOR if entry.outcome == SIGNAL:
+            return Signalled(entry.step or "", entry.response or {}, entry.actor or "")
+        case Kind.OPERATOR if entry.outcome == "skip":
+            return Skipped(entry.step or "", entry.reason or "", entry.actor or "")
         case Kind.OPERATOR if entry.outcome == "retry":
             return Retried(entry.actor or "", entry.reason or "")
         case Kind.OPERATOR if entry.outcome == "give-up":
@@ -193,7 +185,7 @@ def _outcome(entry: Entry) -> Outcome:
 
 def _gave_up(journal: tuple[Recorded, ...], place: int) -> bool:
     """Tell whether the replica that took over gave the order up at once; how often it may lapse is in no journal."""
-    after = journal[place + 1] if place + 1 < len(journal) else None
+    after = next((recorded for recorded in journal[place:] if recorded.entry.kind is not Kind.TAKEOVER), None)
     if after is None or after.lease_epoch != journal[place].lease_epoch:
         return False
     return after.entry.kind is Kind.STATUS and after.entry.outcome == Status.STUCK
@@ -251,7 +243,9 @@ def _readable(progress: Json) -> Json | None:
 
 
 def _without_texts(progress: Mapping[str, Any]) -> Json:
-    return {**progress, "reason": progress.get("reason") is not None, "stuck": progress.get("stuck") is not None}
+    steps = {name: {k: v for k, v in step.items() if k != "began_s"} for name, step in progress.get("steps", {}).items()}
+    texts = {"reason": progress.get("reason") is not None, "stuck": progress.get("stuck") is not None}
+    return {**progress, **texts, "steps": steps}
 
 
 def _lapses(history: History, takeovers: int) -> tuple[int, int]:

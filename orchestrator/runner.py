@@ -1,21 +1,22 @@
 """One claimed saga: decide, write, call, decide, write, until it ends or must wait. IO, pure, IO."""
 
+import asyncio
 import random
 import time
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeGuard
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
 from psycopg_pool import AsyncConnectionPool
 
+from orchestrator.aside import aside, sentence
 from orchestrator.definitions import Definitions
-from orchestrator.events import event_payload
 from orchestrator.fleet import Fleet, Parked, Pass
+from orchestrator.hold import Hold
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller, Tracing
 from orchestrator.prepared import Prepared
-from orchestrator.progress import Answered, Call, Lapsed, Move, Observation
+from orchestrator.progress import Answered, Call, Lapsed, Move, Observation, Round
 from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
 from orchestrator.work import Work
@@ -23,39 +24,9 @@ from orchestrator.writer import Superseded, Writer
 from sql import ledger
 from sql.connect import OUTAGE
 from sql.ledger import ClaimLost
-from sql.models import TERMINAL, Claim, Direction, Entry, Event, Kind, SagaRow, Status, Transition
-
-POISON_DELAY_MAX_S: Final = 60.0
-"""Longest pause before an order is tried again that the code failed on."""
+from sql.models import TERMINAL, Claim, Direction, SagaRow, Status, Transition
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass
-class Hold:
-    """A claim as long as it is worked on.
-
-    Attributes:
-        claim: What is held.
-        ends_at_s: Monotonic time at which the lease surely still holds.
-        suspect: Whether owner after owner let the lease run out, and there was no sign of life since.
-        began_at_s: Monotonic time of the claim.
-    """
-
-    claim: Claim
-    ends_at_s: float
-    suspect: bool = False
-    began_at_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def left_s(self) -> float:
-        """Seconds for which the lease surely still holds."""
-        return self.ends_at_s - time.monotonic()
-
-    def is_overdue(self, by_s: float = 0.0) -> bool:
-        """Tell whether the order's deadline passed, so many seconds ago at least."""
-        left_s = self.claim.deadline_in_s
-        return left_s is not None and left_s - (time.monotonic() - self.began_at_s) <= -by_s
 
 
 class Runner:
@@ -140,60 +111,91 @@ class Runner:
 
     async def _work_on(self, work: Work, observation: Observation | None, hold: Hold) -> float | None:
         # Looked at once a claim: while an order is being worked on it does not wait, and may go on to its end.
-        overdue = hold.is_overdue()
+        claimed, overdue = True, hold.is_overdue()
         while True:
             settled = work.advance(observation, go_on=False)
-            if overdue and _goes_forward(work.onward(settled)):
+            if claimed and overdue and settled.delay_s is None and work.may_turn(settled):
                 settled = work.give_up(settled, "its deadline has passed")
-            onward = settled if self.stopping else work.onward(settled)
+            if claimed:
+                # Nobody claims an order that waits before the time of its wait is over.
+                settled = work.elapsed(settled)
+            onward = settled if self.stopping else self._onward(work, settled, hold)
             leave = await self._leave_for(work, onward)
             try:
-                move = self._parked(work, settled, onward.calls[0], leave, hold) if isinstance(leave, Parked) else onward
-                move, call, transition = self._transition(work, move, settled)
+                move = self._parked(work, settled, onward, leave, hold) if isinstance(leave, Parked) else onward
+                move, calls, transition = self._transition(work, move, settled, hold)
                 written = await self._writer.write(transition)
                 if isinstance(written, Superseded):
                     work = work.on(written.row)
                     if work.row.status in TERMINAL:
                         return None
                     continue
-                work, overdue = work.after(transition, written.last_seq), False
+                work, claimed = work.after(transition, written.last_seq), False
                 hold.suspect = hold.suspect and transition.lapses > 0
-                if call is None or not isinstance(leave, Pass):
+                if not calls or isinstance(leave, Parked):
                     return self._left(work, transition, hold)
-                observation = await self._answer(work, move.calls[0], call, hold, leave)
+                observation = await self._answers(work, move.calls, calls, hold, leave)
             finally:
-                if isinstance(leave, Pass):
-                    await self._fleet.back(leave)
+                if not isinstance(leave, Parked):
+                    for passed in leave:
+                        await self._fleet.back(passed)
 
-    def _transition(self, work: Work, move: Move, settled: Move) -> tuple[Move, Prepared | None, Transition]:
-        """Return what to write of a decision: all of it, or where its call can't be made out, what was observed before."""
+    def _onward(self, work: Work, settled: Move, hold: Hold) -> Move:
+        """Return a decision with what comes next; without it where the code can't tell and something was observed."""
+        try:
+            return work.onward(settled, hold.moment)
+        except Exception:
+            if not settled.entries:
+                raise
+            # What is known must not be lost with it; the next claim of the row fails on the code alone.
+            log.exception("next_step_failed_in_code")
+            return settled
+
+    def _transition(self, work: Work, move: Move, settled: Move, hold: Hold) -> tuple[Move, tuple[Prepared, ...], Transition]:
+        """Return what to write of a decision: all of it, or where a call can't be made out, what was observed before."""
         jitter = random.uniform(0.0, self._jitter)
         try:
-            call = work.prepared_for(move)
-            return move, call, work.transition(move, replica=self._replica, jitter=jitter, call=call)
+            calls = work.prepared_for(move)
         except Exception:
-            if not move.calls or not settled.entries:
+            if not settled.entries:
                 raise
-            # What is known must not be lost with it; the next claim of the row fails on the call alone.
             log.exception("next_call_failed_in_code", step=move.calls[0].step)
-            return settled, None, work.transition(settled, replica=self._replica, jitter=jitter)
+            move, calls = settled, ()
+        transition = work.transition(move, replica=self._replica, jitter=jitter, calls=calls)
+        return move, calls, _in_time(work, move, transition, hold)
 
-    async def _leave_for(self, work: Work, move: Move) -> Pass | Parked | None:
-        """Ask for leave for a decision's call; None where it has none."""
-        if not move.calls:
-            return None
-        call = move.calls[0]
-        participant = work.endpoint(call).participant
-        leave = self._fleet.leave_at_once(participant)
-        return leave or await self._fleet.leave_for(participant, work.saga.timeout_s_of(work.saga.step(call.step)))
+    async def _leave_for(self, work: Work, move: Move) -> tuple[Pass, ...] | Parked:
+        """Ask for leave for a decision's calls: for all of them, or for none."""
+        passes: tuple[Pass, ...] = ()
+        try:
+            for call in move.calls:
+                participant = work.endpoint(call).participant
+                leave: Pass | Parked | None = self._fleet.leave_at_once(participant)
+                if leave is None:
+                    leave = await self._fleet.leave_for(participant, work.saga.timeout_s_of(work.saga.call_of(call.step)))
+                if isinstance(leave, Parked):
+                    break
+                passes += (leave,)
+            else:
+                return passes
+        except BaseException:
+            await self._give_back(passes)
+            raise
+        await self._give_back(passes)
+        return leave
 
-    def _parked(self, work: Work, settled: Move, call: Call, parked: Parked, hold: Hold) -> Move:
-        """Decide what becomes of an order whose next call can't be made now."""
-        forward = call.direction is Direction.ACTION
-        if parked.away and forward and work.saga.step(call.step).when_open == "fail":
+    async def _give_back(self, passes: tuple[Pass, ...]) -> None:
+        for passed in passes:
+            await self._fleet.back(passed)
+
+    def _parked(self, work: Work, settled: Move, onward: Move, parked: Parked, hold: Hold) -> Move:
+        """Decide what becomes of an order whose next calls can't be made now."""
+        call, turns = onward.calls[0], work.may_turn(settled)
+        if parked.away and turns and work.saga.call_of(call.step).when_open == "fail":
             return work.give_up(settled, f"{call.step} does not wait: {parked.reason}")
-        if parked.away and not forward and hold.is_overdue(by_s=work.saga.deadline_s or 0.0):
-            return work.give_up(settled, f"{call.step} can't be undone in time: {parked.reason}")
+        # Undoing has as much time as the order had; what can't be undone any more waits no longer than that either.
+        if parked.away and not turns and hold.is_overdue(by_s=work.saga.deadline_s or 0.0):
+            return work.give_up(settled, f"{call.step} can't be {_done_by(call)} in time: {parked.reason}")
         return replace(settled, delay_s=parked.delay_s, error=parked.reason)
 
     def _left(self, work: Work, transition: Transition, hold: Hold) -> float | None:
@@ -206,10 +208,20 @@ class Runner:
         at_rest = work.row.status in TERMINAL or work.row.status is Status.STUCK
         return None if at_rest else transition.delay_s or 0.0
 
-    async def _answer(self, work: Work, call: Call, prepared: Prepared, hold: Hold, leave: Pass) -> Answered:
-        timeout_s = work.saga.timeout_s_of(work.saga.step(call.step))
-        if hold.left_s < timeout_s + LEASE_MARGIN_S:
+    async def _answers(
+        self, work: Work, calls: tuple[Call, ...], prepared: tuple[Prepared, ...], hold: Hold, passes: tuple[Pass, ...]
+    ) -> Observation:
+        """Make the calls of one decision, all at once."""
+        if hold.left_s < max(work.saga.timeout_s_of(work.saga.call_of(call.step)) for call in calls) + LEASE_MARGIN_S:
             await self._renew(hold)
+        if len(calls) == 1:
+            return await self._answer(work, calls[0], prepared[0], passes[0])
+        async with asyncio.TaskGroup() as tasks:
+            made = [tasks.create_task(self._answer(work, *each)) for each in zip(calls, prepared, passes, strict=True)]
+        return Round(tuple(task.result() for task in made))
+
+    async def _answer(self, work: Work, call: Call, prepared: Prepared, leave: Pass) -> Answered:
+        timeout_s = work.saga.timeout_s_of(work.saga.call_of(call.step))
         began_s = time.monotonic()
         tracing = Tracing(work.row.correlation_id, work.row.traceparent)
         leave.outcome = outcome = await self._caller.call(prepared, tracing, timeout_s)
@@ -228,13 +240,13 @@ class Runner:
     async def _put_aside(self, row: SagaRow, error: BaseException) -> float | None:
         """Give back a row that the code can't work on: later again, and to an operator when that does not help."""
         try:
-            reason = _sentence(error)
-            transition = self._aside(row, reason)
+            reason = sentence(error)
+            transition = aside(row, reason, replica=self._replica, lapses_max=self._lapses_max)
             written = await self._writer.write(transition)
             if isinstance(written, Superseded):
                 if written.row.status in TERMINAL:
                     return None
-                transition = self._aside(written.row, reason)
+                transition = aside(written.row, reason, replica=self._replica, lapses_max=self._lapses_max)
                 await self._writer.write(transition)
         except Exception:
             # Then its lease runs out, which counts as well.
@@ -242,43 +254,15 @@ class Runner:
             return None
         return transition.delay_s
 
-    def _aside(self, row: SagaRow, reason: str) -> Transition:
-        lapses = row.lapses + 1
-        stuck = lapses >= self._lapses_max
-        # It may be the progress that the code fails on, so nothing is expected of that.
-        progress = row.progress if isinstance(row.progress, dict) else {}
-        round_ = progress.get("round")
-        entry = Entry(Kind.STATUS, round=round_ if _is_round(round_) else 1, outcome=Status.STUCK.value, reason=reason)
-        return Transition(
-            order_ledger_id=row.order_ledger_id,
-            lease_epoch=row.lease_epoch,
-            last_seq=row.last_seq,
-            replica=self._replica,
-            status=Status.STUCK if stuck else row.status,
-            step=row.step,
-            direction=row.direction,
-            retry_count=row.retry_count,
-            progress={**progress, "stuck": f"the code failed on it: {reason}"} if stuck else row.progress,
-            last_error=reason,
-            delay_s=None if stuck else min(4.0**lapses, POISON_DELAY_MAX_S),
-            lapses=lapses,
-            entries=(entry,) if stuck else (),
-            events=(Event("OrderStuck", event_payload(row, Status.STUCK.value)),) if stuck else (),
-        )
+
+def _done_by(call: Call) -> str:
+    return "done" if call.direction is Direction.ACTION else "undone"
 
 
-def _goes_forward(move: Move) -> bool:
-    return bool(move.calls) and move.calls[0].direction is Direction.ACTION
-
-
-def _sentence(error: BaseException) -> str:
-    """Return an exception as one line of text that can be stored."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:
-        text = type(error).__name__
-    return text.replace("\0", " ").splitlines()[0][:500].encode(errors="backslashreplace").decode()
-
-
-def _is_round(value: object) -> TypeGuard[int]:
-    return type(value) is int and 0 < value < 2**31
+def _in_time(work: Work, move: Move, transition: Transition, hold: Hold) -> Transition:
+    """Have an order that waits looked at when its time is over, even if it would wait longer."""
+    if transition.delay_s is None or not work.may_turn(move):
+        return transition
+    limits = [hold.deadline_in_s, *work.times_left_s(move, hold.moment)]
+    left_s = min((limit for limit in limits if limit is not None and limit > 0), default=None)
+    return transition if left_s is None or left_s >= transition.delay_s else replace(transition, delay_s=left_s)

@@ -28,6 +28,7 @@ from orchestrator.step import (
     StepKind,
     Timer,
     Wait,
+    wrong_with,
 )
 from sql.models import Json
 
@@ -115,7 +116,7 @@ class Saga(Generic[Input]):
         if len(set(names)) != len(names):
             raise DefinitionError(f"saga {self.name} names a step twice")
         for index, step in enumerate(self.steps):
-            if wrong := _wrong_with(step, self.steps[:index]):
+            if wrong := wrong_with(step, self.steps[:index]):
                 raise DefinitionError(f"step {step.name} of saga {self.name} {wrong}")
 
     def step(self, name: str) -> AnyStep[Input]:
@@ -145,6 +146,16 @@ class Saga(Generic[Input]):
     def calls(self) -> tuple[Step[Input, Any], ...]:
         """The steps that call a participant."""
         return tuple(step for step in self.steps if isinstance(step, Step))
+
+    @cached_property
+    def pivots(self) -> tuple[Step[Input, Any], ...]:
+        """The steps after which the saga only goes forward."""
+        return tuple(step for step in self.calls if step.kind is StepKind.PIVOT)
+
+    @cached_property
+    def is_judged(self) -> bool:
+        """Whether something has to be asked before a step begins: its condition, or its time limit."""
+        return any(step.when is not None or getattr(step, "deadline_s", None) is not None for step in self.steps)
 
     @property
     def edge_step(self) -> Step[Input, Any] | None:
@@ -240,47 +251,6 @@ class Saga(Generic[Input]):
             config=body.get("config", 0),
             code=self.fingerprint,
         )
-
-
-def _wrong_with(step: AnyStep[Any], before: tuple[AnyStep[Any], ...]) -> str | None:
-    """Say why a step can't stand where it stands; None when it can."""
-    if step.at_edge and before:
-        return "is not the first, so not for the edge"
-    if isinstance(step, Timer) and (step.wait_s is None) == (step.until is None):
-        return "waits either for a while or until a time"
-    if not isinstance(step, Step):
-        return None
-    if step.at_edge and (step.group or step.when):
-        return "is for the edge, so neither in a group nor conditional"
-    if step.group in {earlier.group for earlier in before[:-1]} - {None} and before[-1].group != step.group:
-        return f"stands apart from its group {step.group}"
-    return _wrong_with_undo(step, before)
-
-
-def _wrong_with_undo(step: Step[Any, Any], before: tuple[AnyStep[Any], ...]) -> str | None:
-    undoes = {earlier.name for earlier in before if earlier.compensation is not None}
-    if step.undone_by is not None and step.compensation is not None:
-        return "is undone twice"
-    if step.undone_by is not None and step.undone_by not in undoes:
-        return "is undone by no earlier step"
-    is_undone = step.compensation is not None or step.undone_by is not None
-    match step.kind:
-        case StepKind.COMPENSATABLE if not is_undone and not step.optional:
-            return "is undone by nothing: name its compensation, or the kind of step it is"
-        case StepKind.READ_ONLY | StepKind.RETRIABLE if is_undone:
-            return f"is {step.kind.value} and has a compensation all the same"
-        case StepKind.PIVOT if step.compensation is not None or step.optional:
-            return "is a pivot, so neither optional nor with a compensation of its own"
-        case StepKind.RETRIABLE if not any(_is_final(earlier) for earlier in before):
-            return "is retriable, but follows no pivot"
-    if any(_is_final(earlier) for earlier in before) and step.kind is StepKind.COMPENSATABLE and not step.optional:
-        return "could be undone, but follows a pivot that can't"
-    return None
-
-
-def _is_final(step: AnyStep[Any]) -> bool:
-    """Tell whether nothing is undone any more once a step is done."""
-    return step.kind is StepKind.PIVOT and step.undone_by is None
 
 
 def _on_snapshot(step: AnyStep[Any], said: Json) -> AnyStep[Any]:

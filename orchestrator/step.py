@@ -10,12 +10,11 @@ A `Signal` waits for somebody's answer, a `Timer` for a time. Both hold no lease
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 
 from msgspec import Struct
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from orchestrator.identity import resource_id
 from participants.contracts import Endpoint, OperationRef
@@ -182,8 +181,51 @@ class Timer(Wait[Input]):
     """
 
     wait_s: float | None = None
-    until: Callable[[Context[Input]], datetime] | None = None
+    until: Callable[[Context[Input]], AwareDatetime] | None = None
 
 
 AnyStep = Step[Input, Any] | Signal[Input] | Timer[Input]
 """What `Saga.steps` holds."""
+
+
+def wrong_with(step: AnyStep[Any], before: tuple[AnyStep[Any], ...]) -> str | None:
+    """Say why a step can't stand where it stands; None when it can."""
+    if step.at_edge and before:
+        return "is not the first, so not for the edge"
+    if isinstance(step, Timer) and (step.wait_s is None) == (step.until is None):
+        return "waits either for a while or until a time"
+    if not isinstance(step, Step):
+        return None
+    if step.at_edge and (step.group or step.when):
+        return "is for the edge, so neither in a group nor conditional"
+    if step.group and before and before[-1].group == step.group and before[-1].when_open != step.when_open:
+        return f"and its neighbour of group {step.group} don't agree on when_open"
+    if step.group in {earlier.group for earlier in before[:-1]} - {None} and before[-1].group != step.group:
+        return f"stands apart from its group {step.group}"
+    return _wrong_with_undo(step, before)
+
+
+def _wrong_with_undo(step: Step[Any, Any], before: tuple[AnyStep[Any], ...]) -> str | None:
+    undoes = {earlier.name for earlier in before if earlier.compensation is not None}
+    if step.undone_by is not None and step.compensation is not None:
+        return "is undone twice"
+    if step.undone_by is not None and step.undone_by not in undoes:
+        return "is undone by no earlier step"
+    is_undone = step.compensation is not None or step.undone_by is not None
+    match step.kind:
+        case StepKind.COMPENSATABLE if not is_undone and not step.optional:
+            return "is undone by nothing: name its compensation, or the kind of step it is"
+        case StepKind.READ_ONLY | StepKind.RETRIABLE if is_undone:
+            return f"is {step.kind.value} and has a compensation all the same"
+        case StepKind.PIVOT if step.compensation is not None or step.optional:
+            return "is a pivot, so neither optional nor with a compensation of its own"
+        case StepKind.RETRIABLE if not any(_is_final(earlier) for earlier in before):
+            return "is retriable, but follows no pivot"
+    if any(_is_final(earlier) for earlier in before) and step.kind is StepKind.COMPENSATABLE and not step.optional:
+        return "could be undone, but follows a pivot that can't"
+    return None
+
+
+def _is_final(step: AnyStep[Any]) -> bool:
+    """Tell whether nothing is undone any more once a step is done."""
+    return step.kind is StepKind.PIVOT and step.undone_by is None

@@ -2,7 +2,10 @@
 
 An attempt that ended Unknown obliges the step's undo, even when a later attempt was Rejected. A step whose attempts were
 all Rejected is left out. Compensations run in reverse order, one at a time; one that fails for good is recorded, the
-earlier ones run all the same, and the order ends STUCK with the list.
+earlier ones run all the same unless the saga says otherwise, and the order ends STUCK with the list.
+
+Once a pivot may be done, nobody turns the saga round any more but a pivot that was Rejected, and that only where every other
+pivot that may be done has a reversal.
 """
 
 from typing import Any, Final
@@ -34,19 +37,19 @@ def turned(progress: Progress, ending: Status, reason: str) -> Progress:
     return replace(after, direction=Direction.COMPENSATION, ending=ending, reason=reason, cancelling=False)
 
 
-def next_action(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
-    """Return the first step that is not done; None when every one is."""
-    steps = progress.steps
-    for step in saga.steps:
-        found = steps.get(step.name)
-        if found is None or found.state is not StepState.SUCCEEDED:
-            return step
-    return None
+def is_committed(saga: Saga[Any], progress: Progress) -> bool:
+    """Tell whether a pivot may be done, so that neither a cancel nor a deadline turns the saga round."""
+    return any(_may_be_done(progress.of(step.name)) for step in saga.pivots)
+
+
+def is_past_undoing(saga: Saga[Any], progress: Progress) -> bool:
+    """Tell whether a pivot may be done that has no reversal."""
+    return any(step.undone_by is None and _may_be_done(progress.of(step.name)) for step in saga.pivots)
 
 
 def next_undo(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
     """Return the last step that has to be undone; None when none has."""
-    return next((step for step in reversed(saga.steps) if _has_to_be_undone(saga, step, progress)), None)
+    return next((step for step in reversed(saga.calls) if _has_to_be_undone(saga, step, progress)), None)
 
 
 def compensated(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> Progress:
@@ -59,11 +62,15 @@ def compensated(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> Pr
 
 
 def stuck_if_undoing_failed(saga: Saga[Any], progress: Progress) -> Progress:
-    """Put a saga aside that has nothing left to undo but what could not be undone."""
+    """Put a saga aside that has nothing left to undo but what could not be undone, or that stops at that."""
     failed = [s.name for s in saga.steps if progress.of(s.name).state is StepState.COMPENSATION_FAILED]
-    if not failed or next_undo(saga, progress) is not None:
+    if not failed:
         return progress
-    return replace(progress, stuck=f"could not be undone: {', '.join(failed)}")
+    left = [step.name for step in reversed(saga.calls) if _has_to_be_undone(saga, step, progress)]
+    if left and saga.undo_failure == "continue":
+        return progress
+    stuck = f"could not be undone: {', '.join(failed)}"
+    return replace(progress, stuck=f"{stuck}; not undone for that: {', '.join(left)}" if left else stuck)
 
 
 def _has_to_be_undone(saga: Saga[Any], step: Step[Any, Any], progress: Progress) -> bool:

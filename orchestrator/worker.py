@@ -15,8 +15,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
+from orchestrator.hold import Hold
 from orchestrator.metrics import Metrics
-from orchestrator.runner import Hold, Runner
+from orchestrator.runner import Runner
 from orchestrator.settings import Settings
 from sql import ledger
 from sql.connect import OUTAGE

@@ -106,7 +106,7 @@ async def claim_due(
     }
     # Tuples, in the order of the query's columns: this and the next are what a busy replica reads of the ledger.
     rows = await _fetch_tuples(conn, "claim_due", parameters)
-    claims = [Claim(_saga_row(row[5:]), *row[1:5]) for row in rows if row[5] is not None]
+    claims = [Claim(_saga_row(row[6:]), *row[1:6]) for row in rows if row[6] is not None]
     return Claims(tuple(claims), rows[0][0])
 
 

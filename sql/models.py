@@ -123,6 +123,7 @@ class Transition(Struct, frozen=True, omit_defaults=True):
         last_error: New value; None clears it.
         keep_lease: Whether the writer goes on with the row; False gives it back.
         delay_s: Seconds until it is due again, counted by the database from the write; None for at once.
+        keep_due: Whether it stays due when it was due before; then `delay_s` means nothing.
         deadline_s: Seconds from the write to a new deadline; None leaves it.
         lapses: New value of the counter of claims in a row that ran out.
         response_status, response_body: To freeze as the answer to every repeat of the request; None leaves it.
@@ -143,6 +144,7 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     last_error: str | None = None
     keep_lease: bool = False
     delay_s: float | None = None
+    keep_due: bool = False
     deadline_s: float | None = None
     lapses: int = 0
     response_status: int | None = None
@@ -208,6 +210,7 @@ class Claim(Struct, frozen=True):
         lag_s: Seconds that the row was due before it was claimed.
         age_s: Seconds since the order was recorded.
         deadline_in_s: Seconds until its deadline, negative past it; None where it has none.
+        now_s: The database's clock at the claim, in seconds since 1970.
     """
 
     row: SagaRow
@@ -215,6 +218,7 @@ class Claim(Struct, frozen=True):
     lag_s: float
     age_s: float
     deadline_in_s: float | None
+    now_s: float
 
 
 class Claims(Struct, frozen=True):

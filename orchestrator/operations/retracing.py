@@ -12,8 +12,9 @@ from rich.status import Status as Spinner
 from orchestrator.operations.audit_report import ROWS_MAX
 from orchestrator.operations.ledger_view import connected
 from orchestrator.operations.render import open_console, plain, print_json
-from orchestrator.retrace import Difference, retrace, saga_of
+from orchestrator.retrace import Difference, retrace
 from orchestrator.saga import Saga
+from orchestrator.snapshot import saga_of
 from sql.histories import History, page_histories
 from sql.ledger import LedgerError, OrderNotFound
 

@@ -102,6 +102,7 @@ with own as materialized (
     returning due.lapsed, due.lag_s,
         extract(epoch from clock_timestamp() - l.created_at)::double precision as age_s,
         extract(epoch from l.deadline_at - clock_timestamp())::double precision as deadline_in_s,
+        extract(epoch from clock_timestamp())::double precision as now_s,
         l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input, l.correlation_id, l.traceparent,
         l.last_seq, l.lease_owner, l.lease_epoch, l.lapses, l.client_request_id, l.last_error, l.step, l.direction,
         l.retry_count, l.customer_id, l.currency, l.total_minor
@@ -134,7 +135,8 @@ with given as (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
         last_seq integer, replica text, status text, step text, direction text, retry_count integer, progress jsonb,
         results jsonb, last_error text, keep_lease boolean, delay_s double precision, deadline_s double precision,
-        lapses integer, response_status smallint, response_body text, entries jsonb, events jsonb)
+        lapses integer, response_status smallint, response_body text, keep_due boolean, entries jsonb,
+        events jsonb)
 ), held as materialized (
     select l.ctid as place, l.chain_head, clock_timestamp() as at, t.*
     from order_ledger l join given t using (order_ledger_id)
@@ -157,7 +159,8 @@ with given as (
         retry_count = coalesce(h.retry_count, 0), progress = h.progress, last_error = h.last_error,
         lapses = coalesce(h.lapses, 0),
         results = case when h.results is null then l.results else l.results || h.results end,
-        next_retry_at = clock_timestamp() + make_interval(secs => h.delay_s),
+        next_retry_at = case when h.keep_due then l.next_retry_at
+            else clock_timestamp() + make_interval(secs => h.delay_s) end,
         deadline_at = coalesce(clock_timestamp() + make_interval(secs => h.deadline_s), l.deadline_at),
         lease_owner = case when h.keep_lease then l.lease_owner end,
         lease_expires_at = case when h.keep_lease then l.lease_expires_at end,

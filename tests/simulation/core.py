@@ -1,7 +1,7 @@
 """The product's own core behind a memory of its decisions.
 
 Deciding is a pure function of an order's state, of what is observed and of what its replica knows beside, so each decision
-is computed once by the real code (`Work.advance`, `Work.transition`, `Runner._parked`, `Runner._aside`, `operating._kept`)
+is computed once by the real code (`Work.advance`, `Work.transition`, `Runner._parked`, `aside`, `operating._kept`)
 and looked up from then on: that is what makes a million schedules affordable. `remembers=False` computes every one
 anew; a test compares the two.
 """
@@ -15,12 +15,13 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
+from orchestrator.aside import aside
 from orchestrator.fleet import Parked
 from orchestrator.opening import Opening, Request, open_order
-from orchestrator.operating import _kept
+from orchestrator.operating import CANCELLABLE, _kept
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import Answered, Call, CancelRequested, Lapsed, Observation, Progress, Retried
-from orchestrator.runner import Runner, _goes_forward
+from orchestrator.runner import Runner
 from orchestrator.work import Work
 from sql.models import TERMINAL, Entry, Json, Status, Transition
 from tests.simulation.scenes import Scene
@@ -90,6 +91,7 @@ class State:
         cancelling: Whether somebody asked to cancel, now or before.
         stuck: Why an operator is needed; None for not.
         terminal: Whether it has ended.
+        turns: Whether it goes forward and waits, so that a deadline turns it round.
         code: The same number for the same state in every process.
     """
 
@@ -99,6 +101,7 @@ class State:
     cancelling: bool
     stuck: str | None
     terminal: bool
+    turns: bool
     code: int
 
 
@@ -156,7 +159,7 @@ class Core:
         by_edge = open_order(scene.saga, request, owner="edge", lease_s=1.0)
         self.opening = by_edge if by_edge.call else open_order(scene.saga, request)
         self.first = self._first(self.opening)
-        self._runner: Any = SimpleNamespace(_replica="", _lapses_max=LAPSES_MAX)
+        self._runner: Any = SimpleNamespace()
 
     def decide(self, state: State, lapses: int, seen: Seen | None, setting: Setting) -> Decision | None:
         """Return what an owner writes, having seen something or nothing new; None where the code fails on the order."""
@@ -183,7 +186,7 @@ class Core:
         if known is not None:
             return known
         row = self.work_on(state, lapses).row
-        return self._kept(key, self.decision_of(Runner._aside(self._runner, row, "RuntimeError: planted"), None))
+        return self._kept(key, self.decision_of(aside(row, "RuntimeError: planted", replica="", lapses_max=LAPSES_MAX), None))
 
     def _decided(self, state: State, lapses: int, seen: Seen | None, setting: Setting) -> Decision | None:
         """Decide as one round of `Runner._work_on` does."""
@@ -191,13 +194,13 @@ class Core:
         if seen is not None and seen[0] == "lapsed too often":
             work = Work.unread(work.saga, work.row)
         settled = work.advance(_observation(seen), go_on=False)
-        if setting.overdue and _goes_forward(work.onward(settled)):
+        if setting.overdue and settled.delay_s is None and work.may_turn(settled):
             settled = work.give_up(settled, "its deadline has passed")
         onward = work.onward(settled) if setting.go_on else settled
         move = onward
         if onward.calls and setting.leave in PARKED:
             hold: Any = SimpleNamespace(is_overdue=lambda by_s: setting.undo_overdue)
-            move = Runner._parked(self._runner, work, settled, onward.calls[0], PARKED[setting.leave], hold)
+            move = Runner._parked(self._runner, work, settled, onward, PARKED[setting.leave], hold)
         if move.calls and not setting.sound:
             if not settled.entries:
                 return None
@@ -252,6 +255,13 @@ class Core:
             code=crc32(told.encode()),
         )
 
+    def in_time(self, decision: Decision, left_s: float) -> Decision:
+        """Have an order that waits looked at at its deadline, even if it would wait longer."""
+        if decision.delay_s is None or not decision.state.turns or not 0 < left_s < decision.delay_s:
+            return decision
+        assert decision.transition is not None
+        return self.decision_of(replace(decision.transition, delay_s=left_s), decision.call)
+
     def _state(self, stored: Json, status: Status) -> State:
         text = msgspec.json.encode([stored, status], order="sorted")
         known = self.states.get(text)
@@ -260,10 +270,11 @@ class Core:
             known = self.states[text] = State(
                 stored,
                 status,
-                read.on_its_way,
+                read.on_its_way[0] if read.on_its_way else None,
                 read.cancelling or read.ending is Status.CANCELLED,
                 read.stuck,
                 status in TERMINAL,
+                status in CANCELLABLE and not read.on_its_way,
                 crc32(text),
             )
         return known

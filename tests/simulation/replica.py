@@ -9,6 +9,7 @@ It can be killed, frozen or cut off from the ledger between any two acts. What i
 last read or wrote, and may be long out of date.
 """
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -156,7 +157,8 @@ class Replica:
         if decision is None:
             self._fail()
             return
-        self.phase, self._decision = Phase.WRITING, decision
+        left_s = math.inf if self._deadline_at is None else self._deadline_at - world.now_s
+        self.phase, self._decision = Phase.WRITING, world.core.in_time(decision, left_s)
 
     def _decided(self, seen: Seen | None) -> Decision | None:
         """Decide, with leave for the next call if there is one."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from orchestrator.saga import Retry, Saga
+from orchestrator.saga import Retry, Saga, StepKind
 from orchestrator.sagas.orders import Item, PlaceOrder
 from orchestrator.sagas.place_order import PLACE_ORDER
 from tests.unit.core.sagas import PROBE, Nothing, saga, step
@@ -143,7 +143,10 @@ SCENES: Final = (
         "undone by another",
         saga(step("pay", at_edge=True, declines=True), step("create"), step("confirm", undone_by="create"), attempts_max=2),
     ),
-    _simple("with a step for good", saga(step("first"), step("tell", compensation=None), step("last"), attempts_max=2)),
+    _simple(
+        "with a step for good",
+        saga(step("first"), step("tell", compensation=None, kind=StepKind.READ_ONLY), step("last"), attempts_max=2),
+    ),
     _simple("probed", _until(90.0, saga(step("first"), step("second", probe=PROBE), attempts_max=1))),
     _simple(
         "probed and undone by another",

@@ -13,11 +13,12 @@ from msgspec import structs
 from structlog.testing import capture_logs
 
 from orchestrator.fleet import Parked, Pass
+from orchestrator.hold import Hold
 from orchestrator.metrics import Metrics
 from orchestrator.outcome import Outcome
 from orchestrator.prepared import Prepared
 from orchestrator.progress import Call
-from orchestrator.runner import Hold, Runner
+from orchestrator.runner import Runner
 from orchestrator.saga import Saga
 from orchestrator.writer import Superseded, Written
 from participants.contracts import OperationRef
@@ -103,9 +104,10 @@ class Held(Hold):
     def left_s(self) -> float:
         return self._replica.ends_at_s - self._world.now_s
 
-    def is_overdue(self, by_s: float = 0.0) -> bool:
+    @property
+    def deadline_in_s(self) -> float | None:
         left_s = self.claim.deadline_in_s
-        return left_s is not None and left_s - (self._world.now_s - self._claimed_s) <= -by_s
+        return None if left_s is None else left_s - (self._world.now_s - self._claimed_s)
 
 
 class RealReplica(Replica):
@@ -148,7 +150,7 @@ class RealReplica(Replica):
 
     def _begin(self, lapsed: bool) -> None:
         deadline_in_s = None if self._deadline_at is None else self._deadline_at - self._world.now_s
-        claim = Claim(self._row(), lapsed, 0.0, 0.0, deadline_in_s)
+        claim = Claim(self._row(), lapsed, 0.0, 0.0, deadline_in_s, self._world.now_s)
         running = self._runner.run(Held(claim, self, self._world))
         self._running, self._trial = running, False
         self._go_on(lambda: running.send(None))

@@ -16,9 +16,23 @@ ALLOWED = {
 }
 # The local stack starts every part as a process, so it and the command line are what may know them all.
 OPERATIONS = "orchestrator/operations/"
-PURE = ("machine", "undoing", "progress", "outcome", "identity", "saga", "circuit", "retrace")
+PURE = (
+    "step",
+    "saga",
+    "outcome",
+    "identity",
+    "progress",
+    "turns",
+    "undoing",
+    "answers",
+    "asked",
+    "machine",
+    "circuit",
+    "snapshot",
+    "retrace",
+)
 IMPURE = {"time", "datetime", "random", "asyncio", "aiohttp", "psycopg", "psycopg_pool", "socket", "os", "secrets", "uuid4"}
-ORDER = ("saga", "progress", "undoing", "machine", "work", "runner", "worker")
+ORDER = ("step", "saga", "progress", "turns", "undoing", "answers", "asked", "machine", "work", "runner", "worker")
 
 
 def modules() -> list[Path]:

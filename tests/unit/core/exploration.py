@@ -133,7 +133,7 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
     forward = world.progress.direction is Direction.ACTION
     if cancels and forward and not world.cancelled:
         yield replace(_settled(saga, world, CancelRequested("client", "changed my mind")), cancelled=True)
-    if world.progress.on_its_way is None:
+    if not world.progress.on_its_way:
         move = machine.proceed(saga, world.progress)
         assert move.calls, f"nothing to do in {status}"
         yield replace(world, progress=move.progress, probing=move.calls[0].probe)
@@ -145,14 +145,13 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
         for before in _fates_of_a_lost_call(saga, world):
             yield replace(_settled(saga, before, Lapsed()), lapses=world.lapses + 1)
     if parks and world.trials < TRIALS_MAX:
-        answer = Answered(world.progress.on_its_way, Unknown("no answer"), trial=True)
+        answer = Answered(world.progress.on_its_way[0], Unknown("no answer"), trial=True)
         for before in _fates_of_a_lost_call(saga, world):
             yield replace(_settled(saga, before, answer), trials=world.trials + 1)
 
 
 def _answers(saga: Saga, world: World, *, undo_rejections: bool) -> Iterator[World]:
-    name = world.progress.on_its_way
-    assert name is not None
+    (name,) = world.progress.on_its_way
     if world.probing:
         yield _settled(saga, world, Answered(name, Unknown("not done by now, or no answer")))
         if name in world.effects:
@@ -180,8 +179,7 @@ def _answers(saga: Saga, world: World, *, undo_rejections: bool) -> Iterator[Wor
 
 def _fates_of_a_lost_call(saga: Saga, world: World) -> Iterator[World]:
     """What a call may have come to whose answer was not heard: done, never to arrive, or still to arrive."""
-    name = world.progress.on_its_way
-    assert name is not None
+    (name,) = world.progress.on_its_way
     yield world
     if world.probing:
         return
@@ -208,4 +206,4 @@ def _undo(saga: Saga, world: World, name: str) -> World:
 
 def _settled(saga: Saga, world: World, observation: Observation) -> World:
     progress = machine.settle(saga, world.progress, observation).progress
-    return replace(world, progress=progress, probing=world.probing and progress.on_its_way is not None)
+    return replace(world, progress=progress, probing=world.probing and bool(progress.on_its_way))

@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator import machine
+from orchestrator.answers import SPARED
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Lapsed, Move, Progress, Retried, StepState
 from orchestrator.saga import Retry, Saga
@@ -197,7 +198,7 @@ def test_an_answer_to_a_call_that_is_not_on_its_way_is_refused() -> None:
 def test_a_call_on_its_way_is_not_made_again() -> None:
     begun = machine.proceed(plain_saga(1), BEGINNING).progress
 
-    with pytest.raises(ValueError, match="has not ended"):
+    with pytest.raises(ValueError, match="have not ended"):
         machine.proceed(plain_saga(1), begun)
 
 
@@ -295,7 +296,7 @@ def test_a_trial_that_ends_unknown_spends_no_attempt_and_says_so() -> None:
 
     assert move.delay_s == 1.0
     assert (progress.of("step_1").attempts, progress.of("step_1").lapses, progress.of("step_1").doubtful) == (5, 5, True)
-    assert [entry.reason for entry in move.entries] == [machine.SPARED]
+    assert [entry.reason for entry in move.entries] == [SPARED]
 
 
 @pytest.mark.parametrize("outcome", [SUCCEEDED, REJECTED])
@@ -347,5 +348,5 @@ def test_an_undo_that_is_given_up_is_stuck_and_goes_on_when_an_operator_says_so(
 def test_an_order_is_not_given_up_while_a_call_is_on_its_way() -> None:
     definition = plain_saga(1)
 
-    with pytest.raises(ValueError, match="has not ended"):
+    with pytest.raises(ValueError, match="have not ended"):
         machine.settle(definition, machine.proceed(definition, BEGINNING).progress, GivenUp("it took too long"))

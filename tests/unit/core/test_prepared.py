@@ -8,7 +8,7 @@ from orchestrator.opening import Request, open_order
 from orchestrator.outcome import Succeeded
 from orchestrator.prepared import SHOWN_BYTES_MAX, prepare
 from orchestrator.progress import Answered
-from orchestrator.saga import Context, Saga, Step
+from orchestrator.saga import Context, Saga, Step, StepKind
 from participants.contracts import PERSONAL, Answer, Endpoint, Wire
 from tests.unit.core.sagas import Nothing
 
@@ -68,8 +68,8 @@ def test_of_a_large_request_the_journal_keeps_the_size() -> None:
 
 
 def test_the_next_request_is_built_with_the_answer_that_was_just_given() -> None:
-    weigh = Step(name="weigh", request=ref_of, action=Endpoint("shop", "POST", "/weigh", Ref, Weighed))
-    send = Step(name="send", request=parcel_of, action=SEND)
+    weigh = Step(name="weigh", request=ref_of, action=Endpoint("shop", "POST", "/weigh", Ref, Weighed), kind=StepKind.READ_ONLY)
+    send = Step(name="send", request=parcel_of, action=SEND, kind=StepKind.PIVOT)
     saga = Saga(name="post", version=1, input=Nothing, steps=(weigh, send))
     work = open_order(saga, Request(ORDER, "client", "key", b"", Nothing(), {}, "correlation")).work
     begun = work.transition(work.advance(None, go_on=True), replica="r")

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.definitions import Definitions
-from orchestrator.saga import DefinitionError
+from orchestrator.saga import DefinitionError, StepKind
 from orchestrator.settings import Settings
 from tests.unit.core.sagas import endpoint, plain_saga, saga, step
 
@@ -31,7 +31,7 @@ def test_a_step_is_undone_by_itself_or_by_another() -> None:
 @pytest.mark.parametrize("other", ["two", "three", "nobody", "bare"])
 def test_what_undoes_a_step_stands_before_it_and_undoes(other: str) -> None:
     with pytest.raises(DefinitionError, match="two of saga test is undone by no earlier step"):
-        saga(step("bare", compensation=None), step("one"), step("two", undone_by=other), step("three"))
+        saga(step("bare", compensation=None, kind=StepKind.READ_ONLY), step("one"), step("two", undone_by=other), step("three"))
 
 
 def test_two_sagas_of_one_name_are_refused() -> None:
