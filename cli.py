@@ -19,6 +19,7 @@ from orchestrator.operations.commands import (
     schema,
     services,
     stack,
+    webhooks,
 )
 from orchestrator.operations.exits import run_command
 
@@ -56,6 +57,8 @@ for _command in (
     services.participant,
     ledger.ledger,
     events.events,
+    webhooks.webhooks,
+    webhooks.outbox,
     checks.stats,
     checks.health,
     audit.audit,

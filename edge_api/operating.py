@@ -19,7 +19,7 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from orchestrator.circuit import State
 from orchestrator.metrics import StepMetrics, breaker_state
-from sql import reading
+from sql import reading, webhooks
 
 LEDGER_TIMEOUT_S: Final = 1.0
 """Probes and scrapes give up after about this long themselves, and then nobody would get the answer."""
@@ -55,25 +55,29 @@ class EdgeMetrics:
         self.breaker_state = breaker_state(registry)
         self._active = Gauge("saga_active", "Unfinished sagas in the ledger", ["saga", "status"], registry=registry)
         self._pending = Gauge("saga_outbox_pending", "Events still to be delivered to a subscriber", registry=registry)
+        self._dead = Gauge("saga_outbox_dead", "Deliveries of events that were given up", registry=registry)
         self._seen: set[tuple[str, str]] = set()
 
-    def show_ledger(self, active: dict[tuple[str, str], int], pending: int) -> None:
+    def show_ledger(self, active: dict[tuple[str, str], int], pending: int, dead: int) -> None:
         """Set the gauges of what the ledger holds.
 
         Args:
             active: Number of unfinished orders by saga and status.
-            pending: Number of events still to be delivered.
+            pending: Number of deliveries that wait or are on their way.
+            dead: Number of those that were given up.
         """
         # What was there once is shown as 0, not left out: a sum over nothing is no number in Prometheus.
         self._seen |= active.keys()
         for saga, status in self._seen:
             self._active.labels(saga, status).set(active.get((saga, status), 0))
         self._pending.set(pending)
+        self._dead.set(dead)
 
     def hide_ledger(self) -> None:
         """Show no number of the ledger's, because an old one would look like a new one."""
         self._active.clear()
         self._pending.set(float("nan"))
+        self._dead.set(float("nan"))
 
 
 METRICS: Final = web.AppKey("metrics", EdgeMetrics)
@@ -143,9 +147,9 @@ async def _ping(pool: AsyncConnectionPool[Any]) -> None:
         await reading.ping(conn)
 
 
-async def _count(pool: AsyncConnectionPool[Any]) -> tuple[dict[tuple[str, str], int], int]:
+async def _count(pool: AsyncConnectionPool[Any]) -> tuple[dict[tuple[str, str], int], int, int]:
     async with pool.connection() as conn:
-        return await reading.count_active(conn), await reading.count_pending(conn)
+        return await reading.count_active(conn), *await webhooks.count_deliveries(conn)
 
 
 async def _probe(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:

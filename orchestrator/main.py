@@ -28,7 +28,7 @@ from orchestrator.saga import Saga
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
 from orchestrator.watchdog import watch_loop
-from orchestrator.webhooks.sending import SLOTS_MAX, Sender
+from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql import reading
@@ -103,7 +103,7 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
         )
         if settings.metrics_port is not None:
             await _serve_metrics(stack, settings, metrics, pool)
-        receivers = await stack.enter_async_context(open_transport(settings.http_client, connections_max=SLOTS_MAX))
+        receivers = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CONNECTIONS_MAX))
         sender = Sender(pool, receivers, settings, metrics, worker.has_work)
         await _run_until(stop, worker, _parts(settings, pool, writer, worker, fleet, metrics, sender), settings.shutdown_s)
 

@@ -119,13 +119,6 @@ async def count_active(conn: Connection) -> dict[tuple[str, str], int]:
     return {(row["saga"], row["status"]): row["orders"] for row in await _fetch(conn, "count_active", {})}
 
 
-async def count_pending(conn: Connection) -> int:
-    """Return how many events are still to be delivered to a subscriber."""
-    rows = await _fetch(conn, "count_pending", {})
-    pending: int = rows[0]["pending"]
-    return pending
-
-
 async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
     """Return what the ledger is doing; what it costs does not depend on how many orders the ledger holds.
 

@@ -1,14 +1,10 @@
 """`saga purge`: retention by hand."""
 
 import asyncio
-import sys
 from datetime import datetime
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from orchestrator.operations.ledger_view import connected
-from orchestrator.operations.render import open_console, print_json
+from orchestrator.operations.render import open_console, print_json, progress_bar
 from orchestrator.retention import BATCH
 from sql import retention
 
@@ -35,24 +31,12 @@ async def _purge(database_url: str, days: float, *, dry_run: bool, quiet: bool) 
         found = await retention.count_purgeable(conn, older_than_days=days)
         if dry_run:
             return found, 0
-        with _bar(quiet) as bar:
+        with progress_bar(quiet=quiet) as bar:
             shown = bar.add_task("purging", total=found.orders)
             while batch := await retention.purge_orders(conn, older_than_days=days, orders_max=BATCH):
                 removed += batch
                 bar.advance(shown, batch)
     return found, removed
-
-
-def _bar(quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
-        transient=True,
-    )
 
 
 def _orders(number: int) -> str:

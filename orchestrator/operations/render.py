@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +38,19 @@ def plain(value: object) -> Text:
     text = "" if value is None else str(value)
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return Text(shown, style=STATUS_STYLES.get(shown, ""))
+
+
+def progress_bar(*, quiet: bool) -> Progress:
+    """Return a bar on stderr for what takes long; nothing of it is shown where stderr is no terminal, or when quiet."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet or not sys.stderr.isatty(),
+        transient=True,
+    )
 
 
 def print_json(document: Any) -> None:

@@ -33,6 +33,8 @@ WAITING_MAX: Final = 5_000
 """Deliveries of a subscription that wait, at most: the backlog of a receiver that is away stays in the outbox."""
 SLOTS_MAX: Final = 16
 """Calls of a replica to one receiver at once: enough for some hundred a second, and few enough for a small receiver."""
+CONNECTIONS_MAX: Final = 1_000
+"""To one host: several receivers may share one, and each has slots of its own."""
 TURN_S: Final = 0.05
 """Least time between two turns of the loop, so that each writes what several calls came to."""
 ACTIVE_S: Final = 0.2

@@ -63,7 +63,7 @@ async def subscribe(conn: Connection, name: str, url: str, types: Sequence[str],
     secret = new_secret()
     if not await webhooks.insert_subscription(conn, name, url, sorted(set(types)), secret, from_start=from_start):
         raise NameTaken(f"there is a webhook {name}: remove it first, or take another name")
-    await ledger.wake_orchestrators(conn)
+    await wake(conn)
     return secret
 
 
@@ -87,7 +87,7 @@ async def enable(conn: Connection, name: str) -> None:
     """
     if not await webhooks.enable_subscription(conn, name):
         raise _unknown(name)
-    await ledger.wake_orchestrators(conn)
+    await wake(conn)
 
 
 async def disable(conn: Connection, name: str, reason: str) -> None:
@@ -110,6 +110,11 @@ async def remove(conn: Connection, name: str) -> None:
     while await webhooks.delete_some_deliveries(conn, name, limit=DELETE_BATCH):
         pass
     await webhooks.delete_subscription(conn, name)
+
+
+async def wake(conn: Connection) -> None:
+    """Tell replicas that there may be something to send; best effort, their poll is the guarantee."""
+    await ledger.wake_orchestrators(conn)
 
 
 async def describe(conn: Connection, name: str) -> Json:

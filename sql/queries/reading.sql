@@ -71,10 +71,6 @@ where datname = current_database() and application_name like 'saga orchestrator 
 -- How many unfinished orders each saga has in each status.
 select saga, status, count(*) as orders from order_ledger where finished_at is null group by saga, status;
 
--- name: count_pending
--- How many events are still to be delivered to a subscriber.
-select count(*) as pending from event_delivery where delivered_at is null and dead_at is null;
-
 -- name: statistics
 -- What the ledger is doing, as of one moment. What it costs depends on what is unfinished and on `sample`, not on how much the
 -- ledger holds: of what ended in the window the newest are looked at, and if there are more of them the window is as long as

@@ -150,12 +150,13 @@ async def test_metrics_are_served_without_the_ledger_but_not_its_old_numbers(edg
 
     assert not [sample for sample in samples if sample[0] == "saga_active"]
     assert math.isnan(samples["saga_outbox_pending",])
+    assert math.isnan(samples["saga_outbox_dead",])
     assert samples["http_request_duration_seconds_count", "GET", "/metrics", "200"] == 1
 
 
 async def test_an_event_that_waits_for_a_subscriber_is_pending(edge: Edge) -> None:
     await edge.shop.receive("one")
-    await edge.shop.conn.execute("insert into event_subscription (url) values ('http://127.0.0.1')")
+    await edge.shop.conn.execute("insert into event_subscription (name, url, secret) values ('one', 'http://h', 'whsec_')")
     await edge.shop.conn.execute(
         """insert into event_delivery (subscription_id, order_ledger_id, event_id, delivered_at)
         select s.subscription_id, o.aggregateid, o.id, case when o.ordinal = 1 then now() end
@@ -165,6 +166,9 @@ async def test_an_event_that_waits_for_a_subscriber_is_pending(edge: Edge) -> No
 
     assert (await edge.scrape())["saga_outbox_pending",] == events[0] - 1
     assert (await edge.get("/statistics"))["outbox_pending"] == events[0] - 1
+    assert (await edge.scrape())["saga_outbox_dead",] == 0
+    await edge.shop.conn.execute("update event_delivery set dead_at = now() where delivered_at is null")
+    assert (await edge.scrape())["saga_outbox_dead",] == events[0] - 1
 
 
 async def test_statistics_are_told(edge: Edge) -> None:

@@ -287,7 +287,6 @@ async def test_statistics_of_an_empty_ledger(shop: Shop) -> None:
     assert (told["active"], told["stuck"], told["oldest_unfinished_age_s"], told["p50_s"]) == ({}, 0, None, None)
     assert (told["orders"], told["steps"], told["failure_points"], told["started_per_s"]) == (0, [], [], 0)
     assert told["compensation"] == {"operations": 0, "succeeded": 0, "success_share": None}
-    assert await reading.count_pending(shop.conn) == 0
 
 
 def test_a_cursor_comes_back_as_it_was() -> None:

@@ -101,7 +101,10 @@ async def test_an_order_that_an_unfinished_one_stands_under_is_kept(conn: Connec
 
 async def test_an_order_with_an_event_still_to_be_delivered_is_kept(conn: Connection) -> None:
     old = await place(conn)
-    await conn.execute("insert into event_subscription (url) values ('http://127.0.0.1/')")
+    await conn.execute(
+        "insert into event_subscription (name, url, secret, transaction_id)"
+        " values ('one', 'http://127.0.0.1/', 'whsec_', pg_snapshot_xmax(pg_current_snapshot()))"
+    )
     await conn.execute(
         "insert into event_delivery (subscription_id, order_ledger_id, event_id)"
         " select s.subscription_id, o.aggregateid, o.id from event_subscription s cross join outbox o"

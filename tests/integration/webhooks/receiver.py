@@ -12,7 +12,7 @@ from aiohttp import web
 from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
 from orchestrator.transport import Client, open_transport
-from orchestrator.webhooks.sending import SLOTS_MAX, Sender
+from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
 from sql import webhooks
 from sql.connect import Pool
 from sql.models import Json
@@ -99,7 +99,7 @@ QUICK = {
 async def sending(pool: Pool, url: str, **options: Any) -> AsyncIterator[Sender]:
     """Run a sender as a replica does."""
     settings = Settings(database_url=url, **{**QUICK, **options})
-    async with open_transport(Client.HTTP1, connections_max=SLOTS_MAX) as transport:
+    async with open_transport(Client.HTTP1, connections_max=CONNECTIONS_MAX) as transport:
         sender = Sender(pool, transport, settings, Metrics(), lambda: False)
         task = asyncio.create_task(sender.run())
         try:

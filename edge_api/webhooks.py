@@ -1,0 +1,198 @@
+"""`/admin/webhooks` and `/admin/outbox/dead`: who gets events sent, and what could not be delivered."""
+
+import re
+from typing import Annotated, Final
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from edge_api import keys
+from edge_api.problems import Problem, ProblemType
+from edge_api.reading import json_response
+from edge_api.requests import read_body
+from orchestrator.webhooks import subscribing
+from orchestrator.webhooks.subscribing import NameTaken, NoWebhook
+from sql import webhooks
+from sql.models import Json
+
+DEAD_LIMIT_DEFAULT: Final = 50
+DEAD_LIMIT_MAX: Final = 1_000
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class NewWebhook(_Asked):
+    """Body of `POST /admin/webhooks`.
+
+    Attributes:
+        name: Unique: lower-case letters, digits, - and _.
+        url: Where events go; http or https.
+        types: Of the events it gets; none for all.
+        from_start: Begin with the oldest event that is kept instead of what comes from now on.
+    """
+
+    name: str = Field(pattern=f"^{subscribing.NAME}$")
+    url: Annotated[str, AfterValidator(subscribing.receiver_url)]
+    types: list[Annotated[str, Field(pattern=f"^{subscribing.TYPE}$")]] = Field(default=[], max_length=subscribing.TYPES_MAX)
+    from_start: bool = False
+
+
+class Rotation(_Asked):
+    """Body of `POST /admin/webhooks/NAME/rotate`.
+
+    Attributes:
+        grace_s: Seconds for which the secret before signs too; 0 for one that somebody else knows.
+    """
+
+    grace_s: float = Field(default=subscribing.GRACE_S, ge=0, le=subscribing.GRACE_MAX_S)
+
+
+class Disabling(_Asked):
+    """Body of `POST /admin/webhooks/NAME/disable`.
+
+    Attributes:
+        reason: Why; is shown with it.
+    """
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+async def list_webhooks(request: web.Request) -> web.Response:
+    """Answer `GET /admin/webhooks`: every webhook by name, none with its secret."""
+    async with request.app[keys.POOL].connection() as conn:
+        return json_response({"webhooks": [_shown(row) for row in await webhooks.list_subscriptions(conn)]})
+
+
+async def add_webhook(request: web.Request) -> web.Response:
+    """Answer `POST /admin/webhooks`: 201 with the secret, which nothing shows again."""
+    asked = await read_body(request, NewWebhook)
+    async with request.app[keys.POOL].connection() as conn:
+        try:
+            secret = await subscribing.subscribe(conn, asked.name, asked.url, asked.types, from_start=asked.from_start)
+        except NameTaken as error:
+            raise Problem(ProblemType.NAME_TAKEN, f"{error}.") from None
+        row = await subscribing.describe(conn, asked.name)
+    response = json_response({**_shown(row), "secret": secret})
+    response.set_status(201)
+    response.headers["Location"] = f"/admin/webhooks/{asked.name}"
+    return response
+
+
+async def get_webhook(request: web.Request) -> web.Response:
+    """Answer `GET /admin/webhooks/NAME`."""
+    async with request.app[keys.POOL].connection() as conn:
+        return json_response(_shown(await _described(conn, request.match_info["name"])))
+
+
+async def remove_webhook(request: web.Request) -> web.Response:
+    """Answer `DELETE /admin/webhooks/NAME`: 204, with its deliveries and dead letters."""
+    async with request.app[keys.POOL].connection() as conn:
+        try:
+            await subscribing.remove(conn, request.match_info["name"])
+        except NoWebhook as error:
+            raise _not_found(error) from None
+    return web.Response(status=204)
+
+
+async def rotate_secret(request: web.Request) -> web.Response:
+    """Answer `POST /admin/webhooks/NAME/rotate`: the new secret."""
+    asked, name = await read_body(request, Rotation), request.match_info["name"]
+    async with request.app[keys.POOL].connection() as conn:
+        try:
+            secret = await subscribing.rotate(conn, name, grace_s=asked.grace_s)
+        except NoWebhook as error:
+            raise _not_found(error) from None
+        return json_response({**_shown(await _described(conn, name)), "secret": secret})
+
+
+async def enable_webhook(request: web.Request) -> web.Response:
+    """Answer `POST /admin/webhooks/NAME/enable`: it goes on where it stood."""
+    name = request.match_info["name"]
+    async with request.app[keys.POOL].connection() as conn:
+        try:
+            await subscribing.enable(conn, name)
+        except NoWebhook as error:
+            raise _not_found(error) from None
+        return json_response(_shown(await _described(conn, name)))
+
+
+async def disable_webhook(request: web.Request) -> web.Response:
+    """Answer `POST /admin/webhooks/NAME/disable`: nothing more is sent until it is enabled."""
+    asked, name = await read_body(request, Disabling), request.match_info["name"]
+    async with request.app[keys.POOL].connection() as conn:
+        try:
+            await subscribing.disable(conn, name, asked.reason)
+        except NoWebhook as error:
+            raise _not_found(error) from None
+        return json_response(_shown(await _described(conn, name)))
+
+
+async def list_dead(request: web.Request) -> web.Response:
+    """Answer `GET /admin/outbox/dead`: dead letters, those given up last first, and how many there are."""
+    asked = _dead_query(request)
+    limit = asked.get("limit", str(DEAD_LIMIT_DEFAULT))
+    if not re.fullmatch(r"[0-9]{1,4}", limit) or not 1 <= int(limit) <= DEAD_LIMIT_MAX:
+        raise Problem(ProblemType.BAD_QUERY, f"'limit' must be a whole number from 1 to {DEAD_LIMIT_MAX}.")
+    async with request.app[keys.POOL].connection() as conn:
+        dead = await webhooks.list_dead(conn, asked.get("webhook"), limit=int(limit))
+        return json_response({"dead": dead, "total": await webhooks.count_dead(conn, asked.get("webhook"))})
+
+
+async def replay_dead(request: web.Request) -> web.Response:
+    """Answer `POST /admin/outbox/dead/ID/replay`: the deliveries of an event that are tried again."""
+    asked = _dead_query(request)
+    try:
+        event_id = UUID(request.match_info["event_id"])
+    except ValueError:
+        raise _no_dead_letter() from None
+    async with request.app[keys.POOL].connection() as conn:
+        replayed = await webhooks.replay_dead(conn, event_id, webhook=asked.get("webhook"), limit=DEAD_LIMIT_MAX)
+        if not replayed:
+            raise _no_dead_letter()
+        await subscribing.wake(conn)
+    return json_response({"replayed": replayed})
+
+
+ROUTES: Final = [
+    web.get("/admin/webhooks", list_webhooks, allow_head=False),
+    web.post("/admin/webhooks", add_webhook),
+    web.get("/admin/webhooks/{name}", get_webhook, allow_head=False),
+    web.delete("/admin/webhooks/{name}", remove_webhook),
+    web.post("/admin/webhooks/{name}/rotate", rotate_secret),
+    web.post("/admin/webhooks/{name}/enable", enable_webhook),
+    web.post("/admin/webhooks/{name}/disable", disable_webhook),
+    web.get("/admin/outbox/dead", list_dead, allow_head=False),
+    web.post("/admin/outbox/dead/{event_id}/replay", replay_dead),
+]
+
+
+async def _described(conn: webhooks.Connection, name: str) -> Json:
+    try:
+        return await subscribing.describe(conn, name)
+    except NoWebhook as error:
+        raise _not_found(error) from None
+
+
+def _shown(row: Json) -> Json:
+    return {**row, "enabled": row["disabled_at"] is None}
+
+
+def _dead_query(request: web.Request) -> dict[str, str]:
+    known = ("webhook", "limit") if request.method == "GET" else ("webhook",)
+    asked = dict(request.query)
+    if len(request.query) > len(asked) or not asked.keys() <= set(known):
+        raise Problem(ProblemType.BAD_QUERY, f"There are {' and '.join(known)}, each at most once.")
+    if "\0" in asked.get("webhook", ""):
+        raise _no_dead_letter()
+    return asked
+
+
+def _not_found(error: NoWebhook) -> Problem:
+    return Problem(ProblemType.NOT_FOUND, f"{error}.")
+
+
+def _no_dead_letter() -> Problem:
+    return Problem(ProblemType.NOT_FOUND, "There is no dead letter of this event; see GET /admin/outbox/dead.")

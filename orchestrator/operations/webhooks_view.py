@@ -1,0 +1,198 @@
+"""What commands show and do of webhooks and of dead letters."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+from orchestrator.events import CATALOGUE
+from orchestrator.operations.ledger_view import Connection, connected
+from orchestrator.operations.render import open_console, plain, print_json, print_table, progress_bar
+from orchestrator.webhooks import subscribing
+from sql import webhooks
+from sql.ledger import LedgerError
+from sql.models import Json
+
+T = TypeVar("T")
+TICK_S: Final = 0.1
+"""Of pacing: dead letters are replayed in so small groups."""
+
+
+class NoDeadLetter(LedgerError):
+    """There is no such dead letter; nothing was changed."""
+
+
+def add(database_url: str, name: str, url: str, types: tuple[str, ...], *, from_start: bool, as_json: bool) -> None:
+    """Add a webhook and print its secret, which nothing shows again.
+
+    Raises:
+        NameTaken: There is one of this name.
+    """
+    secret = _asked(database_url, lambda conn: subscribing.subscribe(conn, name, url, types, from_start=from_start))
+    if as_json:
+        print_json({"name": name, "url": url, "types": sorted(set(types)), "secret": secret})
+        return
+    begin = "the oldest that is kept" if from_start else "those that come from now on"
+    print(f"{name} gets events at {url}, beginning with {begin}")
+    unknown = sorted(set(types) - CATALOGUE.keys())
+    if unknown:
+        print(f"no saga that ships tells of {', '.join(unknown)}")
+    _print_secret(secret)
+
+
+def show_list(database_url: str, *, as_json: bool) -> None:
+    """Print every webhook."""
+    rows = _asked(database_url, webhooks.list_subscriptions)
+    if as_json:
+        print_json({"webhooks": [{**row, "enabled": row["disabled_at"] is None} for row in rows]})
+        return
+    console = open_console()
+    shown = [(row["name"], _state(row), row["waiting"], row["dead"], ", ".join(row["types"]) or "all") for row in rows]
+    print_table(console, ("WEBHOOK", "STATE", "WAITING#", "DEAD#", "TYPES"), shown)
+    for row in rows:
+        console.print(plain(f"{row['name']}: {row['url']}"), soft_wrap=True)
+        if row["disabled_reason"]:
+            console.print(plain(f"{row['name']} is disabled since {_at(row['disabled_at'])} UTC: {row['disabled_reason']}"))
+        if row["missed"]:
+            console.print(plain(f"{row['name']} missed {row['missed']:,} events: retention removed them first"))
+    if not rows:
+        console.print("no webhooks: see `saga webhooks add --help`")
+
+
+def rotate(database_url: str, name: str, *, grace_s: float, as_json: bool) -> None:
+    """Give a webhook a new secret and print it.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    secret = _asked(database_url, lambda conn: subscribing.rotate(conn, name, grace_s=grace_s))
+    if as_json:
+        print_json({"name": name, "secret": secret})
+        return
+    print(
+        f"{name} is signed with a new secret; "
+        + (f"with the one before too for {_hours(grace_s)}" if grace_s else "the one before is void")
+    )
+    _print_secret(secret)
+
+
+def enable(database_url: str, name: str) -> None:
+    """Enable a webhook, and say so.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    _asked(database_url, lambda conn: subscribing.enable(conn, name))
+    print(f"{name} goes on where it stood")
+
+
+def disable(database_url: str, name: str, reason: str) -> None:
+    """Disable a webhook, and say so.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    _asked(database_url, lambda conn: subscribing.disable(conn, name, reason))
+    print(f"{name} gets nothing more until `saga webhooks enable {name}`; retention does not wait for it")
+
+
+def remove(database_url: str, name: str) -> None:
+    """Remove a webhook, and say so.
+
+    Raises:
+        NoWebhook: There is none of this name.
+    """
+    _asked(database_url, lambda conn: subscribing.remove(conn, name))
+    print(f"{name} is removed, with its dead letters")
+
+
+def show_dead(database_url: str, *, webhook: str | None, limit: int, as_json: bool) -> None:
+    """Print dead letters, those given up last first."""
+
+    async def ask(conn: Connection) -> tuple[list[Json], int]:
+        return await webhooks.list_dead(conn, webhook, limit=limit), await webhooks.count_dead(conn, webhook)
+
+    dead, total = _asked(database_url, ask)
+    if as_json:
+        print_json({"dead": dead, "total": total})
+        return
+    console = open_console()
+    for row in dead:
+        console.print(plain(f"{row['event_id']} {row['type']} of {row['order_ledger_id']}"), soft_wrap=True)
+        console.print(
+            plain(f"  {row['webhook']}, given up {_at(row['dead_at'])} UTC after {row['attempts']} attempts: {row['error']}"),
+            soft_wrap=True,
+        )
+    console.print(f"{total:,} dead" + (f", {len(dead):,} shown: --limit" if total > len(dead) else ""))
+
+
+def replay(database_url: str, event_id: UUID | None, *, webhook: str | None, rate: float, as_json: bool) -> None:
+    """Have dead letters tried again, so many a second, and print how many; broken off, those that were are.
+
+    Args:
+        database_url: The ledger's.
+        event_id: Of one event; None for all that are dead now.
+        webhook: Of this webhook; None for all.
+        rate: A second, for all.
+        as_json: Print JSON.
+
+    Raises:
+        NoDeadLetter: There is none of this event.
+    """
+    if event_id is None:
+        replayed = asyncio.run(_replay_all(database_url, webhook, rate, quiet=as_json))
+    else:
+        replayed = len(_asked(database_url, lambda conn: webhooks.replay_dead(conn, event_id, webhook=webhook, limit=1_000)))
+        if not replayed:
+            raise NoDeadLetter(f"there is no dead letter of event {event_id}: see `saga outbox dead`")
+    if as_json:
+        print_json({"replayed": replayed})
+    else:
+        print(f"{replayed:,} deliver{'y is' if replayed == 1 else 'ies are'} tried again")
+
+
+async def _replay_all(database_url: str, webhook: str | None, rate: float, *, quiet: bool) -> int:
+    replayed, loop = 0, asyncio.get_running_loop()
+    async with connected(database_url) as conn:
+        before = await webhooks.read_clock(conn)
+        with progress_bar(quiet=quiet) as bar, contextlib.suppress(asyncio.CancelledError):
+            shown, began_s = bar.add_task("replaying", total=await webhooks.count_dead(conn, webhook)), loop.time()
+            while True:
+                allowed = max(int(rate * (loop.time() - began_s + TICK_S)), 1) - replayed
+                if allowed > 0:
+                    group = await webhooks.replay_dead(conn, None, webhook=webhook, limit=allowed, before=before)
+                    if not group:
+                        break
+                    replayed += len(group)
+                    bar.advance(shown, len(group))
+                    await subscribing.wake(conn)
+                await asyncio.sleep(TICK_S)
+    return replayed
+
+
+def _asked(database_url: str, ask: Callable[[Connection], Awaitable[T]]) -> T:
+    async def asked() -> T:
+        async with connected(database_url) as conn:
+            return await ask(conn)
+
+    return asyncio.run(asked())
+
+
+def _print_secret(secret: str) -> None:
+    print(f"secret (shown once): {secret}")
+
+
+def _state(row: Json) -> str:
+    if row["disabled_at"]:
+        return "disabled"
+    return f"failing since {_at(row['failing_since'])}" if row["failing_since"] else "well"
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%m-%d %H:%M}"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:g} hour{'s' * (seconds != 3600)}"
