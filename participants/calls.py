@@ -134,7 +134,7 @@ def add_route(router: web.UrlDispatcher, route: Route) -> None:
     async def answer(request: web.Request) -> web.Response:
         match route:
             case Lookup():
-                return await _look_up(route, request)
+                return await request.app[FAULTS].strike(request, lambda: _look_up(route, request))
             case Change():
                 return await _change(route, request)
             case Action() | Compensation():

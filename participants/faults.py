@@ -1,6 +1,7 @@
 """Scripted misbehaviour for tests and demos, and the mock bank's own.
 
-Faults strike the calls that a saga makes, before or after their work, and nothing else::
+Faults strike the calls that a saga makes, before or after their work, and nothing else. A read is struck only where a script
+names its path: not every read is a saga's::
 
     delay ─ reject | error ─┤ work, committed ├─ error_after | drop_after | garbage
 """
@@ -32,7 +33,7 @@ class FailNext(Wire):
         count: How many.
         mode: `reject`: 422 without effect. `error`: 500 before the effect. `error_after`: 500 after it. `drop_after`: the
             connection is closed after it, without an answer. `garbage`: 200 after it, with a body of another form.
-        path: Only calls whose path contains this; None for every call.
+        path: Only calls whose path contains this; None for every call that changes something.
     """
 
     count: int = Field(default=1, ge=1, le=1_000_000)
@@ -46,7 +47,7 @@ class Delay(Wire):
     Attributes:
         count: How many.
         ms: Wait of each, in milliseconds.
-        path: Only calls whose path contains this; None for every call.
+        path: Only calls whose path contains this; None for every call that changes something.
     """
 
     count: int = Field(default=1, ge=1, le=1_000_000)
@@ -73,10 +74,10 @@ class _Script(Generic[S]):
     def add(self, order: S) -> None:
         self.orders.append((order, order.count))
 
-    def take(self, path: str) -> S | None:
-        """Use up one turn of the first order that applies to a path."""
+    def take(self, request: web.Request) -> S | None:
+        """Use up one turn of the first order that applies to a call."""
         for place, (order, left) in enumerate(self.orders):
-            if (order.path or "") in path:
+            if order.path in request.path if order.path is not None else request.method != "GET":
                 if left > 1:
                     self.orders[place] = (order, left - 1)
                 else:
@@ -90,8 +91,8 @@ class Faults:
     """What is wrong with this process at present.
 
     Args:
-        latency_ms: Wait of every call, in milliseconds.
-        failure_rate: Share of calls that fail before their effect, 0 to 1.
+        latency_ms: Wait of every call that changes something, in milliseconds.
+        failure_rate: Share of those that fail before their effect, 0 to 1.
     """
 
     latency_ms: int = 0
@@ -119,11 +120,12 @@ class Faults:
             Problem: 422 or 500, without an effect or after it, as the mode says.
         """
         # Both are taken on arrival: the order of arrival is the order of the script.
-        delay, failure = self._delays.take(request.path), self._failures.take(request.path)
-        wait_ms = self.latency_ms + (delay.ms if delay else 0)
+        delay, failure = self._delays.take(request), self._failures.take(request)
+        is_read = request.method == "GET"
+        wait_ms = (0 if is_read else self.latency_ms) + (delay.ms if delay else 0)
         if wait_ms:
             await asyncio.sleep(wait_ms / 1000)
-        if self.failure_rate and random.random() < self.failure_rate:
+        if not is_read and self.failure_rate and random.random() < self.failure_rate:
             raise Problem(500, "mock-failure", "The mock bank failed.")
         if failure is None:
             return await work()

@@ -56,6 +56,17 @@ async def test_a_refusal_is_lost_like_any_other_answer(notifications: Participan
     assert (refused.status, refused.problem) == (500, "scripted-error")
 
 
+async def test_a_read_is_struck_only_where_its_path_is_named(orders: Participant) -> None:
+    await orders.post("/customers", {"customer_id": "17850"})
+    await orders.post("/test/fail-next", {"count": 1, "mode": "error"})
+    assert (await orders.get("/customers/17850")).status == 200
+    await orders.post("/test/reset", {})
+
+    await orders.post("/test/fail-next", {"count": 1, "mode": "error", "path": "/customers/17850"})
+
+    assert [(await orders.get("/customers/17850")).status for _ in range(2)] == [500, 200]
+
+
 async def test_a_fault_strikes_only_its_path(payments: Participant) -> None:
     await payments.post("/test/fail-next", {"count": 1, "mode": "error", "path": "/payments/void"})
 

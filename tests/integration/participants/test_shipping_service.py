@@ -1,6 +1,7 @@
 """What the shipping and the notifications service promise."""
 
 import asyncio
+import re
 
 from tests.integration.participants.service import Participant
 
@@ -17,10 +18,12 @@ async def test_a_shipment_is_scheduled_and_called_off(shipping: Participant) -> 
     found = await shipping.get("/shipments/s1")
     cancelled = await shipping.delete("/shipments/s1")
 
+    tracking = scheduled.json["tracking"]
     assert (scheduled.status, scheduled.json) == (
         201,
-        {"shipment_id": "s1", "order_id": "o1", "status": "scheduled"},
+        {"shipment_id": "s1", "order_id": "o1", "status": "scheduled", "tracking": tracking},
     )
+    assert re.fullmatch(r"SL[0-9A-F]{14}", tracking)
     assert found.json == scheduled.json
     assert (cancelled.status, cancelled.json) == (200, {"shipment_id": "s1", "status": "cancelled"})
     assert await shipping.kinds("o1") == ["shipment_scheduled", "shipment_cancelled"]
@@ -74,7 +77,7 @@ async def test_a_message_is_sent_once(notifications: Participant) -> None:
     assert {(answer.status, answer.body) for answer in answers} == {(201, answers[0].body)}
     assert answers[0].json == {"notification_id": "n1", "order_id": "o1", "status": "sent"}
     assert [{**found, "sent_at": None} for found in listed.json["notifications"]] == [
-        {**MESSAGE, "status": "sent", "sent_at": None}
+        {**MESSAGE, "reference": None, "status": "sent", "sent_at": None}
     ]
     assert others.json == {"notifications": []}
     assert (unnamed.status, unnamed.json["errors"][0]["pointer"]) == (422, "/order_id")
@@ -87,3 +90,13 @@ async def test_another_message_under_the_same_key_is_refused(notifications: Part
     other = await notifications.post("/notifications", {**MESSAGE, "template": "other"}, key="k")
 
     assert (other.status, other.problem) == (422, "key-reused")
+
+
+async def test_a_message_says_what_it_names(notifications: Participant) -> None:
+    sent = await notifications.post("/notifications", {**MESSAGE, "reference": "SL1"})
+    refused = await notifications.post("/notifications", {**MESSAGE, "notification_id": "n2", "reference": "x" * 129})
+
+    assert (sent.status, refused.status) == (201, 422)
+    assert [found["reference"] for found in (await notifications.get("/notifications?order_id=o1")).json["notifications"]] == [
+        "SL1"
+    ]
