@@ -64,6 +64,7 @@ for _command in (
     audit.audit,
     purge.purge,
     config.config,
+    config.drain,
     definitions.definitions,
     fleet.breaker,
     fleet.participants,

@@ -79,7 +79,7 @@ def verdict(terms: Json, figures: Json) -> Verdict | None:
     if figures["unchecked"]:
         return Verdict(False, f"its time is over and its invariants could not be checked: {figures['unchecked']}")
     if ended < terms["canary_orders_min"]:
-        return Verdict(True, f"its time is over; only {ended} orders ended, too few to judge their failures by")
+        return Verdict(True, f"its time is over; only {ended} orders ended, too few to judge them by")
     return Verdict(True, f"its time is over; {failed} of {ended} orders failed")
 
 

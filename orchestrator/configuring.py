@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Any, Final
 
-from orchestrator.configuration import Configuration, Unsafe, differences
+from orchestrator.configuration import Configuration, Unsafe
 from orchestrator.definitions import Definitions
 from orchestrator.saga import Saga
 from sql import config
@@ -54,53 +54,6 @@ class CanaryTerms:
     orders_min: int = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The configuration of a saga.
-
-    Attributes:
-        saga: Its name.
-        versions: That this process can run.
-        active: The revision that new orders start on; None where everything is as code and settings have it.
-        following: The revision that is pending or tried; None for none.
-        runs: What new orders start on.
-        would_run: What they would start on with the following revision; None where there is none, or it does not fit.
-        unfit: Why a revision does not fit this process; None where all do.
-    """
-
-    saga: str
-    versions: list[int]
-    active: Json | None
-    following: Json | None
-    runs: Saga[Any]
-    would_run: Saga[Any] | None
-    unfit: str | None
-
-    def differences(self) -> list[Json]:
-        """Return what would change; see `configuration.differences`."""
-        return [] if self.would_run is None else differences(self.runs, self.would_run)
-
-
-async def show(conn: Connection, definitions: Definitions, saga: str) -> Shown:
-    """Return the configuration of a saga.
-
-    Raises:
-        NoSuchSaga: There is none of this name.
-    """
-    _check_known(definitions, saga)
-    found = await config.list_revisions(conn, saga)
-    active, following = found.get("active"), found.get("pending") or found.get("canary")
-    runs, would_run, unfit = definitions.code(saga), None, None
-    try:
-        if active is not None:
-            runs = _fit(definitions, active)
-        if following is not None:
-            would_run = _fit(definitions, following)
-    except Unsafe as error:
-        unfit = str(error)
-    return Shown(saga, definitions.versions(saga), active, following, runs, would_run, unfit)
-
-
 async def put(
     conn: Connection, definitions: Definitions, saga: str, configuration: Configuration, *, actor: str, reason: str
 ) -> int:
@@ -111,7 +64,7 @@ async def put(
         Unsafe: The saga must not be configured so.
         NotInThisState: A revision is being tried, or this is what is active already.
     """
-    _check_known(definitions, saga)
+    check_known(definitions, saga)
     definitions.fit(saga, configuration, 0)
     async with _acting(conn, saga) as found:
         if "canary" in found:
@@ -151,10 +104,10 @@ async def apply(
         Unsafe: The saga must not be configured so, by the code and settings of now.
         NotInThisState: Nothing is pending, or another revision is, or one is being tried already.
     """
-    _check_known(definitions, saga)
+    check_known(definitions, saga)
     async with _acting(conn, saga) as found:
         following = _next(found, saga, revision)
-        wanted = _fit(definitions, following)
+        wanted = fit(definitions, following)
         number = int(following["revision"])
         if canary is None:
             await _activate(conn, saga, number, found)
@@ -163,7 +116,7 @@ async def apply(
         if "canary" in found:
             raise NotInThisState(f"{_tried(found['canary'])} already")
         active = found.get("active")
-        if wanted.input is not (_fit(definitions, active) if active else definitions.code(saga)).input:
+        if wanted.input is not (fit(definitions, active) if active else definitions.code(saga)).input:
             raise Unsafe(saga, ("the two versions are started by different inputs, so it can't be tried on a share",))
         await config.try_revision(
             conn,
@@ -185,7 +138,7 @@ async def discard(conn: Connection, definitions: Definitions, saga: str, *, acto
         NoSuchSaga: There is none of this name.
         NotInThisState: Nothing is pending or being tried.
     """
-    _check_known(definitions, saga)
+    check_known(definitions, saga)
     async with _acting(conn, saga) as found:
         following = _next(found, saga, None)
         number = int(following["revision"])
@@ -224,7 +177,7 @@ async def history(conn: Connection, definitions: Definitions, saga: str, *, limi
     Raises:
         NoSuchSaga: There is none of this name.
     """
-    _check_known(definitions, saga)
+    check_known(definitions, saga)
     return await config.list_history(conn, saga, limit=limit)
 
 
@@ -242,12 +195,22 @@ async def _activate(conn: Connection, saga: str, revision: int, found: dict[str,
     await config.move_revision(conn, saga, revision, "active")
 
 
-def _check_known(definitions: Definitions, saga: str) -> None:
+def check_known(definitions: Definitions, saga: str) -> None:
+    """Refuse a name that no saga has here.
+
+    Raises:
+        NoSuchSaga: There is none.
+    """
     if saga not in definitions.names:
         raise NoSuchSaga(f"there is no saga {saga}, only {', '.join(definitions.names)}")
 
 
-def _fit(definitions: Definitions, row: Json) -> Saga[Any]:
+def fit(definitions: Definitions, row: Json) -> Saga[Any]:
+    """Return a saga as a revision has it.
+
+    Raises:
+        Unsafe: It must not be so, by the code and settings of now.
+    """
     return definitions.fit(row["saga"], Configuration.read(row["saga"], row["body"]), row["revision"])
 
 

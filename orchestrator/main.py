@@ -15,6 +15,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from orchestrator.canary import Judge
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
@@ -105,7 +106,9 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
             await _serve_metrics(stack, settings, metrics, pool)
         receivers = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CONNECTIONS_MAX))
         sender = Sender(pool, receivers, settings, metrics, worker.has_work)
-        await _run_until(stop, worker, _parts(settings, pool, writer, worker, fleet, metrics, sender), settings.shutdown_s)
+        parts = _parts(settings, pool, writer, worker, fleet, metrics, sender)
+        parts["canary"] = Judge(pool, settings.ledger_url(), definitions, fleet, replica).run()
+        await _run_until(stop, worker, parts, settings.shutdown_s)
 
 
 def _parts(

@@ -63,7 +63,22 @@ class _Name(click.ParamType[str]):
         return str(value)
 
 
+class _Duration(click.ParamType[float]):
+    """A time span, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d)?", str(value))
+        if not found or float(found[1]) == 0:
+            self.fail("must be a number above 0 and a unit, such as 90s, 10m, 2h or 1d", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2] or "s"]
+
+
+_UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 ADDRESS: Final = _Address()
+DURATION: Final = _Duration()
 NAME: Final = _Name()
 TIME: Final = _Time()
 TEXT: Final = _Text()
