@@ -9,19 +9,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator import machine
-from orchestrator.outcome import Rejected, Succeeded, Unknown
+from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import (
     BEGINNING,
     Answered,
     CancelRequested,
+    Elapsed,
     GivenUp,
     Lapsed,
     Observation,
     Progress,
     Retried,
+    Round,
+    Signalled,
+    Skipped,
     StepState,
 )
-from orchestrator.saga import Saga
+from orchestrator.saga import Saga, Signal, Step, StepKind
+from orchestrator.turns import next_actions, waiting
+from orchestrator.undoing import is_committed
 from sql.models import TERMINAL, Direction, Status
 
 LAPSES_MAX = 1
@@ -41,7 +47,7 @@ class World:
         late: Steps whose action is still on the network, and could still have an effect.
         cancelled: Whether somebody asked to cancel, which happens once at most.
         lapses: How often an owner died so far.
-        probing: Whether the call on its way only asks if the action was done.
+        probing: Steps whose call on its way only asks if the action was done.
         trials: How often a call that tried whether its participant is back ended Unknown so far.
     """
 
@@ -51,7 +57,7 @@ class World:
     late: frozenset[str] = frozenset()
     cancelled: bool = False
     lapses: int = 0
-    probing: bool = False
+    probing: frozenset[str] = frozenset()
     trials: int = 0
 
     def __post_init__(self) -> None:
@@ -68,7 +74,7 @@ class World:
             (name, p.state) if p.state in ENDED else (name, p.state, p.attempts, p.lapses, p.doubtful)
             for name, p in progress.steps.items()
         )
-        core = (progress.direction, progress.round, progress.ending, progress.on_its_way, progress.cancelling)
+        core = (progress.direction, progress.round, progress.ending, progress.on_its_way, progress.cancelling, progress.signals)
         world = (self.effects, self.tombstones, self.late, self.cancelled, self.lapses, self.trials)
         return (*core, progress.stuck, steps, *world)
 
@@ -110,13 +116,16 @@ def explore(
 def check(saga: Saga, world: World) -> None:
     """Assert what must hold of a world whatever comes."""
     status = machine.status_of(saga, world.progress)
-    names = {step.name for step in saga.steps}
     if status is Status.COMPLETED:
-        assert world.effects == names, f"completed without {names - world.effects}"
+        skipped = {name for name, p in world.progress.steps.items() if p.state is StepState.SKIPPED}
+        missing = {step.name for step in saga.calls} - skipped - world.effects
+        assert not missing, f"completed without {missing}"
     if status in (Status.FAILED, Status.CANCELLED, Status.DECLINED):
-        assert not world.effects, f"{status} with {set(world.effects)} done: {world}"
+        # What nothing undoes has left nothing behind, or nobody minds it; a pivot is neither.
+        left = {name for name in world.effects if _is_undone(saga.call_of(name))}
+        assert not left, f"{status} with {left} done: {world}"
     assert Progress.from_json(world.progress.to_json()) == world.progress
-    for step in saga.steps:
+    for step in saga.calls:
         spent = world.progress.of(step.name).attempts - world.progress.of(step.name).lapses
         assert spent <= saga.retry_of(step).attempts_max + (step.probe is not None)
 
@@ -131,63 +140,106 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
             yield _settled(saga, world, Retried("operator", "mended"))
         return
     forward = world.progress.direction is Direction.ACTION
-    if cancels and forward and not world.cancelled:
+    if cancels and forward and not world.cancelled and not is_committed(saga, world.progress):
         yield replace(_settled(saga, world, CancelRequested("client", "changed my mind")), cancelled=True)
-    if not world.progress.on_its_way:
-        move = machine.proceed(saga, world.progress)
-        assert move.calls, f"nothing to do in {status}"
-        yield replace(world, progress=move.progress, probing=move.calls[0].probe)
-        if parks:
-            yield _settled(saga, world, GivenUp("the participant is away for too long"))
+    for step in saga.steps if forward else ():
+        if isinstance(step, Signal) and step.name not in world.progress.signals:
+            yield _settled(saga, world, Signalled(step.name, {}, "client"))
+    if world.progress.on_its_way:
+        yield from _ends(saga, world, undo_rejections=undo_rejections, parks=parks)
+    else:
+        yield from _beginnings(saga, world, status, parks=parks)
+
+
+def _beginnings(saga: Saga, world: World, status: Status, *, parks: bool) -> Iterator[World]:
+    if parks:
+        yield _settled(saga, world, GivenUp("the participant is away for too long"))
+    if (step := waiting(saga, world.progress)) is not None:
+        yield _settled(saga, world, Elapsed(step.name))
         return
-    yield from _answers(saga, world, undo_rejections=undo_rejections)
+    for step in next_actions(saga, world.progress) if world.progress.direction is Direction.ACTION else ():
+        if step.when is not None and not world.progress.of(step.name).attempts:
+            yield _settled(saga, world, Skipped(step.name, "its condition does not hold"))
+    move = machine.proceed(saga, world.progress)
+    assert move.entries, f"nothing to do in {status}"
+    yield replace(world, progress=move.progress, probing=frozenset(call.step for call in move.calls if call.probe))
+
+
+def _ends(saga: Saga, world: World, *, undo_rejections: bool, parks: bool) -> Iterator[World]:
+    """Every way in which the calls that are on their way may end."""
+    for after, answers in _answers(saga, world, world.progress.on_its_way, undo_rejections=undo_rejections):
+        yield _settled(saga, after, answers[0] if len(answers) == 1 else Round(answers))
     if world.lapses < LAPSES_MAX:
-        for before in _fates_of_a_lost_call(saga, world):
+        for before in _fates(saga, world, world.progress.on_its_way):
             yield replace(_settled(saga, before, Lapsed()), lapses=world.lapses + 1)
-    if parks and world.trials < TRIALS_MAX:
+    if parks and world.trials < TRIALS_MAX and len(world.progress.on_its_way) == 1:
         answer = Answered(world.progress.on_its_way[0], Unknown("no answer"), trial=True)
-        for before in _fates_of_a_lost_call(saga, world):
+        for before in _fates(saga, world, world.progress.on_its_way):
             yield replace(_settled(saga, before, answer), trials=world.trials + 1)
 
 
-def _answers(saga: Saga, world: World, *, undo_rejections: bool) -> Iterator[World]:
-    (name,) = world.progress.on_its_way
-    if world.probing:
-        yield _settled(saga, world, Answered(name, Unknown("not done by now, or no answer")))
+def _answers(
+    saga: Saga, world: World, names: tuple[str, ...], *, undo_rejections: bool
+) -> Iterator[tuple[World, tuple[Answered, ...]]]:
+    """Every combination of answers to these calls, each with what it has left behind."""
+    if not names:
+        yield world, ()
+        return
+    for after, outcome in _outcomes(saga, world, names[0], undo_rejections=undo_rejections):
+        for last, answers in _answers(saga, after, names[1:], undo_rejections=undo_rejections):
+            yield last, (Answered(names[0], outcome), *answers)
+
+
+def _outcomes(saga: Saga, world: World, name: str, *, undo_rejections: bool) -> Iterator[tuple[World, Outcome]]:
+    if name in world.probing:
+        yield world, Unknown("not done by now, or no answer")
         if name in world.effects:
-            yield _settled(saga, world, Answered(name, Succeeded({})))
+            yield world, Succeeded({})
         if name in world.tombstones:
-            yield _settled(saga, world, Answered(name, Rejected("undone before")))
+            yield world, Rejected("undone before")
         return
     if world.progress.direction is Direction.COMPENSATION:
         undone = _undo(saga, world, name)
-        yield _settled(saga, undone, Answered(name, Succeeded({})))
-        yield _settled(saga, undone, Answered(name, Unknown("after the effect")))
-        yield _settled(saga, world, Answered(name, Unknown("before the effect")))
+        yield undone, Succeeded({})
+        yield undone, Unknown("after the effect")
+        yield world, Unknown("before the effect")
         if undo_rejections:
-            yield _settled(saga, world, Answered(name, Rejected("can't be undone")))
+            yield world, Rejected("can't be undone")
         return
     if name in world.tombstones:
-        yield _settled(saga, world, Answered(name, Rejected("undone before")))
+        yield world, Rejected("undone before")
     else:
-        yield _settled(saga, _do(world, name), Answered(name, Succeeded({})))
+        yield _do(world, name), Succeeded({})
         if name not in world.effects:
-            yield _settled(saga, world, Answered(name, Rejected("refused")))
-    for before in _fates_of_a_lost_call(saga, world):
-        yield _settled(saga, before, Answered(name, Unknown("no answer")))
+            yield world, Rejected("refused")
+    for before in _fates_of_a_lost_call(saga, world, name):
+        yield before, Unknown("no answer")
 
 
-def _fates_of_a_lost_call(saga: Saga, world: World) -> Iterator[World]:
+def _fates(saga: Saga, world: World, names: tuple[str, ...]) -> Iterator[World]:
+    """What these calls may have come to, in every combination."""
+    if not names:
+        yield world
+        return
+    for after in _fates_of_a_lost_call(saga, world, names[0]):
+        yield from _fates(saga, after, names[1:])
+
+
+def _fates_of_a_lost_call(saga: Saga, world: World, name: str) -> Iterator[World]:
     """What a call may have come to whose answer was not heard: done, never to arrive, or still to arrive."""
-    (name,) = world.progress.on_its_way
     yield world
-    if world.probing:
+    if name in world.probing:
         return
     if world.progress.direction is Direction.COMPENSATION:
         yield _undo(saga, world, name)
         return
     yield _do(world, name)
     yield replace(world, late=world.late | {name})
+
+
+def _is_undone(step: Step) -> bool:
+    """Tell whether a step must have left nothing in an order that was undone."""
+    return step.compensation is not None or step.undone_by is not None or step.kind is StepKind.PIVOT
 
 
 def _late_arrivals(world: World) -> Iterator[World]:
@@ -200,10 +252,10 @@ def _do(world: World, name: str) -> World:
 
 
 def _undo(saga: Saga, world: World, name: str) -> World:
-    gone = {name} | {step.name for step in saga.steps if step.undone_by == name}
+    gone = {name} | {step.name for step in saga.calls if step.undone_by == name}
     return replace(world, effects=world.effects - gone, tombstones=world.tombstones | gone)
 
 
 def _settled(saga: Saga, world: World, observation: Observation) -> World:
     progress = machine.settle(saga, world.progress, observation).progress
-    return replace(world, progress=progress, probing=world.probing and bool(progress.on_its_way))
+    return replace(world, progress=progress, probing=world.probing if progress.on_its_way else frozenset())
