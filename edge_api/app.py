@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
-from edge_api import cancelling, dashboard, feed, keys, openapi, operating, placing, reading, webhooks
+from edge_api import cancelling, configuring, dashboard, feed, keys, openapi, operating, placing, reading, webhooks
 from edge_api.feed import FEED, Feed
 from edge_api.listening import note_requests
 from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
@@ -80,7 +80,7 @@ def admin_app(parts: Parts) -> web.Application:
         middlewares=[note_requests, identify_request, answer_problems, limit_reads], client_max_size=BODY_BYTES_MAX
     )
     _put(parts, app)
-    for routes in (operating.ADMIN_ROUTES, operating.CLIENT_ROUTES, webhooks.ROUTES, dashboard.ROUTES):
+    for routes in (operating.ADMIN_ROUTES, operating.CLIENT_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES):
         app.add_routes(routes)
     return app
 

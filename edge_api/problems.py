@@ -38,6 +38,7 @@ class ProblemType(Enum):
         "idempotency-request-in-progress", 409, "The first request with this key is still being handled", retryable=True
     )
     CONFLICT = _Kind("conflict", 409, "The order's state does not allow this")
+    CONFIGURATION_CONFLICT = _Kind("configuration-conflict", 409, "The configuration's state does not allow this")
     NAME_TAKEN = _Kind("name-taken", 409, "There is one of this name")
     CURSOR_GONE = _Kind("cursor-gone", 410, "One can't go on from this cursor")
     TOO_LARGE = _Kind("payload-too-large", 413, "The body is too large")

@@ -25,6 +25,10 @@ from sql.ledger import LedgerError
 from sql.models import Json
 
 Connection = config.Connection
+FAILURE_RATE_MAX: Final = 0.1
+"""Of a canary's orders, unless said otherwise: shops decline and run out of stock, so some fail whatever is tried."""
+ORDERS_MIN: Final = 20
+"""Of a canary's orders, unless said otherwise: among fewer, one failure says nothing."""
 HISTORY_MAX: Final = 1_000
 """Most entries of a history that are shown at once."""
 
@@ -50,8 +54,8 @@ class CanaryTerms:
 
     percent: float
     for_s: float
-    failure_rate_max: float = 0.1
-    orders_min: int = 20
+    failure_rate_max: float = FAILURE_RATE_MAX
+    orders_min: int = ORDERS_MIN
 
 
 async def put(

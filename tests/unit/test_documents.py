@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from cli import saga
-from edge_api import cancelling, dashboard, feed, operating, placing, reading, webhooks
+from edge_api import cancelling, configuring, dashboard, feed, operating, placing, reading, webhooks
 from edge_api.problems import BASE, ProblemType
 from orchestrator.participant import OUR_BUG, REJECTION, SUCCESS
 from orchestrator.settings import Settings
@@ -131,7 +131,7 @@ def test_problem_types_are_those_of_the_api() -> None:
     ("header", "served"),
     [
         ("| clients' listener |", (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, feed.ROUTES, operating.CLIENT_ROUTES)),
-        ("| admin listener |", (operating.ADMIN_ROUTES, webhooks.ROUTES, dashboard.ROUTES)),
+        ("| admin listener |", (operating.ADMIN_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES)),
     ],
 )
 def test_routes_are_those_that_are_served(header: str, served: tuple[list[web.RouteDef], ...]) -> None:
