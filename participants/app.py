@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry
 from participants import inventory, notifications, orders, payment_tries, payments, shipping, stock_tries
 from participants.calls import BODY_MAX_BYTES, FAULTS, POOL, Lookup, Route, add_route, read_body
 from participants.contracts.operations import OperationRef
-from participants.database import open_pool, ping
+from participants.database import Connection, open_pool, ping
 from participants.effects import EffectQuery, page_effects
 from participants.expiry import Expire, expire_for_ever
 from participants.faults import Delay, FailNext, Faults
-from participants.idempotency import find_operation
+from participants.idempotency import StoredAnswer, find_operation
 from participants.problems import answer_problems
 from participants.settings import Name, ParticipantSettings
 from participants.telemetry import REGISTRY, get_metrics, observe_requests, set_headers
@@ -71,7 +71,7 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
         app.cleanup_ctx.append(keep_expiring)
     for route in routes_of(name, lifetime_s):
         add_route(app.router, route)
-    add_route(app.router, Lookup("/operations/{operation_key}", OperationRef, find_operation))
+    add_route(app.router, Lookup("/operations/{operation_key}", OperationRef, _find_operation))
     add_route(app.router, Lookup("/effects", EffectQuery, page_effects))
     app.router.add_get("/healthz", _get_health)
     app.router.add_get("/metrics", get_metrics)
@@ -91,6 +91,11 @@ def routes_of(name: Name, lifetime_s: float) -> tuple[Route, ...]:
             return _ROUTES[name] + payment_tries.routes(lifetime_s)
         case _:
             return _ROUTES[name]
+
+
+async def _find_operation(connection: Connection, operation: OperationRef) -> StoredAnswer:
+    """Tell whether the operation with a key was done; see `idempotency.find_operation`."""
+    return await find_operation(connection, operation.operation_key)
 
 
 async def _get_health(request: web.Request) -> web.Response:

@@ -19,16 +19,8 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from participants.database import Connection, Pool, transaction
-from participants.effects import Posting
 from participants.faults import Faults
-from participants.idempotency import (
-    Operation,
-    StoredAnswer,
-    claim_action,
-    claim_compensation,
-    hash_request,
-    store_answer,
-)
+from participants.idempotency import Operation, Posting, StoredAnswer, hash_request, once
 from participants.problems import Problem, invalid, invalid_member
 
 BODY_MAX_BYTES: Final = 1024**2
@@ -181,31 +173,24 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> Any:
 async def _operate(route: Action | Compensation, request: web.Request) -> web.Response:
     key = _read_key(request)
     body = await read_body(request, route.request)
-    request_hash = hash_request(request.method, request.path, body)
+    undoes: tuple[str, ...] = ()
+    if isinstance(route, Action):
+        operation = _operation(request, _bounded(route.subject(body)), "action", key, body)
+    else:
+        undoes = tuple(_bounded(subject) for subject in route.undoes(body))
+        operation = _operation(request, undoes[0], "compensation", key, body)
+    work = route.perform if isinstance(route, Action) else route.reverse
     async with transaction(request.app[POOL]) as connection:
-        if isinstance(route, Action):
-            operation = Operation(_bounded(route.subject(body)), "action", key, request_hash)
-            stored = await claim_action(connection, operation)
-        else:
-            undoes = tuple(_bounded(subject) for subject in route.undoes(body))
-            operation = Operation(undoes[0], "compensation", key, request_hash)
-            stored = await claim_compensation(connection, operation, undoes)
-        if stored is not None:
-            return _response(stored, replayed=True)
-        work = route.perform if isinstance(route, Action) else route.reverse
-        answer = await _keep(connection, operation, await work(connection, body))
+        answer = await once(connection, operation, lambda: _stored(work(connection, body)), undoes)
     return _response(answer)
 
 
 async def _change(route: Change, request: web.Request) -> web.Response:
     key = _read_key(request)
     body = await read_body(request, route.request)
-    operation = Operation(f"change/{key}", "action", key, hash_request(request.method, request.path, body))
+    operation = _operation(request, f"change/{key}", "action", key, body)
     async with transaction(request.app[POOL]) as connection:
-        stored = await claim_action(connection, operation)
-        if stored is not None:
-            return _response(stored, replayed=True)
-        answer = await _keep(connection, operation, await route.perform(connection, body, key))
+        answer = await once(connection, operation, lambda: _stored(route.perform(connection, body, key)))
     return _response(answer)
 
 
@@ -219,14 +204,20 @@ async def _look_up(route: Lookup, request: web.Request) -> web.Response:
     return _response(answer if isinstance(answer, StoredAnswer) else StoredAnswer(200, answer.model_dump_json().encode()))
 
 
-async def _keep(connection: Connection, operation: Operation, done: Done) -> StoredAnswer:
-    answer = StoredAnswer(done.status, done.answer.model_dump_json().encode())
-    await store_answer(connection, operation, answer, done.effect)
-    return answer
+def _operation(
+    request: web.Request, subject: str, direction: Literal["action", "compensation"], key: str, body: BaseModel
+) -> Operation:
+    members = body.model_dump(mode="json", exclude_defaults=True)
+    return Operation(subject, direction, key, hash_request(request.method, request.path, members))
 
 
-def _response(answer: StoredAnswer, *, replayed: bool = False) -> web.Response:
-    headers: Mapping[str, str] | None = {"Idempotency-Replayed": "true"} if replayed else None
+async def _stored(working: Awaitable[Done]) -> tuple[StoredAnswer, Posting | None]:
+    done = await working
+    return StoredAnswer(done.status, done.answer.model_dump_json().encode()), done.effect
+
+
+def _response(answer: StoredAnswer) -> web.Response:
+    headers: Mapping[str, str] | None = {"Idempotency-Replayed": "true"} if answer.replayed else None
     return web.Response(status=answer.status, body=answer.body, headers=headers, content_type="application/json")
 
 

@@ -18,7 +18,7 @@ ACQUIRE_TIMEOUT_S: Final = 2.0  # a caller learns within this time that the data
 RECONNECT_S: Final = 2.0  # how long a broken connection is retried before the next request starts over
 
 _MIGRATIONS: Final = QUERIES.parent / "migrations"
-_queries = Queries("fence")
+_queries = Queries("participant")
 _LIMIT_SESSION = _queries["limit_session"]
 _LIST_APPLIED_MIGRATIONS = _queries["list_applied_migrations"]
 _CHECK_DATABASE = _queries["check_database"]

@@ -20,7 +20,7 @@ from participants.contracts.inventory import (
     ReserveStock,
 )
 from participants.database import Connection
-from participants.effects import Posting
+from participants.idempotency import Posting
 from participants.problems import Problem, invalid_member
 from sql.loader import Queries
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from participants.calls import Action, Done, Lookup, Route
 from participants.contracts.notifications import Notification, Notify, SentNotification, SentNotifications
 from participants.database import Connection
-from participants.effects import Posting
+from participants.idempotency import Posting
 from sql.loader import Queries
 
 _queries = Queries("notifications")

@@ -16,7 +16,7 @@ from participants.contracts.orders import (
     PutCustomer,
 )
 from participants.database import Connection
-from participants.effects import Posting
+from participants.idempotency import Posting
 from participants.problems import Problem, invalid_member
 from sql.loader import Queries
 

@@ -21,8 +21,8 @@ from participants.contracts.payments import (
     TryPayment,
 )
 from participants.database import Connection
-from participants.effects import Posting
 from participants.expiry import BATCH
+from participants.idempotency import Posting
 from participants.payments import check_bank, give_back, let_go, lock_money
 from participants.problems import Problem
 from sql.loader import Queries

@@ -17,7 +17,7 @@ from participants.calls import Action, Compensation, Done, Route
 from participants.contracts.endpoint import Wire
 from participants.contracts.payments import AuthorizationRef, Authorize, Capture, Payment, Reversal, TryPayment
 from participants.database import Connection
-from participants.effects import Posting
+from participants.idempotency import Posting
 from participants.problems import Problem, invalid_member
 from sql.loader import Queries
 

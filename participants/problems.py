@@ -11,7 +11,8 @@ from aiohttp.typedefs import Handler
 from psycopg_pool import PoolClosed, PoolTimeout
 from pydantic import ValidationError
 
-TYPES: Final = "https://sagaledger.example/problems/"
+from participants.idempotency import PROBLEMS, Refused
+
 RETRY_AFTER_S: Final = 1  # a restarted database is back within seconds
 
 _log = structlog.get_logger("participants")
@@ -42,7 +43,7 @@ class Problem(Exception):
         super().__init__(title)
         self.status = status
         self.headers = headers
-        self.body = {"type": TYPES + kind, "title": title, "status": status}
+        self.body = {"type": PROBLEMS + kind, "title": title, "status": status}
         if detail is not None:
             self.body["detail"] = detail
         self.body.update(members)
@@ -88,6 +89,9 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except Problem as problem:
         return problem.response()
+    except Refused as refused:
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if refused.status == 503 else None
+        return Problem(refused.status, refused.kind, refused.title, refused.detail, headers=headers).response()
     except web.HTTPException as error:
         kind = (error.reason or "error").lower().replace(" ", "-")
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None

@@ -10,7 +10,7 @@ from participants.calls import Action, Compensation, Done, Lookup, Route
 from participants.contracts.endpoint import Wire
 from participants.contracts.shipping import ScheduleShipment, Shipment, ShipmentCancellation
 from participants.database import Connection
-from participants.effects import Posting
+from participants.idempotency import Posting
 from participants.problems import Problem
 from sql.loader import Queries
 

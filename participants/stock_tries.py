@@ -17,8 +17,8 @@ from psycopg.rows import scalar_row
 from participants.calls import Action, Compensation, Done, Route
 from participants.contracts.inventory import ReservationRef, StockConfirmation, StockTry, TryStock
 from participants.database import Connection
-from participants.effects import Posting
 from participants.expiry import BATCH
+from participants.idempotency import Posting
 from participants.inventory import count_units, lock_wanted, release_stock, reservation_of
 from participants.problems import Problem
 from sql.loader import Queries

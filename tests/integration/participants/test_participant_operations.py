@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from participants.contracts import Endpoint, OperationRef, inventory, notifications, orders, payments, probe_of, shipping
-from sql.loader import Queries
+from participants.idempotency import FIND_OPERATION
 from tests.integration.participants.service import Participant, Reply, StartParticipant, waiting_for_a_lock
 
 O = "22222222-2222-8222-8222-222222222222"  # noqa: E741
@@ -126,7 +126,7 @@ async def test_a_key_with_the_signs_of_a_path_can_be_asked_for(shipping: Partici
 async def test_the_question_reads_no_whole_table(payments: Participant) -> None:
     async with await payments.connect() as connection:
         await connection.execute("set enable_seqscan = off")
-        cursor = await connection.execute("explain " + Queries("fence")["find_operation"], {"key": "k", "undo_key": "u"})
+        cursor = await connection.execute("explain " + FIND_OPERATION, {"key": "k", "undo_key": "u"})
         plan = str(await cursor.fetchall())
 
     assert "Seq Scan" not in plan
