@@ -45,8 +45,10 @@ SEARCH_S: Final = 60.0
 """And while none come: an idle replica asks one query a minute for this."""
 CLEAN_S: Final = 600.0
 CLEAN_BATCH: Final = 1_000
-LEASE_MARGIN_S: Final = 15.0
+LEASE_MARGIN_S: Final = 5.0
 """A lease lasts so much longer than a call: a replica that was busy still writes what its call came to."""
+FAILED_S: Final = (0.5, 1.5)
+"""Between a turn that failed and the next: not all replicas at once."""
 STOP_S: Final = 0.7
 """For giving back what is on its way; the process ends soon after."""
 
@@ -95,9 +97,12 @@ class Sender:
                 try:
                     await self._turn()
                 except (psycopg.Error, PoolTimeout) as error:
-                    # Whatever it is, sagas must not be stopped by it.
                     log.warning("webhooks_failed", error=(str(error).splitlines() or [type(error).__name__])[0])
-                    await asyncio.sleep(random.uniform(0.5, 1.5))
+                    await asyncio.sleep(random.uniform(*FAILED_S))
+                except Exception:
+                    # A fault of this code must not stop sagas, which go on beside it.
+                    log.exception("webhooks_broken")
+                    await asyncio.sleep(random.uniform(*FAILED_S))
                 await self._pause()
         finally:
             await self._stop()
@@ -156,7 +161,7 @@ class Sender:
         for delivery in claimed:
             call = asyncio.create_task(self._deliver(delivery), name=f"event {delivery.id} to {delivery.webhook}")
             self._calls[call] = delivery
-            call.add_done_callback(self._calls.pop)
+            call.add_done_callback(self._ends)
 
     async def _deliver(self, delivery: Delivery) -> None:
         settlement = await self._exchange(delivery)
@@ -164,6 +169,10 @@ class Sender:
         self._slots[delivery.subscription_id] = min(slots * 2, SLOTS_MAX) if settlement.error is None else 1
         self._metrics.deliveries.labels(delivery.webhook, _outcome(settlement)).inc()
         self._ended.append(settlement)
+
+    def _ends(self, call: asyncio.Task[None]) -> None:
+        """Have what a call came to be written, and its slot taken by another."""
+        del self._calls[call]
         self._claim_at_s = _now_s()
         self._wake.set()
 
@@ -195,7 +204,7 @@ class Sender:
                 self._claim_at_s = min(self._claim_at_s, _now_s() + settlement.delay_s)
             elif settlement.error is not None:
                 log.error(
-                    "event_dead", event=str(settlement.delivery.id), webhook=settlement.delivery.webhook, error=settlement.error
+                    "event_dead", id=str(settlement.delivery.id), webhook=settlement.delivery.webhook, error=settlement.error
                 )
 
     async def _clean(self, conn: Connection) -> None:

@@ -44,14 +44,14 @@ returning subscription_id;
 
 -- name: delete_some_deliveries
 -- A batch of a subscription's deliveries, so that removing it never takes long; how many.
-with some as materialized (
+with batch as materialized (
     select d.order_ledger_id, d.event_id
     from event_delivery d join event_subscription s using (subscription_id)
     where s.name = %(name)s limit %(limit)s
 ), deleted as (
-    delete from event_delivery d using event_subscription s, some
+    delete from event_delivery d using event_subscription s, batch
     where s.name = %(name)s and d.subscription_id = s.subscription_id
-        and d.order_ledger_id = some.order_ledger_id and d.event_id = some.event_id
+        and d.order_ledger_id = batch.order_ledger_id and d.event_id = batch.event_id
     returning 1
 )
 select count(*)::bigint as deleted from deleted;

@@ -38,6 +38,10 @@ SETTINGS = {
     "SAGA_API_KEYS": ",".join(f"{client}={key}" for client, key in CLIENTS.items()),
     "SAGA_DATABASE_CONNECTIONS": "4",
     "SAGA_PARTICIPANT_POOL_SIZE": "6",
+    "SAGA_WEBHOOK_TIMEOUT_S": "1",
+    "SAGA_WEBHOOK_RETRY_FIRST_S": "0.2",
+    "SAGA_WEBHOOK_RETRY_FACTOR": "2",
+    "SAGA_WEBHOOK_RETRY_ATTEMPTS": "6",
 }
 REPLICAS = 2
 EDGES = 2

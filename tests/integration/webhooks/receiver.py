@@ -1,6 +1,7 @@
 """A receiver that answers as it is told, and a sender of this process on a real ledger: what tests of webhooks share."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -106,7 +107,8 @@ async def sending(pool: Pool, url: str, **options: Any) -> AsyncIterator[Sender]
             yield sender
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def subscribed(pool: Pool, receiver: Receiver, name: str = "one", **options: Any) -> None:
