@@ -70,6 +70,6 @@ DELIVER_ORDER: Saga[Any] = Saga(
         Invariant("ledger_shipped_after_payment", "no goods are sent for before their payment was taken"),
         Invariant("shipping_one_shipment_stands", "at most one shipment of an order stands"),
         Invariant("shipping_nothing_sent_after_undo", "no shipment stands that was called off"),
-        Invariant("notifications_told_once", "a customer is told the same thing of an order once"),
+        Invariant("notifications_told_once", "a customer is told once that an order is on its way"),
     ),
 )

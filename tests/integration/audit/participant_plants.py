@@ -76,10 +76,22 @@ PARTICIPANTS = {
             "update shipment set status = 'cancelled', cancelled_at = now() where order_id = 'stands'",
         ),
         Plant("shipping_nothing_sent_after_undo", _FENCE + "values ('shipment/stands', 'compensation', 'done', 'x')"),
+        Plant(
+            "shipping_one_shipment_stands",
+            "insert into shipment (shipment_id, order_id) values ('again', 'stands')",
+            frozenset({"shipping_shipments_follow_effects"}),
+        ),
         Plant("shipping_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
     ),
     "notifications": (
         Plant("notifications_follow_effects", "delete from notification where order_id = 'stands'"),
+        Plant(
+            "notifications_told_once",
+            """update notification set template = 'shipment_scheduled';
+            insert into notification (notification_id, order_id, customer_id, template)
+            select 'again', order_id, customer_id, template from notification""",
+            frozenset({"notifications_follow_effects"}),
+        ),
         Plant("notifications_effects_sound", "update effect set operation_key = 'x' where order_id = 'stands'"),
     ),
 }

@@ -98,6 +98,12 @@ LEDGER = (
         """insert into outbox (aggregateid, type, payload, correlation_id, seq, transaction_id)
         values (gen_random_uuid(), 'OrderNoted', '{}', 'c', 1, '1')""",
     ),
+    Plant(
+        "ledger_shipped_after_payment",
+        """update order_ledger set saga = 'deliver_order' where order_ledger_id = o('waiting');
+        update ledger_journal set step = 'schedule_shipping' where order_ledger_id = o('waiting') and step = 'create_order'""",
+        frozenset({"ledger_attempts_within_budget"}),
+    ),
     Plant("ledger_journal_gap_free", "update order_ledger set last_seq = last_seq + 1 where order_ledger_id = o('waiting')"),
     Plant(
         "ledger_journal_gap_free",
@@ -172,6 +178,10 @@ LEDGER = (
         """update ledger_journal set outcome = 'rejected'
         where order_ledger_id = o('failed_at_confirm') and step = 'create_order' and kind = 'outcome';
         update order_ledger set results = results - 'create_order' where order_ledger_id = o('failed_at_confirm')""",
+    ),
+    Plant(
+        "ledger_pivots_only_go_forward",
+        "update saga_definition set body = jsonb_set(body, '{steps,2,kind}', '\"pivot\"')",
     ),
     Plant(
         "ledger_no_way_forward_again",

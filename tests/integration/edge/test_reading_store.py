@@ -236,6 +236,10 @@ async def test_statistics_tell_of_every_step_what_its_calls_came_to(shop: Shop) 
 
 
 async def test_statistics_tell_where_orders_failed_and_whether_undoing_worked(shop: Shop) -> None:
+    unclear_first = scripted(create_order_1=Unknown("no answer"), reserve_inventory=Rejected("sold out"))
+    await shop.place("overcome", unclear_first)
+    await shop.retry_now()
+    await shop.run(unclear_first)
     await _place_some(shop)
     await shop.place("late", scripted(create_order_1=Unknown("no answer")))  # waits, and may yet succeed: no failure
 
@@ -243,18 +247,19 @@ async def test_statistics_tell_where_orders_failed_and_whether_undoing_worked(sh
 
     points = {(point["step"], point["direction"], point["outcome"]): point["orders"] for point in told["failure_points"]}
     assert points == {
-        ("reserve_inventory", "action", "rejected"): 2,
+        ("reserve_inventory", "action", "rejected"): 3,
         ("authorize_payment", "action", "rejected"): 1,
         ("create_order", "compensation", "rejected"): 1,
     }
-    assert told["compensation"] == {"operations": 4, "succeeded": 3, "success_share": 0.75}
+    assert told["compensation"] == {"operations": 6, "succeeded": 5, "success_share": 5 / 6}
 
 
 async def test_statistics_look_back_as_far_as_they_are_told(shop: Shop) -> None:
     await shop.place("old")
+    await shop.place("waiting", scripted(create_order=Unknown("no answer")))
     await shop.conn.execute("alter table ledger_journal disable trigger user")
     await shop.conn.execute(
-        "update order_ledger set created_at = created_at - interval '3 h', finished_at = now() - interval '2 h'"
+        "update order_ledger set created_at = created_at - interval '3 h', finished_at = finished_at - interval '2 h'"
     )
     await shop.conn.execute("update ledger_journal set at = at - interval '3 h'")
     await shop.place("new")
@@ -262,7 +267,8 @@ async def test_statistics_look_back_as_far_as_they_are_told(shop: Shop) -> None:
     hour, day = await reading.statistics(shop.conn), await reading.statistics(shop.conn, window_s=86_400)
 
     assert (hour["finished"], day["finished"]) == ({"COMPLETED": 1}, {"COMPLETED": 2})
-    assert ({step["attempts"] for step in hour["steps"]}, {step["attempts"] for step in day["steps"]}) == ({1}, {2})
+    attempts = [{step["step"]: step["attempts"] for step in told["steps"]} for told in (hour, day)]
+    assert [(of["authorize_payment"], of["create_order"], of["confirm_order"]) for of in attempts] == [(1, 1, 1), (3, 3, 2)]
     assert (hour["window_s"], day["window_s"]) == (3_600, 86_400)
 
 

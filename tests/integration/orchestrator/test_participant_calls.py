@@ -5,6 +5,7 @@ import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -54,6 +55,51 @@ async def test_everything_else_is_unknown(code: int, caller: Caller, shop: Shop)
 
     assert isinstance(await call(caller), Unknown)
     assert shop.paths() == ["/do"]
+
+
+def _refusal(code: int, answer: dict[str, Any]) -> str | None:
+    if code == 404 and answer.get("type") == "unknown-customer":
+        return "there is no such customer"
+    return "it is closed" if code == 200 and answer["order_id"] == "closed" else None
+
+
+@pytest.mark.parametrize(
+    ("order_id", "code", "body", "outcome"),
+    [
+        ("o", 200, {"order_id": "o", "more": 1}, Succeeded({"order_id": "o"})),
+        (
+            "closed",
+            200,
+            {"order_id": "closed", "more": 1},
+            Rejected("shop answered 200: it is closed", {"order_id": "closed"}),
+        ),
+        (
+            "o",
+            404,
+            {"type": "unknown-customer"},
+            Rejected("shop answered 404: there is no such customer", {"type": "unknown-customer"}),
+        ),
+        ("o", 404, {"type": "not-found"}, Unknown("shop answered 404", None, {"type": "not-found"})),
+        ("o", 404, [], Unknown("shop answered 404")),
+        ("o", 409, {"type": "unknown-customer"}, Rejected("shop answered 409", {"type": "unknown-customer"})),
+    ],
+)
+async def test_an_endpoint_says_which_answers_are_refusals_in_spite_of_their_status(
+    order_id: str, code: int, body: Any, outcome: Outcome, caller: Caller, shop: Shop
+) -> None:
+    endpoint = Endpoint("shop", "POST", "/do", Thing, Done, _refusal)
+    shop.behaviours["/do"] = [raw(orjson.dumps(body), code)]
+
+    answer = await caller.call(prepare(endpoint, Thing(order_id=order_id), "o:do:action"), Tracing("corr"), 2.0)
+
+    assert answer == outcome
+
+
+async def test_an_answer_for_another_thing_is_no_refusal_of_this_one(caller: Caller, shop: Shop) -> None:
+    endpoint = Endpoint("shop", "POST", "/do", Thing, Done, _refusal)
+    shop.behaviours["/do"] = [status(200, {"order_id": "closed"})]
+
+    assert isinstance(await caller.call(prepare(endpoint, Thing(order_id="o"), "o:do:action"), Tracing("corr"), 2.0), Unknown)
 
 
 @pytest.mark.parametrize(("depth", "kept"), [(31, True), (32, False), (1000, False)])
