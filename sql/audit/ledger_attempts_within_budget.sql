@@ -4,7 +4,7 @@
 -- invariant: I14
 -- a row means: attempts of this step are missing, out of order, or more than its definition allows; those that a lapsed
 --     lease ended, or that only tried whether the participant is back, are not counted against it, and a step that is
---     probed may be asked once more
+--     probed may be asked once more; a wait begins once a round
 with attempt as (
     select i.order_ledger_id, i.step, i.direction, i.round, i.attempt, i.seq, t.seq is not null as spared,
         row_number() over (partition by i.order_ledger_id, i.step, i.direction, i.round order by i.seq) as place
@@ -24,7 +24,7 @@ from counted c
     join order_ledger l using (order_ledger_id)
     join saga_definition d using (definition_id)
     left join lateral (
-        select (s.body -> 'retry' ->> 'attempts_max')::integer
+        select coalesce((s.body -> 'retry' ->> 'attempts_max')::integer, 1)
             + (c.direction = 'action' and coalesce((s.body ->> 'probed')::boolean, false))::integer as calls_max
         from jsonb_array_elements(d.body -> 'steps') as s (body)
         where s.body ->> 'name' = c.step

@@ -4,9 +4,10 @@
 -- invariant: I8
 -- a row means: two replicas made attempts of this order at once: under one epoch, or one epoch began before the last ended
 with epoch as (
-    -- Operators write under the epoch of the owner at the time: only attempts tell who the owner was.
+    -- Operators write under the epoch of the owner at the time, and may end a wait: only attempts tell who the owner was.
     select order_ledger_id, lease_epoch, min(at) as began_at, max(at) as ended_at,
-        array_agg(distinct replica) filter (where kind in ('intent', 'outcome')) as replicas
+        array_agg(distinct replica) filter (where kind in ('intent', 'outcome') and replica not like 'operator %')
+            as replicas
     from ledger_journal
     group by order_ledger_id, lease_epoch
 ), sequence as (

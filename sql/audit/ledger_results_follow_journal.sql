@@ -1,4 +1,4 @@
--- title: Results are the answers of the steps that succeeded
+-- title: Results are the answers of the steps that succeeded, and those from outside
 -- database: ledger
 -- kind: invariant
 -- a row means: the order's results have an answer for this step that its journal has not, or the other way round
@@ -8,7 +8,8 @@ with result as (
 ), answer as (
     select order_ledger_id, step, response
     from ledger_journal
-    where kind = 'outcome' and outcome = 'succeeded' and direction = 'action'
+    where kind = 'outcome' and outcome = 'succeeded' and direction = 'action' and response is not null
+        or kind = 'operator' and outcome = 'signal'
 )
 select order_ledger_id, step, result, response as in_journal
 from result full join answer using (order_ledger_id, step)
