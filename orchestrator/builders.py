@@ -1,7 +1,7 @@
 """What a step's functions read and call, as far as their source tells: for checks of a definition, before anything runs.
 
 A builder is a lambda or a function of one context. What it reads of it stands there in plain sight (`ctx.input.NAME`,
-`ctx.results["STEP"]`, `ctx.id_of(STEP)`); what it does with it beyond that is not followed.
+`ctx.results["STEP"]`, `ctx.results[STEP.name]`, `ctx.id_of(STEP)`); what it does with it beyond that is not followed.
 """
 
 import ast
@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from orchestrator.fingerprint import source_of
+from orchestrator.step import Step, Wait
 
 DEPTH_MAX: Final = 3
 """How far functions that a builder calls are followed."""
@@ -72,24 +73,26 @@ def read(function: Callable[..., Any]) -> Reading:
         match part:
             case ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="input"), attr=member) if name == context:
                 inputs.add(member)
-            case ast.Subscript(
-                value=ast.Attribute(value=ast.Name(id=name) as used, attr="results"), slice=ast.Constant(value=str(step))
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(id=name) as used, attr="results"), slice=of) if (
+                name == context
+            ):
+                if (step := _step_named(of, names)) is not None:
+                    results.add(step)
+                    followed.add(id(used))
+            case (
+                ast.Call(
+                    func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name) as used, attr="results"), attr="get"),
+                    args=[of, *_],
+                )
+                | ast.Compare(
+                    left=of,
+                    ops=[ast.In() | ast.NotIn()],
+                    comparators=[ast.Attribute(value=ast.Name(id=name) as used, attr="results")],
+                )
             ) if name == context:
-                results.add(step)
-                followed.add(id(used))
-            case ast.Call(
-                func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name) as used, attr="results"), attr="get"),
-                args=[ast.Constant(value=str(step)), *_],
-            ) if name == context:
-                guarded.add(step)
-                followed.add(id(used))
-            case ast.Compare(
-                left=ast.Constant(value=str(step)),
-                ops=[ast.In() | ast.NotIn()],
-                comparators=[ast.Attribute(value=ast.Name(id=name) as used, attr="results")],
-            ) if name == context:
-                guarded.add(step)
-                followed.add(id(used))
+                if (step := _step_named(of, names)) is not None:
+                    guarded.add(step)
+                    followed.add(id(used))
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name) as used, attr="id_of"), args=[of]) if name == context:
                 if (found := _resolved(of, names)) is not None:
                     ids.append(found)
@@ -152,6 +155,16 @@ def _is_impure(called: Any) -> bool:
     module = getattr(called, "__module__", None) or getattr(owner, "__module__", None) or type(owner).__module__
     name = getattr(called, "__name__", "")
     return module in _IMPURE_MODULES or (module in _IMPURE_OWNERS and name in _IMPURE_NAMES)
+
+
+def _step_named(node: ast.AST, names: Mapping[str, Any]) -> str | None:
+    """Return the step that an index of the results stands for: its name, or `STEP.name`; None where that can't be told."""
+    match node:
+        case ast.Constant(value=str(name)):
+            return name
+        case ast.Attribute(value=of, attr="name") if isinstance(step := _resolved(of, names), Step | Wait):
+            return step.name
+    return None
 
 
 def _resolved(node: ast.AST, names: Mapping[str, Any]) -> Any:

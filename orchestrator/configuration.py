@@ -199,7 +199,7 @@ def _wrong_order(names: list[str], needed: Dependencies) -> list[str]:
     for name in names:
         for other in sorted(needed.follows[name] & place.keys(), key=place.__getitem__):
             if place[other] > place[name]:
-                why = "which it needs" if other in needed.needs[name] else "since one of the two is a wait, or can't be undone"
+                why = "which it uses" if other in needed.uses[name] else "since one of the two is a wait, or can't be undone"
                 wrong.append(f"step {name} can't come before {other}, {why}")
     return wrong
 

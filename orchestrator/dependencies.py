@@ -1,9 +1,10 @@
 """Which steps of a saga need which: found in what the definition says, so that a configuration can't pull them apart.
 
-A step *needs* another where one of its functions reads the other's answer or names the other's id, or where the other's
-compensation undoes it; a function that does something else with its context may read whatever stands before it. A step
-*follows* what it needs, and beyond that everything that stands before it in the code where it is a pivot or can't be undone,
-since done earlier it would outlive more failures, or where either of the two is a wait, whose place is its meaning.
+A step *uses* another where one of its functions reads the other's answer or names the other's id, or where the other's
+compensation undoes it; a function that does something else with its context may read whatever stands before it. It *needs* the
+other unless it asks whether there is an answer at all (`.get`, `in`). It *follows* what it uses, and beyond that everything
+that stands before it in the code where it is a pivot or can't be undone, since done earlier it would outlive more failures, or
+where either of the two is a wait, whose place is its meaning.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,37 +20,43 @@ class Dependencies:
     """What has to be done before what, by the names of steps.
 
     Attributes:
-        needs: For each step, those whose answer or effect it uses.
-        follows: For each step, those that must stand before it; what it needs among them.
+        uses: For each step, those whose answer or effect it uses.
+        needs: For each step, those of them that it can't do without.
+        follows: For each step, those that must stand before it; what it uses among them.
     """
 
+    uses: Mapping[str, frozenset[str]]
     needs: Mapping[str, frozenset[str]]
     follows: Mapping[str, frozenset[str]]
 
 
 def dependencies_of(saga: Saga[Any]) -> Dependencies:
     """Return what has to be done before what in a saga as its code has it."""
-    needs, follows = {}, {}
+    uses, needs, follows = {}, {}, {}
     for index, step in enumerate(saga.steps):
         before = saga.steps[:index]
         names = frozenset(earlier.name for earlier in before)
-        needs[step.name] = _needs(step, names)
+        uses[step.name], needs[step.name] = _used(step, names)
         waits = frozenset(earlier.name for earlier in before if not isinstance(earlier, Step))
-        follows[step.name] = names if _keeps_its_place(step) else needs[step.name] | waits
-    return Dependencies(needs, follows)
+        follows[step.name] = names if _keeps_its_place(step) else uses[step.name] | waits
+    return Dependencies(uses, needs, follows)
 
 
-def _needs(step: AnyStep[Any], before: frozenset[str]) -> frozenset[str]:
-    found = {step.undone_by} if step.undone_by else set()
+def _used(step: AnyStep[Any], before: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return which earlier steps a step uses, and which of them it can't do without."""
+    used = {step.undone_by} if step.undone_by else set[str]()
+    needed = set(used)
     for function in _functions_of(step):
         try:
             reading = read(function)
         except (OSError, TypeError, SyntaxError):
-            return before
+            return before, before
         if reading.opaque:
-            return before
-        found |= reading.results | {of.name for of in reading.ids if isinstance(of, Step)}
-    return before & found
+            return before, before
+        named = {of.name for of in reading.ids if isinstance(of, Step)}
+        used |= reading.results | named
+        needed |= reading.results - reading.guarded | named
+    return before & used, before & needed
 
 
 def _functions_of(step: AnyStep[Any]) -> Iterator[Callable[..., Any]]:

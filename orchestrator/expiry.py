@@ -14,7 +14,7 @@ def expires_too_early(saga: Saga[Any], needed: Dependencies, settings: Settings)
     tries = {step.name for step in saga.calls if expires(step)}
     if not tries:
         return
-    concerned = [i for i, step in enumerate(saga.steps) if step.name in tries or needed.needs[step.name] & tries]
+    concerned = [i for i, step in enumerate(saga.steps) if step.name in tries or needed.uses[step.name] & tries]
     span = [step for step in saga.steps[concerned[0] : concerned[-1] + 1] if isinstance(step, Step)]
     # Neighbours of one group are at work together; a replica may die in each phase.
     phases = [list(phase) for _, phase in groupby(span, key=lambda step: step.group or step.name)]

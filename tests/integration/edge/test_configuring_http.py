@@ -93,7 +93,7 @@ async def test_an_unsafe_configuration_is_refused_with_every_reason(edges: list[
 
     assert (refused.status, refused.problem) == (422, "validation-error")
     reasons = " | ".join(error["detail"] for error in refused.json["errors"])
-    assert "step confirm_order can't come before create_order, which it needs" in reasons or "undone by no earlier" in reasons
+    assert "step confirm_order can't come before create_order, which it uses" in reasons or "undone by no earlier" in reasons
     assert "step capture_payment can't be off" in reasons
     assert (await admin(edges[0], "GET", "/place_order/history")).json["history"] == []
 

@@ -40,6 +40,15 @@ two: Step[Nothing, Ask] = Step("two", lambda ctx: Ask(), endpoint("two"), endpoi
 reads_one: Step[Nothing, AskFor] = Step(
     "reads_one", lambda ctx: AskFor(id=ctx.results["one"]["id"]), endpoint_for("reads"), endpoint_for("undo-reads")
 )
+reads_one_by_name: Step[Nothing, AskFor] = Step(
+    "by_name", lambda ctx: AskFor(id=ctx.results[one.name]["id"]), endpoint_for("by-name"), endpoint_for("undo-by-name")
+)
+reads_one_if_there: Step[Nothing, AskFor] = Step(
+    "if_there",
+    lambda ctx: AskFor(id=ctx.results["one"]["id"] if "one" in ctx.results else str(ctx.results.get(one.name))),
+    endpoint_for("if-there"),
+    endpoint_for("undo-if-there"),
+)
 names_one: Step[Nothing, AskFor] = Step(
     "names_one", lambda ctx: AskFor(id=ctx.id_of(one)), endpoint_for("names"), endpoint_for("undo-names")
 )
@@ -122,17 +131,24 @@ def test_what_is_not_said_is_as_code_and_settings_have_it() -> None:
     assert [each["key"] for each in differences(plain, changed)] == ["steps.one.timeout_s"]
 
 
-@pytest.mark.parametrize("later", [reads_one, names_one])
+@pytest.mark.parametrize("later", [reads_one, reads_one_by_name, reads_one_if_there, names_one])
 def test_a_step_stays_behind_the_one_whose_answer_or_id_it_uses(later: Step[Any, Any]) -> None:
     wrong = refused(saga(one, two, later), order=[later.name, "one", "two"])
 
-    assert wrong == f"step {later.name} can't come before one, which it needs"
+    assert wrong == f"step {later.name} can't come before one, which it uses"
     assert names(on(saga(one, two, later), order=["one", later.name, "two"])) == ["one", later.name, "two"]
 
 
+def test_a_step_that_stands_the_absence_of_an_answer_lets_its_step_be_off() -> None:
+    first = Step[Nothing, Ask]("one", lambda ctx: Ask(), endpoint("one"), kind=StepKind.READ_ONLY)
+    asks = replace(reads_one, request=lambda ctx: AskFor(id=str(ctx.results.get("one"))))
+
+    assert names(on(saga(first, asks), off=["one"])) == ["reads_one"]
+
+
 def test_a_builder_that_passes_its_context_on_may_read_whatever_stands_before_it() -> None:
-    assert dependencies_of(saga(one, two, opaque)).needs["opaque"] == {"one", "two"}
-    assert "which it needs" in refused(saga(one, opaque), order=["opaque", "one"])
+    assert dependencies_of(saga(one, two, opaque)).uses["opaque"] == {"one", "two"}
+    assert "which it uses" in refused(saga(one, opaque), order=["opaque", "one"])
 
 
 def test_a_step_stays_behind_the_one_that_undoes_it() -> None:
