@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.commands import assert_told, saga
 from tests.acceptance.stack import Stack
-from tests.acceptance.stack_shop import STANDS, Shop, eventually
+from tests.acceptance.stack_shop import SKU, STANDS, STOCK, Shop, eventually
 
 pytestmark = pytest.mark.acceptance
 WHY = ("--reason", "maintenance", "--actor", "ops")
@@ -65,6 +65,37 @@ async def test_a_participant_that_is_held_gets_no_call_until_it_is_reset(shop: S
     assert ask("breaker", "reset", "inventory", *WHY).returncode == 0
     assert (await shop.ends(order, timeout_s=60))["status"] == "COMPLETED"
     assert await shop.stands(order) == STANDS
+
+
+@pytest.mark.usefixtures("put_right", "shop")
+def test_health_tells_of_a_participant_that_is_there_and_not_called(ask: Any) -> None:
+    (well,) = told(ask("health", "--only", "inventory", "--json"))["parts"]
+    ask("breaker", "hold", "inventory", *WHY)
+    held = ask("health", "--only", "inventory", "--json")
+    shown = ask("health", "--only", "inventory")
+
+    assert (well["healthy"], well["detail"], well["latency_ms"] > 0) == (True, "", True)
+    assert (held.returncode, json.loads(held.stdout)["healthy"]) == (1, False)
+    assert "inventory NOT OK" in " ".join(shown.stdout.split())
+    assert "it answers, but its breaker is held" in shown.stdout
+
+
+async def test_statistics_are_told_of_the_stack(shop: Shop, ask: Any) -> None:
+    await shop.ends(await shop.place("counted"))
+    await shop.ends(await shop.place("counted-too", items=[{"sku": SKU, "quantity": STOCK + 1, "unit_price_minor": 1}]))
+
+    counted = told(ask("stats", "--json", "--window", "10"))
+    shown = ask("stats", "--window", "10").stdout
+
+    steps = {(step["step"], step["direction"]): step for step in counted["steps"] if step["saga"] == "place_order"}
+    assert steps["confirm_order", "action"]["succeeded"] >= 1
+    assert steps["create_order", "compensation"]["p99_ms"] > 0
+    assert ("reserve_inventory", "rejected") in [(point["step"], point["outcome"]) for point in counted["failure_points"]]
+    assert counted["compensation"]["success_share"] == 1
+    assert counted["window_s"] == 600
+    assert "undo create_order" in shown
+    assert "In the last 10 min:" in shown
+    assert_told(ask("stats", "--window", "0"), 2, "--window")
 
 
 @pytest.mark.usefixtures("put_right")
