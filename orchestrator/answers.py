@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import Answered, Move, Progress, StepProgress, StepState
 from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Signal, Step, StepKind, Timer
-from orchestrator.undoing import compensated, if_cancelled, is_past_undoing, stuck_if_undoing_failed, turned
+from orchestrator.undoing import compensated, event_of_undo, if_cancelled, is_past_undoing, stuck_if_undoing_failed, turned
 from sql.models import Direction, Entry, Kind, Status
 
 SPARED: Final = "it tried whether the participant is back, and counts as no attempt"
@@ -154,7 +154,7 @@ def _compensation_ended(
     delay_s = None
     match outcome:
         case Succeeded():
-            return _Verdict(compensated(saga, progress, step), step.on_undo)
+            return _Verdict(compensated(saga, progress, step), event_of_undo(saga, progress, step))
         case Unknown(_, retry_after_s):
             delay_s = _delay_s(saga, step, before, retry_after_s)
         case Rejected():

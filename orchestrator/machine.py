@@ -120,7 +120,8 @@ def proceed(saga: Saga[Any], progress: Progress, status: Status | None = None, a
 
 def _begun(step: Step[Any, Any], before: StepProgress, forward: bool, age_s: float | None) -> StepProgress:
     state = StepState.RUNNING if forward else StepState.COMPENSATING
-    began_s = age_s if step.deadline_s is not None and before.began_s is None else before.began_s
+    timed = step.deadline_s is not None or step.group is not None
+    began_s = age_s if timed and before.began_s is None else before.began_s
     return replace(before, state=state, attempts=before.attempts + 1, began_s=began_s)
 
 

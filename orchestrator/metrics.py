@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from orchestrator.outcome import Outcome
+from orchestrator.phases import Phase
 from sql.models import Direction
 
 _DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -92,7 +93,23 @@ class Metrics:
         )
         self.breaker_state = breaker_state(registry)
         self.loop_lag = Gauge("saga_loop_lag_seconds", "How late the event loop came round last", registry=registry)
+        self.tcc_phases = Histogram(
+            "saga_tcc_phase_duration_seconds",
+            "From the first attempt of a phase to its end",
+            ["phase"],
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.tcc_timeouts = Counter(
+            "saga_tcc_timeouts_total", "Tries given up because no answer came in time", registry=registry
+        )
         self.lease_lost = Counter("saga_lease_lost_total", "Claims that another replica took over", registry=registry)
         self.deliveries = Counter(
             "saga_webhook_attempts_total", "Attempts to deliver an event, by outcome", ["webhook", "outcome"], registry=registry
         )
+
+    def count_phase(self, phase: Phase) -> None:
+        """Count a phase of a TCC that has ended."""
+        self.tcc_phases.labels(phase.name).observe(phase.duration_s)
+        if phase.timed_out:
+            self.tcc_timeouts.inc()

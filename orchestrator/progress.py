@@ -137,7 +137,8 @@ class StepProgress(Struct, frozen=True, omit_defaults=True):
         lapses: Those of them that a lapsed lease ended, or that were trials and ended Unknown; they spend nothing of the
             retry budget.
         doubtful: Whether an attempt of the action ended Unknown, so that its effect may exist.
-        began_s: Age of the order in seconds at its first attempt, where the step has a time limit of its own.
+        began_s: Age of the order in seconds at its first attempt in the present direction and round, where the step has a
+            time limit of its own or is of a group.
     """
 
     state: StepState = StepState.PENDING

@@ -15,6 +15,7 @@ from orchestrator.fleet import Fleet, Parked, Pass
 from orchestrator.hold import Hold
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller, Tracing
+from orchestrator.phases import ended_phase
 from orchestrator.prepared import Prepared
 from orchestrator.progress import Answered, Call, Lapsed, Move, Observation, Round
 from orchestrator.saga import Saga
@@ -130,7 +131,9 @@ class Runner:
                     if work.row.status in TERMINAL:
                         return None
                     continue
-                work, claimed = work.after(transition, written.last_seq), False
+                before, work, claimed = work.progress, work.after(transition, written.last_seq), False
+                if (phase := ended_phase(work.saga, before, work.progress, hold.moment.age_s)) is not None:
+                    self._metrics.count_phase(phase)
                 hold.suspect = hold.suspect and transition.lapses > 0
                 if not calls or isinstance(leave, Parked):
                     return self._left(work, transition, hold)

@@ -157,6 +157,11 @@ class Saga(Generic[Input]):
         """Whether something has to be asked before a step begins: its condition, or its time limit."""
         return any(step.when is not None or getattr(step, "deadline_s", None) is not None for step in self.steps)
 
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """The groups of its steps."""
+        return frozenset(step.group for step in self.calls if step.group is not None)
+
     @property
     def edge_step(self) -> Step[Input, Any] | None:
         """The step that the edge tries before it answers; None when there is none."""

@@ -112,7 +112,8 @@ class Step(Generic[Input, Request]):
         declines: Whether a rejection of this step makes the order DECLINED instead of FAILED.
         when_open: While the action's participant is away (`fleet.py`): `park` the order until it may be back, or `fail`:
             undo the order at once, without an attempt. Undoing always parks.
-        on_success, on_rejection, on_undo: Types of the events that tell of it; None for none.
+        on_success, on_rejection, on_undo: Types of the events that tell of it; None for none. Where one step's compensation
+            undoes another that is known to be done, the other's `on_undo` tells of it.
     """
 
     name: str

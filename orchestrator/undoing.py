@@ -32,7 +32,7 @@ def turned(progress: Progress, ending: Status, reason: str) -> Progress:
     # A refused payment leaves an order DECLINED only where nothing else was done before it.
     if ending is Status.DECLINED and any(p.state is StepState.SUCCEEDED for p in progress.steps.values()):
         ending = Status.FAILED
-    steps = {name: replace(step, attempts=0, lapses=0) for name, step in progress.steps.items()}
+    steps = {name: replace(step, attempts=0, lapses=0, began_s=None) for name, step in progress.steps.items()}
     after = progress.having_all(steps)
     return replace(after, direction=Direction.COMPENSATION, ending=ending, reason=reason, cancelling=False)
 
@@ -59,6 +59,12 @@ def compensated(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> Pr
     ]
     steps = {name: replace(progress.of(name), state=StepState.COMPENSATED) for name in undone}
     return progress.having_all({**progress.steps, **steps})
+
+
+def event_of_undo(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> str | None:
+    """Return the event that tells of a compensation: that of the last step which it undoes and which is known to be done."""
+    known = [s for s in saga.calls if _covered(saga, step, s.name) and progress.of(s.name).state is StepState.SUCCEEDED]
+    return next((s.on_undo for s in reversed(known) if s.on_undo is not None), step.on_undo)
 
 
 def stuck_if_undoing_failed(saga: Saga[Any], progress: Progress) -> Progress:

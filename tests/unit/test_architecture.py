@@ -24,6 +24,7 @@ PURE = (
     "progress",
     "turns",
     "undoing",
+    "phases",
     "answers",
     "asked",
     "machine",
