@@ -141,6 +141,7 @@ def _row(saga: Saga[Any], request: Request, progress: Progress, owner: str | Non
         customer_id=_member(request.input, "customer_id", str),
         currency=_member(request.input, "currency", str),
         total_minor=_total_minor(request.input),
+        parent_id=request.parent_id,
     )
 
 

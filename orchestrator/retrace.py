@@ -119,6 +119,7 @@ def _start(saga: Saga[Any], history: History) -> Work:
         customer_id=None,
         currency=None,
         total_minor=None,
+        parent_id=None,
     )
     return Work(saga, row, BEGINNING, Nothing(), str(history.order_ledger_id))
 

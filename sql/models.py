@@ -174,6 +174,7 @@ class SagaRow(Struct, frozen=True):
         last_error: Why the last attempt did not succeed.
         step, direction, retry_count: What is shown of the progress.
         customer_id, currency, total_minor: What events tell of the order; None for a saga without them.
+        parent_id: The order that this one is about; None for none.
         personal: Personal data of the input; empty once erased.
     """
 
@@ -198,6 +199,7 @@ class SagaRow(Struct, frozen=True):
     customer_id: str | None
     currency: str | None
     total_minor: int | None
+    parent_id: UUID | None
     personal: Json
 
 

@@ -105,7 +105,7 @@ with own as materialized (
         extract(epoch from clock_timestamp())::double precision as now_s,
         l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input, l.correlation_id, l.traceparent,
         l.last_seq, l.lease_owner, l.lease_epoch, l.lapses, l.client_request_id, l.last_error, l.step, l.direction,
-        l.retry_count, l.customer_id, l.currency, l.total_minor
+        l.retry_count, l.customer_id, l.currency, l.total_minor, l.parent_id
 ), waiting as (
     select extract(epoch from min(l.due_at) - statement_timestamp())::double precision as next_due_s
     from order_ledger l where l.due_at > statement_timestamp()
@@ -118,7 +118,7 @@ from waiting w left join claimed c on true left join order_personal p on p.order
 select l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input,
     l.correlation_id, l.traceparent, l.last_seq, l.lease_owner, l.lease_epoch,
     l.lapses, l.client_request_id, l.last_error, l.step, l.direction, l.retry_count,
-    l.customer_id, l.currency, l.total_minor, coalesce(p.data, '{}') as personal
+    l.customer_id, l.currency, l.total_minor, l.parent_id, coalesce(p.data, '{}') as personal
 from order_ledger l left join order_personal p using (order_ledger_id)
 where l.order_ledger_id = any (%(order_ledger_ids)s);
 
