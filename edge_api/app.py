@@ -3,13 +3,25 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
-from edge_api import cancelling, configuring, dashboard, feed, keys, openapi, operating, placing, reading, webhooks
+from edge_api import (
+    cancelling,
+    configuring,
+    dashboard,
+    feed,
+    keys,
+    openapi,
+    operating,
+    placing,
+    reading,
+    signalling,
+    webhooks,
+)
 from edge_api.feed import FEED, Feed
 from edge_api.listening import note_requests
 from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
@@ -21,6 +33,16 @@ from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
+
+CLIENT_ROUTES: Final = (
+    placing.ROUTES,
+    reading.ROUTES,
+    cancelling.ROUTES,
+    signalling.ROUTES,
+    feed.ROUTES,
+    operating.CLIENT_ROUTES,
+)
+"""What the clients' listener serves, beside the description of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +90,7 @@ def clients_app(parts: Parts, api_keys: Mapping[str, str]) -> web.Application:
         client_max_size=BODY_BYTES_MAX,
     )
     _put(parts, app)
-    for routes in (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, feed.ROUTES, operating.CLIENT_ROUTES):
+    for routes in CLIENT_ROUTES:
         app.add_routes(routes)
     openapi.add_to(app)
     return app

@@ -13,6 +13,7 @@ from edge_api.problems import ProblemType
 from edge_api.reading import LIMIT_DEFAULT, LIMIT_MAX, METADATA_PREFIX
 from edge_api.requests import WAIT_MAX_S
 from edge_api.schemas import PlaceOrderRequest
+from edge_api.signalling import AnyPayload
 from sql.models import Status
 
 Json = dict[str, Any]
@@ -136,6 +137,18 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         ("OrderLedgerId",),
         CancelRequest,
     ),
+    ("POST", "/orders/{order_ledger_id}/signals/{name}"): Operation(
+        "sendSignal",
+        "Give a waiting step the answer that it waits for, in the form that its saga declares; the same answer twice is one.",
+        {
+            202: Success(
+                "The order has the answer, and goes on with it when its turn has come.", answers.Cancelling, ("Location",)
+            )
+        },
+        (ProblemType.ORDER_NOT_FOUND, ProblemType.NOT_FOUND, ProblemType.CONFLICT, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
+        ("OrderLedgerId", "SignalName"),
+        AnyPayload,
+    ),
     ("GET", "/events"): Operation(
         "listEvents",
         "Read what happened to orders, each event once and in an order that never changes.",
@@ -192,6 +205,13 @@ PARAMETERS: Final[Mapping[str, Json]] = {
         "required": True,
         "description": "The saga's name.",
         "schema": {"type": "string"},
+    },
+    "SignalName": {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": "Name of the step that waits.",
+        "schema": _TEXT,
     },
     "Status": _query(
         "status",

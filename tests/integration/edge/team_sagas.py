@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.saga import Saga, Step, StepKind
+from orchestrator.saga import Saga, Signal, Step, StepKind
 from orchestrator.sagas.place_order import PLACE_ORDER
 from participants.contracts import PERSONAL, Answer, Endpoint, Wire
 
@@ -57,3 +57,20 @@ look: Step[Any, RoomRef] = Step(
 BOOK_TRIP = Saga(name="book_trip", version=1, input=Trip, steps=(book,), says="Books a room.")
 LOOK_ROUND = Saga(name="look_round", version=1, input=Oddity, steps=(look,), says="Looks at a room.")
 LEAVE_TRIP = Saga(name="leave_trip", version=1, input=Trip, steps=(look,), says="Begun on a trip only.", startable=False)
+
+
+class Approval(BaseModel):
+    """What somebody says of a trip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str
+
+
+ASK_FIRST = Saga(
+    name="ask_first",
+    version=1,
+    input=Trip,
+    steps=(Signal("approval", payload=Approval, timeout_s=3600), book),
+    says="Books a room once somebody has approved.",
+)

@@ -7,14 +7,15 @@ import orjson
 import pytest
 from aiohttp import web
 
-from edge_api import cancelling, feed, operating, placing, reading
+from edge_api import operating
+from edge_api.app import CLIENT_ROUTES
 from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS
 from edge_api.openapi import DOCUMENT, add_to, document
 
 
 def _app() -> web.Application:
     app = web.Application()
-    for routes in (placing.ROUTES, reading.ROUTES, cancelling.ROUTES, feed.ROUTES, operating.CLIENT_ROUTES):
+    for routes in CLIENT_ROUTES:
         app.add_routes(routes)
     add_to(app)
     return app
