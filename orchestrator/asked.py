@@ -21,9 +21,10 @@ from orchestrator.progress import (
     Skipped,
     StepProgress,
     StepState,
+    TakenBack,
 )
 from orchestrator.saga import Saga, Signal
-from orchestrator.turns import next_actions, waiting
+from orchestrator.turns import next_action, next_actions, waiting
 from orchestrator.undoing import if_cancelled, is_committed, turned
 from sql.models import Direction, Entry, Kind, Status
 
@@ -113,6 +114,14 @@ def skipped(saga: Saga[Any], progress: Progress, skip: Skipped) -> Move:
     after = ended.progress.having(skip.step, replace(before, state=StepState.SKIPPED))
     entry = Entry(Kind.OPERATOR, skip.step, round=progress.round, outcome="skip", actor=skip.actor, reason=skip.reason)
     return Move(after, (entry, *ended.entries))
+
+
+def taken_back(saga: Saga[Any], progress: Progress, back: TakenBack) -> Move:
+    """Return what it changes that a saga about the order has taken back what was done of it. Its steps stay done."""
+    if progress.ending is not None or progress.stuck is not None or next_action(saga, progress) is not None:
+        raise ValueError("only what is completed is taken back")
+    entry = Entry(Kind.OPERATOR, round=progress.round, outcome="cancel", actor=back.actor, reason=back.reason)
+    return Move(replace(progress, ending=Status.CANCELLED, reason=f"taken back by {back.by}"), (entry,))
 
 
 def _unwaited(saga: Saga[Any], progress: Progress) -> Move:

@@ -3,7 +3,7 @@
 ::
 
     Answered, Round, Elapsed, Signalled, Skipped,   ──settle──▶ new progress, journal entries, events, a delay
-    Lapsed, CancelRequested, Retried, GivenUp
+    Lapsed, CancelRequested, Retried, GivenUp, TakenBack
                                         progress   ──proceed─▶ the calls to make now with their intents, or a wait
 
 `settle` never starts anything and `proceed` never judges anything; the runner writes both in one transition. Delays are
@@ -35,6 +35,7 @@ from orchestrator.progress import (
     Skipped,
     StepProgress,
     StepState,
+    TakenBack,
 )
 from orchestrator.saga import AnyStep, Saga, Signal, Step, Timer
 from orchestrator.turns import next_action, next_actions, waiting
@@ -58,7 +59,9 @@ def status_of(saga: Saga[Any], progress: Progress) -> Status:
     if progress.stuck is not None:
         return Status.STUCK
     if progress.ending is not None:
-        return Status.COMPENSATING if next_undo(saga, progress) else progress.ending
+        # What was taken back by another saga went forward to its end, and is undone by none of its own compensations.
+        turned_round = progress.direction is Direction.COMPENSATION
+        return Status.COMPENSATING if turned_round and next_undo(saga, progress) else progress.ending
     step = next_action(saga, progress)
     if step is None:
         return Status.COMPLETED
@@ -171,6 +174,8 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation, status
             move = asked.signalled(saga, progress, observation)
         case Skipped():
             move = asked.skipped(saga, progress, observation)
+        case TakenBack():
+            move = asked.taken_back(saga, progress, observation)
     return _with_status(saga, move, status or status_of(saga, progress))
 
 

@@ -125,7 +125,21 @@ class GivenUp(Struct, frozen=True):
     reason: str
 
 
-Observation = Answered | Round | Elapsed | Signalled | Skipped | Lapsed | CancelRequested | Retried | GivenUp
+class TakenBack(Struct, frozen=True):
+    """What was done of a completed order has been taken back by a saga about it.
+
+    Attributes:
+        actor: Who asked for it.
+        reason: Why.
+        by: The saga that did it, in words.
+    """
+
+    actor: str
+    reason: str
+    by: str = "another saga"
+
+
+Observation = Answered | Round | Elapsed | Signalled | Skipped | Lapsed | CancelRequested | Retried | GivenUp | TakenBack
 
 
 class StepProgress(Struct, frozen=True, omit_defaults=True):
@@ -154,8 +168,8 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     Attributes:
         direction: Forward or back.
         round: From 1; each operator's retry opens another.
-        ending: Status it ends with when everything is undone; None while it goes forward.
-        reason: Why it is undone; None while it goes forward.
+        ending: Status it ends with when everything is undone, CANCELLED of one taken back; else None.
+        reason: Why it has that ending; None while it has none.
         on_its_way: Names of the steps whose calls are intended and have not ended.
         cancelling: Whether it turns round as soon as they have ended.
         signals: Names of the steps whose answer has come.

@@ -36,6 +36,7 @@ from orchestrator.progress import (
     Round,
     Signalled,
     Skipped,
+    TakenBack,
 )
 from orchestrator.saga import DefinitionError, Saga
 from orchestrator.snapshot import Nothing, saga_of
@@ -160,6 +161,8 @@ def _observed(work: Work, journal: tuple[Recorded, ...], place: int) -> Observat
             return answers[0] if len(answers) == 1 else Round(tuple(answers))
         case Kind.TAKEOVER:
             return Lapsed(too_often=_gave_up(journal, place))
+        case Kind.OPERATOR if entry.outcome == "cancel" and work.row.status is Status.COMPLETED:
+            return TakenBack(entry.actor or "", entry.reason or "")
         case Kind.OPERATOR if entry.outcome == "cancel":
             return CancelRequested(entry.actor or "", entry.reason or "")
         case Kind.OPERATOR if entry.outcome == SIGNAL:

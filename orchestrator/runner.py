@@ -20,6 +20,7 @@ from orchestrator.prepared import Prepared
 from orchestrator.progress import Answered, Call, Lapsed, Move, Observation, Round
 from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
+from orchestrator.taking_back import back_of
 from orchestrator.work import Work
 from orchestrator.writer import Superseded, Writer
 from sql import ledger
@@ -125,7 +126,7 @@ class Runner:
             try:
                 move = self._parked(work, settled, onward, leave, hold) if isinstance(leave, Parked) else onward
                 move, calls, transition = self._transition(work, move, settled, hold)
-                written = await self._writer.write(transition)
+                written = await self._writer.write(transition, back_of(work, transition))
                 if isinstance(written, Superseded):
                     work = work.on(written.row)
                     if work.row.status in TERMINAL:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from orchestrator.fingerprint import code_of
+from orchestrator.fingerprint import code_of, source_of
 from orchestrator.identity import uuid8
 from orchestrator.step import (
     RETRY_AFTER_MAX_S,
@@ -37,6 +37,7 @@ __all__ = [
     "AnyStep",
     "Context",
     "DefinitionError",
+    "Demand",
     "Invariant",
     "Request",
     "Retry",
@@ -66,6 +67,19 @@ class Invariant:
     says: str
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Who asked for something, and why.
+
+    Attributes:
+        actor: Who, as the journal names people.
+        reason: In a sentence.
+    """
+
+    actor: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Saga(Generic[Input]):
     """A saga: its input and its steps, in order.
@@ -86,6 +100,8 @@ class Saga(Generic[Input]):
         deadline_s: Seconds after which an order that waits is undone; when the undoing has waited as long again it is
             STUCK. None for that of the settings.
         startable: Whether a client may start it by its name; False for one that is only ever begun on another order.
+        takes_back: Of a saga that takes back the completed order which it is about (its parent): who asked for that, and why.
+            The parent becomes CANCELLED in the transaction in which this one becomes COMPLETED. None for every other saga.
         config: Revision of the run-time configuration that it is on; 0 for none.
         code: Fingerprint of the definition that this one is a configuration of; None where it is one itself.
 
@@ -106,6 +122,7 @@ class Saga(Generic[Input]):
     timeout_s: float = 5.0
     deadline_s: float | None = None
     startable: bool = True
+    takes_back: Callable[[Input], Demand] | None = None
     config: int = 0
     code: str | None = None
 
@@ -187,6 +204,8 @@ class Saga(Generic[Input]):
             return self.code
         try:
             code = code_of(self.name, self.version, self.input, self.steps)
+            if self.takes_back is not None:
+                code["takes_back"] = source_of(self.takes_back)
         except (OSError, TypeError, SyntaxError) as error:
             raise DefinitionError(f"the code of saga {self.name} can't be read: {error}") from None
         return hashlib.sha256(orjson.dumps(code)).hexdigest()

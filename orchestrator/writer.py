@@ -2,7 +2,8 @@
 
 An idle replica pays one commit a step, a busy one shares each commit among everything that is at work. Every transition
 is fenced by itself (`sql/queries/ledger.sql`, `write_transitions`), so sharing a statement shares no fate: what misses
-its fence is told so and the rest is written.
+its fence is told so and the rest is written. Only the end of a saga that takes another order back has a transaction of its own,
+together with that order's (`taking_back.py`).
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import structlog
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
+from orchestrator.taking_back import Back, write_with_parent
 from sql import ledger
 from sql.connect import BAD_VALUE, OUTAGE
 from sql.ledger import ClaimLost
@@ -47,6 +49,7 @@ class Superseded(Struct, frozen=True):
 
 class _Waiting(Struct, frozen=True):
     transition: Transition
+    back: Back | None
     answer: asyncio.Future[Written | Superseded]
 
 
@@ -63,17 +66,22 @@ class Writer:
         self._filled = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def write(self, transition: Transition) -> Written | Superseded:
+    async def write(self, transition: Transition, back: Back | None = None) -> Written | Superseded:
         """Write a transition with the next commit.
+
+        Args:
+            transition: What to write.
+            back: The order that is taken back with it, or neither is written; None for none.
 
         Raises:
             ClaimLost: Another replica holds the row; nothing was written.
+            NotTakenBack: The order to be taken back is not completed; nothing was written.
             Unstorable: The database refuses its values; nothing was written.
         """
         if self._loop is None:
             # Asked for once: the loop that runs is looked up with a system call.
             self._loop = asyncio.get_running_loop()
-        waiting = _Waiting(transition, self._loop.create_future())
+        waiting = _Waiting(transition, back, self._loop.create_future())
         self._queue.append(waiting)
         self._filled.set()
         return await waiting.answer
@@ -108,7 +116,10 @@ class Writer:
                 async with self._pool.connection() as conn:
                     if uncertain:
                         batch = await self._without_written(conn, batch)
-                    await self._write_once(conn, batch)
+                    await self._write_once(conn, [waiting for waiting in batch if waiting.back is None])
+                    for waiting in batch:
+                        if waiting.back is not None:
+                            await self._write_back(conn, waiting, waiting.back)
                 return
             except PoolClosed:
                 raise
@@ -133,6 +144,23 @@ class Writer:
                 _answer(waiting, Written(written[waiting.transition.order_ledger_id]))
         if missed:
             await self._explain(conn, missed)
+
+    async def _write_back(self, conn: ledger.Connection, waiting: _Waiting, back: Back) -> None:
+        """Write the end of a saga together with that of the order which it took back."""
+        try:
+            written = await write_with_parent(conn, waiting.transition, back)
+        except BAD_VALUE as error:
+            _fail(waiting, Unstorable(str(error).splitlines()[0]))
+        except OUTAGE:
+            raise
+        except Exception as error:
+            # The code failed on the other order: that concerns nobody else who writes here.
+            _fail(waiting, error)
+        else:
+            if written:
+                _answer(waiting, Written(written[waiting.transition.order_ledger_id]))
+            else:
+                await self._explain(conn, [waiting])
 
     async def _narrow_down(self, conn: ledger.Connection, batch: list[_Waiting], error: psycopg.Error) -> None:
         """Halve a batch that the database refuses until the bad transition stands alone."""
