@@ -15,7 +15,7 @@ ROWS = 20_000
 PAGE = 50
 READ_MAX = 4 * PAGE
 """Rows that a page may read, those that it skips among them: a hundredth of the ledger."""
-READ_SO_FAR = "select seq_scan, idx_tup_fetch + seq_tup_read from pg_stat_xact_user_tables where relname = 'order_ledger'"
+READ_SO_FAR = "select seq_scan, idx_tup_fetch + seq_tup_read from pg_stat_xact_user_tables where relname = %s"
 MIDDLE = """
 select min(created_at) + (max(created_at) - min(created_at)) / 2, min(order_ledger_id::text)::uuid from order_ledger
 """
@@ -76,13 +76,13 @@ async def _copy_journals(conn: Any) -> None:
     await conn.execute("vacuum analyze ledger_journal")
 
 
-async def rows_read(conn: Any, act: Awaitable[Any]) -> tuple[Any, int]:
-    """What something returns, and how many rows of the ledger it read; a scan of it all is none that may be."""
+async def rows_read(conn: Any, act: Awaitable[Any], table: str = "order_ledger") -> tuple[Any, int]:
+    """What something returns, and how many rows of a table it read; a scan of it all is none that may be."""
     async with conn.transaction():
-        before = await (await conn.execute(READ_SO_FAR)).fetchone()
+        before = await (await conn.execute(READ_SO_FAR, (table,))).fetchone()
         result = await act
-        after = await (await conn.execute(READ_SO_FAR)).fetchone()
-    assert after[0] == before[0], "the whole ledger was read"
+        after = await (await conn.execute(READ_SO_FAR, (table,))).fetchone()
+    assert after[0] == before[0], f"the whole of {table} was read"
     return result, after[1] - before[1]
 
 
@@ -163,11 +163,10 @@ async def test_statistics_read_what_is_looked_at_and_no_more(shop: Shop, monkeyp
     # As many as it takes for a count to be an estimate.
     await shop.conn.execute("update pg_class set reltuples = 200000 where relname in ('order_ledger', 'outbox')")
 
-    async with shop.conn.transaction():
-        told, orders_read = await rows_read(shop.conn, reading.statistics(shop.conn))
-        journal = await (await shop.conn.execute(READ_SO_FAR.replace("'order_ledger'", "'ledger_journal'"))).fetchone()
+    told, orders_read = await rows_read(shop.conn, reading.statistics(shop.conn))
+    _, entries_read = await rows_read(shop.conn, reading.statistics(shop.conn), table="ledger_journal")
 
     assert told["finished"] == {"COMPLETED": PAGE}
     assert {step["attempts"] for step in told["steps"]} == {PAGE}
     assert orders_read <= READ_MAX
-    assert (journal[0], journal[1] <= PAGE * ENTRIES) == (0, True)
+    assert entries_read <= PAGE * ENTRIES
