@@ -52,13 +52,13 @@ async def inserted(pool: Pool, definitions: Definitions, key: str | None = None)
         return request.order_ledger_id if await ledger.insert_order(conn, opening.order) else None
 
 
-async def started(pool: Pool, definitions: Definitions) -> UUID:
+async def started(pool: Pool, definitions: Definitions, key: str | None = None) -> UUID:
     """Insert an order as an edge does."""
-    found = await inserted(pool, definitions)
+    found = await inserted(pool, definitions, key)
     if found is None:
         async with pool.connection() as conn:
             await definitions.look(conn)
-        found = await inserted(pool, definitions)
+        found = await inserted(pool, definitions, key)
     assert found is not None
     return found
 
