@@ -33,7 +33,7 @@ LOOK_S: Final = 2.0
 IDLE_LOOK_S: Final = 60.0
 """Between two looks while there is none, which are for the metric alone: a claim looks for itself."""
 TICK_S: Final = 0.25
-"""Between two thoughts whether it is time to look; costs no query."""
+"""Between two thoughts whether it is time to look; costs no query. More often nobody looks."""
 PARKED_MAX_S: Final = 30.0
 """An order that waits is looked at again after this, so that it goes on soon when an operator has put things right."""
 
@@ -116,10 +116,10 @@ class Fleet:
         for name in found.keys() | addresses.keys():
             self._breakers.see(name, found.get(name, Circuit()), began_s)
 
-    async def refresh(self) -> None:
-        """Look, unless the last look is young enough; where the ledger is away, what was known stands."""
+    async def refresh(self, age_s: float = LOOK_S) -> None:
+        """Look, unless the last look is younger than that; where the ledger is away, what was known stands."""
         async with self._looking:  # whoever waits here finds it done
-            if time.monotonic() - self._looked_s < LOOK_S:
+            if time.monotonic() - self._looked_s < age_s:
                 return
             try:
                 await self.look()
@@ -161,6 +161,8 @@ class Fleet:
             participant: Who is called.
             call_s: Seconds that the call takes at most.
         """
+        if participant not in self.addresses:
+            await self.refresh(TICK_S)  # whoever adds a participant and then places an order must not wait for a look
         if participant not in self.addresses:
             return Parked(PARKED_MAX_S, f"{participant} is not registered", away=True)
         try:

@@ -22,6 +22,10 @@ class LogUnreadable(Exception):
     """A participant's log could not be read to its end; nothing can be said of its effects."""
 
 
+class NoLog(LogUnreadable):
+    """The participant keeps no log."""
+
+
 async def read_log(session: aiohttp.ClientSession, base_url: str) -> AsyncIterator[tuple[Effect, ...]]:
     """Read a log page by page, from its beginning to its end.
 
@@ -31,6 +35,7 @@ async def read_log(session: aiohttp.ClientSession, base_url: str) -> AsyncIterat
 
     Raises:
         LogUnreadable: It can't be reached or answers with something else.
+        NoLog: It answers that there is no such thing as a log.
     """
     after = 0
     while True:
@@ -59,7 +64,7 @@ async def _read_page(session: aiohttp.ClientSession, url: str) -> EffectPage:
         if status != 503 or not tries_left:
             break
         await asyncio.sleep(PAUSE_S)
-    raise LogUnreadable(f"it answered {status}")
+    raise (NoLog if status == 404 else LogUnreadable)(f"it answered {status}")
 
 
 async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:

@@ -56,6 +56,8 @@ def _counts(console: Console, counts: Counts) -> None:
         f"effects read: {sum(counts.effects.values())} ({effects}); of unfinished orders {counts.effects_unfinished},"
         f" of other callers {counts.effects_foreign}",
     )
+    if counts.unlogged:
+        _line(console, f"keep no log of effects, so nothing was compared with them: {', '.join(counts.unlogged)}")
 
 
 def _answer(console: Console, answer: Answer) -> None:

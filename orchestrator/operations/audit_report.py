@@ -63,6 +63,7 @@ class Counts:
         orders_unchecked: Those of them that were not, by the reason why.
         orders_changed: Those of them that changed while the audit ran, and are left to the next one.
         effects: Effects read, by participant.
+        unlogged: Participants of a team's own that keep no log of effects, so that nothing was compared with them.
         effects_unfinished: Of these, effects of orders that had not finished.
         effects_foreign: Of these, effects that are not the ledger's: other callers', for orders that it does not know.
     """
@@ -73,6 +74,7 @@ class Counts:
     orders_unchecked: dict[str, int] = field(default_factory=dict)
     orders_changed: int = 0
     effects: dict[str, int] = field(default_factory=dict)
+    unlogged: list[str] = field(default_factory=list)
     effects_unfinished: int = 0
     effects_foreign: int = 0
 

@@ -85,7 +85,8 @@ def check(modules: Sequence[str], database_url: str | None, *, as_json: bool) ->
             rows = [(finding.level.value.upper(), finding.saga, finding.step, finding.says) for finding in found]
             print_table(console, ("LEVEL", "SAGA", "STEP", "WHAT"), rows)
         against = "" if settings.database_url is None else ", also against the ledger"
-        console.print(f"{len(sagas)} sagas checked{against}: {errors} errors, {len(found) - errors} warnings", soft_wrap=True)
+        counts = f"sagas checked{against}: {len(sagas)}; errors: {errors}; warnings: {len(found) - errors}"
+        console.print(counts, soft_wrap=True)
     return 1 if errors else 0
 
 

@@ -282,6 +282,23 @@ async def test_parts_without_an_address_fail_the_audit(at_rest: Installation) ->
     assert report.exit_code == 1
 
 
+async def test_a_service_of_a_teams_own_need_keep_no_log_but_must_be_there(at_rest: Installation) -> None:
+    async with TestServer(web.Application()) as hotel:
+        at_rest.urls["hotel"] = str(hotel.make_url("")).rstrip("/")
+
+        report = await at_rest.audit()
+
+        assert (report.exit_code, report.unreachable, report.counts.unlogged) == (0, (), ["hotel"])
+        assert "nothing was compared with them: hotel" in shown(report)
+        at_rest.urls["payments"] = at_rest.urls["hotel"]
+        ours = await at_rest.audit()
+    at_rest.urls["payments"] = at_rest.urls["hotel"] = "http://127.0.0.1:1"
+    away = await at_rest.audit()
+
+    assert [part.part for part in ours.unreachable] == ["effects payments"]
+    assert [part.part for part in away.unreachable] == ["effects hotel", "effects payments"]
+
+
 async def test_a_database_that_is_away_fails_the_audit(at_rest: Installation) -> None:
     at_rest.databases["orders"] = "postgresql://127.0.0.1:1/orders"
 
@@ -306,9 +323,9 @@ async def test_a_database_without_its_schema_fails_the_audit(
 
     report = await at_rest.audit()
 
-    queries = ("shipping_nothing_sent_after_undo", "shipping_shipments_follow_effects")
+    queries = ("shipping_nothing_sent_after_undo", "shipping_one_shipment_stands", "shipping_shipments_follow_effects")
     assert [part.part for part in report.unreachable] == [f"query {query} on database shipping" for query in queries]
-    assert report.counts.queries["shipping"] == INVARIANTS["shipping"] - 2
+    assert report.counts.queries["shipping"] == INVARIANTS["shipping"] - len(queries)
 
 
 EFFECT = {"seq": 1, "operation_key": "k", "order_id": "o", "kind": "sent", "amounts": {"sent": 1}, "at": "2026-01-01T00:00:00Z"}

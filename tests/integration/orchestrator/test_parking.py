@@ -226,6 +226,18 @@ async def test_orders_wait_for_a_participant_that_was_removed_until_it_is_added(
     assert parked.last_error == "shop is not registered"
 
 
+async def test_a_participant_that_was_added_a_moment_ago_is_called(pool: Pool, ledger_url: str, shop: Shop) -> None:
+    async with open_replica(pool, ledger_url, shop) as replica:
+        assert unregister_participant(ledger_url, "shop")
+        await replica.fleet.look()
+        register_participants(ledger_url, {"shop": shop.url})
+
+        async def is_known() -> bool:
+            return isinstance(await replica.fleet.leave_for("shop", 1.0), Pass)
+
+        await eventually(is_known)
+
+
 async def test_an_address_of_the_settings_stands_where_none_is_registered(pool: Pool, ledger_url: str, shop: Shop) -> None:
     async with open_replica(pool, ledger_url, shop, orders_url="http://orders.example:1") as replica:
         default = replica.fleet.addresses["orders"]
