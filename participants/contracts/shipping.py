@@ -1,6 +1,6 @@
 """The shipping service: a shipment for an order."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -70,6 +70,11 @@ class ShipmentCancellation(Answer):
     status: Literal["cancelled"]
 
 
+def _has_left(status: int, answer: dict[str, Any]) -> str | None:
+    return "the goods have left" if status == 200 and answer["status"] == "shipped" else None
+
+
 schedule = Endpoint("shipping", "POST", "/shipments", ScheduleShipment, Shipment)
 cancel = Endpoint("shipping", "DELETE", "/shipments/{shipment_id}", ShipmentRef, ShipmentCancellation)
 get = Endpoint("shipping", "GET", "/shipments/{shipment_id}", ShipmentRef, Shipment)
+check_not_shipped = Endpoint("shipping", "GET", "/shipments/{shipment_id}", ShipmentRef, Shipment, _has_left)

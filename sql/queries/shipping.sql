@@ -11,9 +11,13 @@ select shipment_id, order_id, status, tracking from shipment where shipment_id =
 
 -- name: lock_shipment
 -- Reads where a shipment stands and keeps it there until the transaction ends.
-select shipment_id, order_id, status from shipment where shipment_id = %(shipment_id)s for update;
+select shipment_id, order_id, status, tracking from shipment where shipment_id = %(shipment_id)s for update;
 
 -- name: cancel_shipment
 -- Calls a shipment off that has not left.
 update shipment set status = 'cancelled', cancelled_at = clock_timestamp()
 where shipment_id = %(shipment_id)s and status = 'scheduled';
+
+-- name: ship
+-- Hands the goods to the carrier.
+update shipment set status = 'shipped' where shipment_id = %(shipment_id)s and status = 'scheduled';
