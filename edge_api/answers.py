@@ -17,10 +17,12 @@ class _Answer(BaseModel):
 
 
 class Links(_Answer):
-    """Paths of what belongs to an order."""
+    """Paths of what belongs to an order: its journal, the order that it was begun on, the payment that paid it."""
 
     self: str
     journal: str | None = None
+    parent: str | None = None
+    payment: str | None = None
 
 
 class Accepted(_Answer):
@@ -89,12 +91,21 @@ class OrderSummary(_Answer):
     links: Links
 
 
+class OrderChild(_Answer):
+    """What was begun on an order: a payment, a cancellation, another try."""
+
+    order_ledger_id: UUID
+    saga: str
+    status: Status
+
+
 class Order(OrderSummary):
-    """An order with its items, its steps in order, and the answers of the steps that succeeded."""
+    """An order with its items, its steps in order, the answers of the steps that succeeded, and what was begun on it."""
 
     results: dict[str, Any]
     items: list[OrderItem]
     steps: list[OrderStep]
+    children: list[OrderChild]
 
 
 class OrderPage(_Answer):

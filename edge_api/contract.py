@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from edge_api import answers, feed
 from edge_api.cancelling import CancelRequest
 from edge_api.idempotency import KEY_MAX
+from edge_api.paying import PayRequest
 from edge_api.problems import ProblemType
 from edge_api.reading import LIMIT_DEFAULT, LIMIT_MAX, METADATA_PREFIX
 from edge_api.requests import WAIT_MAX_S
@@ -125,6 +126,14 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         {200: Success("The journal.", answers.Journal)},
         (ProblemType.ORDER_NOT_FOUND, *_LEDGER_PROBLEMS),
         ("OrderLedgerId",),
+    ),
+    ("POST", "/orders/{order_ledger_id}/pay"): Operation(
+        "payOrder",
+        "Pay for an order that was placed without payment; the rules of the key are those of `POST /orders`.",
+        _STARTED,
+        (ProblemType.ORDER_NOT_FOUND, ProblemType.CONFLICT, *_KEY_PROBLEMS, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
+        ("OrderLedgerId", "IdempotencyKey", "Prefer"),
+        PayRequest,
     ),
     ("POST", "/orders/{order_ledger_id}/cancel"): Operation(
         "cancelOrder",

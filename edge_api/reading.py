@@ -14,6 +14,7 @@ from aiohttp import web
 
 from edge_api import keys, problems
 from edge_api.problems import Problem, ProblemType
+from orchestrator.sagas.pay_order import PAY_ORDER
 from sql import reading
 from sql.models import Status
 
@@ -72,7 +73,13 @@ def representation(row: Mapping[str, Any]) -> dict[str, Any]:
     path = f"/orders/{row['order_ledger_id']}"
     shown = {name: value for name, value in row.items() if name != "client_id"}
     document: dict[str, Any] = orjson.loads(_dump(shown))
-    return {**document, "links": {"self": path, "journal": f"{path}/journal"}}
+    links = {"self": path, "journal": f"{path}/journal"}
+    if document["parent_id"]:
+        links["parent"] = f"/orders/{document['parent_id']}"
+    for child in document.get("children", ()):
+        if (child["saga"], child["status"]) == (PAY_ORDER.name, Status.COMPLETED):
+            links["payment"] = f"/orders/{child['order_ledger_id']}"
+    return {**document, "links": links}
 
 
 def json_response(document: Any) -> web.Response:

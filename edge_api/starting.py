@@ -14,10 +14,9 @@ don't answer in time, or are known to be away, the order stays RECEIVED, the cli
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
@@ -27,11 +26,12 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from edge_api import keys
+from edge_api.acceptance import Answer, accepted, answer_for, in_progress, outcome_unknown
 from edge_api.idempotency import fingerprint
 from edge_api.limits import in_time
 from edge_api.middlewares import unavailable
 from edge_api.operating import METRICS
-from edge_api.problems import CONTENT_TYPE, Problem, ProblemType
+from edge_api.problems import Problem, ProblemType
 from edge_api.reading import representation
 from edge_api.schemas import StartRequest, input_of
 from edge_api.waking import Finishes, Waker
@@ -43,7 +43,7 @@ from orchestrator.progress import Answered, Progress
 from orchestrator.saga import Saga
 from orchestrator.work import Work
 from sql import ledger, reading
-from sql.models import TERMINAL, Status
+from sql.models import TERMINAL, NewOrder
 
 LEASE_MARGIN_S: Final = 3.0
 """The edge's lease outlasts its call to payments by this, time enough to write the outcome."""
@@ -61,29 +61,11 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request is answered with, and each repeat of it.
+class Insert(Protocol):
+    """As `ledger.insert_order`."""
 
-    Attributes:
-        order_ledger_id: The order.
-        status: 202, or 402 for a declined payment.
-        body: JSON.
-        replayed: Whether it was given before.
-    """
-
-    order_ledger_id: UUID
-    status: int
-    body: str
-    replayed: bool = False
-
-    def response(self) -> web.Response:
-        """Return it as HTTP."""
-        headers = {"Location": f"/orders/{self.order_ledger_id}"}
-        if self.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        content_type = "application/json" if self.status == 202 else CONTENT_TYPE
-        return web.Response(status=self.status, body=self.body.encode(), content_type=content_type, headers=headers)
+    async def __call__(self, conn: ledger.Connection, order: NewOrder) -> datetime | None:
+        """Insert a row; None when nothing was written."""
 
 
 async def start(request: web.Request, saga: Saga[Any], asked: StartRequest, route: str, key: str, wait_s: int) -> web.Response:
@@ -111,19 +93,37 @@ async def start(request: web.Request, saga: Saga[Any], asked: StartRequest, rout
         correlation_id=request[keys.CORRELATION_ID],
         traceparent=request[keys.TRACEPARENT],
     )
+    return await begin(request, saga, ask, wait_s)
+
+
+async def begin(
+    request: web.Request, saga: Saga[Any], ask: Request, wait_s: int, insert: Insert = ledger.insert_order
+) -> web.Response:
+    """Record an order that was asked for, and answer as the key's rules say.
+
+    Args:
+        request: The request.
+        saga: What is to run.
+        ask: Who asked for what.
+        wait_s: Seconds that the client prefers to wait for the end; 0 for none.
+        insert: Inserts the order, in one transaction; what it raises is raised here, with nothing recorded.
+
+    Raises:
+        Problem: It was not recorded, or nobody knows whether it was.
+    """
     structlog.contextvars.bind_contextvars(order_ledger_id=str(ask.order_ledger_id))
-    answer = await _place(request, ask, saga)
+    answer = await _place(request, ask, saga, insert)
     log.info("order_answered", status=answer.status, replayed=answer.replayed)
     if wait_s and answer.status == 202 and await request.app[FINISHES].wait(ask.order_ledger_id, wait_s):
         return await _finished(request, ask.order_ledger_id, wait_s)
     return answer.response()
 
 
-async def _place(request: web.Request, ask: Request, saga: Saga[Any]) -> Answer:
+async def _place(request: web.Request, ask: Request, saga: Saga[Any], insert: Insert) -> Answer:
     """Insert the order on what its saga is configured to be at this moment, and go on with it."""
     for _ in range(CONFIGURED_MAX):
         opening = await _opened(request, ask, saga)
-        created_at = await _in_ledger(request, ask, partial(ledger.insert_order, order=opening.order))
+        created_at = await _in_ledger(request, ask, partial(insert, order=opening.order))
         if created_at is not None:
             return await _placed(request, ask, opening, created_at)
         answer = await _in_ledger(request, ask, lambda conn: _repeat(conn, request, ask))
@@ -152,8 +152,8 @@ async def _opened(request: web.Request, ask: Request, saga: Saga[Any]) -> Openin
 async def _placed(request: web.Request, ask: Request, opening: Opening, created_at: datetime) -> Answer:
     request.app[METRICS].started.labels(opening.order.saga).inc()
     if opening.call is None:
-        accepted = _accepted(opening.order.saga, opening.order.status, created_at, ask)
-        answer = await _in_ledger(request, ask, lambda conn: _freeze(conn, ask.order_ledger_id, accepted))
+        first = accepted(opening.order.saga, opening.order.status, created_at, ask)
+        answer = await _in_ledger(request, ask, lambda conn: _freeze(conn, ask.order_ledger_id, first))
     else:
         answer = await _authorize(request, ask, opening, created_at)
     request.app[WAKER].wake()
@@ -172,14 +172,14 @@ async def _in_ledger(request: web.Request, ask: Request, act: Callable[[ledger.C
             try:
                 return await act(conn)
             except psycopg.errors.LockNotAvailable:
-                raise _in_progress(ask.order_ledger_id) from None
+                raise in_progress(ask.order_ledger_id) from None
             except psycopg.OperationalError:
-                raise (_outcome_unknown(ask.order_ledger_id) if conn.closed else unavailable()) from None
+                raise (outcome_unknown(ask.order_ledger_id) if conn.closed else unavailable()) from None
 
     try:
         return await in_time(attempt(), LEDGER_TIMEOUT_S)
     except TimeoutError:
-        raise _outcome_unknown(ask.order_ledger_id) from None
+        raise outcome_unknown(ask.order_ledger_id) from None
 
 
 async def _authorize(request: web.Request, ask: Request, opening: Opening, created_at: datetime) -> Answer:
@@ -207,7 +207,7 @@ async def _write_outcome(
     jitter = random.uniform(0.0, request.app[keys.SETTINGS].retry_jitter)
     while True:
         transition = work.transition(work.advance(answered, go_on=False), replica=request.app[EDGE_NAME], jitter=jitter)
-        answer = _answer_for(transition.status, work.saga.name, created_at, ask, request)
+        answer = answer_for(transition.status, work.saga.name, created_at, ask, request)
         frozen = replace(transition, response_status=answer.status, response_body=answer.body)
         if await ledger.write_transitions(conn, [frozen]):
             if transition.status in TERMINAL:
@@ -216,7 +216,7 @@ async def _write_outcome(
         row = (await ledger.get_rows(conn, [ask.order_ledger_id]))[ask.order_ledger_id]
         if row.lease_epoch != work.row.lease_epoch or answered.step not in Progress.from_json(row.progress).on_its_way:
             # Somebody else went on with the order meanwhile: what stands in the ledger is the answer.
-            return await _freeze(conn, row.order_ledger_id, _answer_for(row.status, row.saga, created_at, ask, request))
+            return await _freeze(conn, row.order_ledger_id, answer_for(row.status, row.saga, created_at, ask, request))
         # A cancel came between, under this claim: decide again, knowing it and the outcome.
         work = work.on(row)
 
@@ -235,9 +235,9 @@ async def _repeat(conn: ledger.Connection, request: web.Request, ask: Request) -
     if repeat.response_status is not None and repeat.response_body is not None:
         return Answer(repeat.order_ledger_id, repeat.response_status, repeat.response_body, replayed=True)
     if repeat.held:
-        raise _in_progress(repeat.order_ledger_id)
+        raise in_progress(repeat.order_ledger_id)
     # The first request died before it was answered: this one freezes the answer for all that follow.
-    late = _answer_for(repeat.status, repeat.saga, repeat.created_at, ask, request)
+    late = answer_for(repeat.status, repeat.saga, repeat.created_at, ask, request)
     return await _freeze(conn, repeat.order_ledger_id, late)
 
 
@@ -256,45 +256,3 @@ async def _finished(request: web.Request, order_ledger_id: UUID, wait_s: int) ->
     assert row is not None
     headers = {"Preference-Applied": f"wait={wait_s}", "Content-Location": f"/orders/{order_ledger_id}"}
     return web.Response(body=orjson.dumps(representation(row)), content_type="application/json", headers=headers)
-
-
-def _answer_for(status: Status, saga: str, created_at: datetime, ask: Request, request: web.Request) -> Answer:
-    if status is not Status.DECLINED:
-        return _accepted(saga, status, created_at, ask)
-    declined = Problem(
-        ProblemType.DECLINED,
-        "The payment was declined; nothing was ordered. Use a new key to try another payment method.",
-        order_ledger_id=ask.order_ledger_id,
-    )
-    return Answer(ask.order_ledger_id, 402, declined.body(f"urn:uuid:{request[keys.REQUEST_ID]}").decode())
-
-
-def _accepted(saga: str, status: Status, created_at: datetime, ask: Request) -> Answer:
-    path = f"/orders/{ask.order_ledger_id}"
-    document: dict[str, Any] = {
-        "order_ledger_id": str(ask.order_ledger_id),
-        "status": status.value,
-        "saga": saga,
-        "created_at": created_at.astimezone(UTC),
-        "links": {"self": path, "journal": f"{path}/journal"},
-    }
-    return Answer(ask.order_ledger_id, 202, orjson.dumps(document, option=orjson.OPT_UTC_Z).decode())
-
-
-def _in_progress(order_ledger_id: UUID) -> Problem:
-    return Problem(
-        ProblemType.IN_PROGRESS,
-        "The first request with this key is still being handled; repeat this one in a second.",
-        order_ledger_id=order_ledger_id,
-        headers={"Retry-After": "1"},
-    )
-
-
-def _outcome_unknown(order_ledger_id: UUID) -> Problem:
-    """Return the answer to a write whose end nobody has seen: it may have been committed."""
-    return Problem(
-        ProblemType.OUTCOME_UNKNOWN,
-        "The connection to the ledger broke while the order was being recorded. Repeat with the same Idempotency-Key.",
-        order_ledger_id=order_ledger_id,
-        headers={"Retry-After": "1"},
-    )

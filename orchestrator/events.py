@@ -35,6 +35,7 @@ class OrderData(_Told):
         customer_id: Null where the saga's input names none.
         currency: ISO 4217; null where the saga's input names none.
         total_minor: In minor units of the currency; null where the saga's input names none.
+        parent_id: The order that this one was begun on, such as the one that is paid for; null for none.
     """
 
     version: Literal[1]
@@ -44,6 +45,7 @@ class OrderData(_Told):
     customer_id: str | None
     currency: str | None
     total_minor: int | None
+    parent_id: UUID | None = None
 
 
 class StepData(OrderData):
@@ -97,7 +99,7 @@ class PaymentAuthorized(StepEvent):
 
 
 class PaymentDeclined(StepEvent):
-    """The payment was refused, before anything was done."""
+    """The payment was refused; whatever was done for the order besides will be undone."""
 
     type: Literal["PaymentDeclined"]
 
@@ -145,7 +147,7 @@ class PaymentCaptured(StepEvent):
 
 
 class PaymentFailed(StepEvent):
-    """The authorized money was not to be had; the order will be undone."""
+    """The authorized money was not to be had, or not in time; the order will be undone."""
 
     type: Literal["PaymentFailed"]
 
@@ -157,7 +159,7 @@ class PaymentRefunded(StepEvent):
 
 
 class OrderPaid(StepEvent):
-    """The money for an order that had been placed without it was taken."""
+    """The money for the order `parent_id`, which had been placed without it, was taken."""
 
     type: Literal["OrderPaid"]
 
@@ -268,6 +270,8 @@ def event_payload(row: SagaRow, status: str, step: str | None = None) -> Json:
         "currency": row.currency,
         "total_minor": row.total_minor,
     }
+    if row.parent_id is not None:
+        payload["parent_id"] = str(row.parent_id)
     if step is not None:
         payload["step"] = step
     return payload

@@ -121,6 +121,8 @@ async def retry(
     """
     row = await _row(conn, order_ledger_id)
     if row.status is Status.FAILED:
+        if not (await definitions.of(conn, row.definition_id)).startable:
+            raise NotRetryable(f"{row.saga} {order_ledger_id} is begun anew on order {row.parent_id}, by no retry")
         return await _place_again(conn, definitions, row, actor=actor, reason=reason, dry_run=dry_run)
 
     def decide(current: SagaRow, _: Saga[Any]) -> Observation:

@@ -4,7 +4,7 @@
 -- name: lock_parent
 -- Locks an order until the transaction ends; who else would begin something on it waits. What is read of its children before
 -- that may be out of date: they are read by a statement of their own.
-select client_id from order_ledger where order_ledger_id = %(order_ledger_id)s for update;
+select client_id from order_ledger where order_ledger_id = %(order_ledger_id)s for no key update;
 
 -- name: list_children
 -- What was begun on an order, oldest first.

@@ -3,7 +3,7 @@
 -- the planner sees which filters are null and uses the index of the others.
 
 -- name: get_order
--- One order with its items and with its steps in the order of its definition. Of a step's error only the last one is
+-- One order with its items, with its steps in the order of its definition, and with what was begun on it, oldest first. Of a step's error only the last one is
 -- shown, and none once the step has succeeded; its end is shown only where its state is final.
 select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
     l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.results, l.metadata,
@@ -26,7 +26,10 @@ select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_versi
                              max(at) filter (where kind in ('outcome', 'takeover')) as closed_at,
                              (array_agg(error order by seq desc) filter (where error is not null))[1] as error
                          from ledger_journal where order_ledger_id = l.order_ledger_id and step is not null
-                         group by step) j on j.step = s.name), '[]') as steps
+                         group by step) j on j.step = s.name), '[]') as steps,
+    coalesce((select jsonb_agg(jsonb_build_object('order_ledger_id', c.order_ledger_id, 'saga', c.saga, 'status', c.status)
+                               order by c.created_at, c.order_ledger_id)
+              from order_ledger c where c.parent_id = l.order_ledger_id), '[]') as children
 from order_ledger l join saga_definition d using (definition_id)
 where l.order_ledger_id = %(order_ledger_id)s and (%(client_id)s::text is null or l.client_id = %(client_id)s::text);
 

@@ -1,0 +1,70 @@
+"""`POST /orders/ID/pay`: a client pays for an order that was placed without payment."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import Field
+
+from edge_api import keys
+from edge_api.idempotency import fingerprint, key_of
+from edge_api.problems import Problem, ProblemType, order_not_found
+from edge_api.requests import check_type, preferred_wait_s, read_body
+from edge_api.schemas import StartRequest
+from edge_api.starting import begin
+from orchestrator.identity import order_id
+from orchestrator.opening import Request
+from orchestrator.paying import NotPayable, insert_payment, payment_of
+from orchestrator.sagas.pay_order import PAY_ORDER
+from participants.contracts import PERSONAL
+from sql import ledger, reading
+from sql.ledger import OrderNotFound
+
+
+class PayRequest(StartRequest):
+    """Body of a payment.
+
+    Attributes:
+        payment_method: Token of the payment method.
+    """
+
+    payment_method: Annotated[str, PERSONAL] = Field(default="pm_card", min_length=1, max_length=128)
+
+
+async def pay_order(request: web.Request) -> web.Response:
+    """Begin to pay for an order: 202 when that is recorded, 409 when there is nothing to pay for."""
+    check_type(request)
+    key = key_of(request)
+    wait_s = preferred_wait_s(request)
+    asked = await read_body(request, PayRequest)
+    try:
+        order_ledger_id = UUID(request.match_info["order_ledger_id"])
+    except ValueError:
+        raise order_not_found() from None
+    client_id, definitions = request[keys.CLIENT_ID], request.app[keys.DEFINITIONS]
+    try:
+        async with request.app[keys.POOL].connection() as conn:
+            # Another client's order must look like one that does not exist.
+            if await reading.get_order(conn, order_ledger_id, client_id) is None:
+                raise order_not_found()
+            row = (await ledger.get_rows(conn, [order_ledger_id]))[order_ledger_id]
+            payment = payment_of(await definitions.of(conn, row.definition_id), row, asked.payment_method)
+        ask = Request(
+            order_ledger_id=order_id(client_id, key),
+            client_id=client_id,
+            client_request_id=key,
+            request_hash=fingerprint(f"POST /orders/{order_ledger_id}/pay", asked.canonical()),
+            input=payment,
+            metadata=asked.metadata,
+            correlation_id=request[keys.CORRELATION_ID],
+            traceparent=request[keys.TRACEPARENT],
+            parent_id=order_ledger_id,
+        )
+        return await begin(request, definitions.named(PAY_ORDER.name), ask, wait_s, insert_payment)
+    except (OrderNotFound, KeyError):
+        raise order_not_found() from None
+    except NotPayable as error:
+        raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
+
+
+ROUTES: Final = [web.post("/orders/{order_ledger_id}/pay", pay_order)]
