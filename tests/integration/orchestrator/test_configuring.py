@@ -18,7 +18,7 @@ from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
 from sql import config, ledger
 from sql.models import Status
-from tests.integration.orchestrator.absence import Pool
+from tests.integration.orchestrator.absence import Pool, eventually
 from tests.integration.orchestrator.shop import ERRAND, Basket, Shop, open_replica, settings_for, until
 
 BY = {"actor": "ann", "reason": "a try"}
@@ -209,6 +209,25 @@ async def test_of_many_acts_at_once_one_is_done(pool: Pool, ledger_url: str) -> 
     assert sum(not isinstance(result, BaseException) for result in done) == 1
     assert {type(result) for result in done} == {int, NotInThisState}
     assert await acts(pool, definitions) == [("apply", 1), ("set", 1)]
+
+
+async def test_an_act_waits_for_one_that_is_being_done_and_sees_what_came_of_it(pool: Pool, ledger_url: str) -> None:
+    definitions = await opened(pool, ledger_url)
+    async with pool.connection() as conn, pool.connection() as other, pool.connection() as third:
+        await configuring.put(conn, definitions, "errand", Configuration.read("errand", TURNED), **BY)
+
+        async def waits() -> bool:
+            return bool(
+                await (await third.execute("select from pg_locks where locktype = 'advisory' and not granted")).fetchall()
+            )
+
+        async with conn.transaction():
+            await config.lock_config(conn, "errand")
+            applying = asyncio.create_task(configuring.apply(other, definitions, "errand", **BY))
+            await eventually(waits, timeout_s=10.0)
+            await config.move_revision(conn, "errand", 1, "discarded")
+        with pytest.raises(NotInThisState, match="nothing is pending"):
+            await applying
 
 
 async def test_a_canary_takes_its_share_and_a_repeat_is_of_the_same(pool: Pool, ledger_url: str) -> None:
