@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from orchestrator.dependencies import Dependencies
-from orchestrator.saga import Saga, Step
+from orchestrator.saga import Saga, Step, StepKind
 from orchestrator.settings import Settings
 
 
@@ -21,8 +21,8 @@ def expires_too_early(saga: Saga[Any], needed: Dependencies, settings: Settings)
     needed_s = sum(max(_longest_s(saga, step, settings) for step in phase) + settings.lease_s for phase in phases)
     if needed_s > settings.reservation_s:
         yield (
-            f"its steps from {span[0].name} to {span[-1].name} may take {needed_s:.0f} s with all their attempts, and what is"
-            f" reserved meanwhile expires after {settings.reservation_s:g} s (SAGA_RESERVATION_S)"
+            f"its attempts from {span[0].name} to the first of {span[-1].name} may take {needed_s:.0f} s, and what is reserved"
+            f" meanwhile expires after {settings.reservation_s:g} s (SAGA_RESERVATION_S)"
         )
 
 
@@ -33,4 +33,7 @@ def expires(step: Step[Any, Any]) -> bool:
 
 def _longest_s(saga: Saga[Any], step: Step[Any, Any], settings: Settings) -> float:
     retry, timeout_s = saga.retry_of(step), saga.timeout_s_of(step)
+    if step.kind is StepKind.PIVOT:
+        # It goes on for as long as it takes: one that comes too late is refused, and then all of it is undone.
+        return timeout_s + settings.poll_interval_s
     return retry.budget_s(0.0) * (1 + settings.retry_jitter) + retry.attempts_max * (timeout_s + settings.poll_interval_s)

@@ -11,6 +11,7 @@ from orchestrator.configuration import Configuration, Unsafe, configured, differ
 from orchestrator.definitions import Definitions, in_share
 from orchestrator.dependencies import dependencies_of
 from orchestrator.saga import Saga, Signal, Step, StepKind, Timer
+from orchestrator.sagas import SHIPPED
 from orchestrator.sagas.place_order import PLACE_ORDER
 from orchestrator.settings import Settings
 from participants.contracts import Answer, Endpoint, Wire
@@ -240,8 +241,15 @@ def test_attempts_that_outlast_what_a_try_reserves_are_refused() -> None:
 
     assert on(saga(reserve, confirm), retry={"attempts_max": 5})
     wrong = refused(saga(reserve, confirm), retry={"attempts_max": 6}, deadline_s=1_000_000)
-    assert "its steps from reserve to confirm may take" in wrong
+    assert "its attempts from reserve to the first of confirm may take" in wrong
     assert "expires after 900 s" in wrong
+
+
+def test_attempts_of_a_pivot_may_outlast_what_it_keeps_since_one_that_comes_too_late_is_refused() -> None:
+    (code,) = (saga for saga in SHIPPED if saga.name == "checkout_tcc")
+
+    assert on(code, timeout_s=4).config == 7
+    assert "its attempts from try_stock to the first of confirm_payment" in refused(code, retry={"attempts_max": 7})
 
 
 def test_place_order_says_what_needs_what() -> None:
