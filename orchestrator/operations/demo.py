@@ -22,7 +22,7 @@ from orchestrator.operations.render import open_console, print_table
 from orchestrator.operations.replay import Replay
 from orchestrator.operations.replaying import cancel_orders, read_file, replay_orders, take_account
 from orchestrator.operations.returns import explain
-from orchestrator.operations.scenarios import CATALOGUE, RARE_SKU, STOCK, Scenario, plan_orders
+from orchestrator.operations.scenarios import CATALOGUE, CUSTOMER, RARE_SKU, STOCK, Scenario, plan_orders
 from orchestrator.operations.shop import Shop
 from orchestrator.operations.stack import Stack, run_until_signal, running_stack
 from orchestrator.saga import Saga
@@ -120,7 +120,7 @@ async def run_replay(replay: Replay, console: Console, databases_of: Databases, 
         _print_counts(console, account.orders)
         console.print(
             f"{len(replay.invoices):,} invoices placed, {replay.invoices_refused:,} refused as nothing of them could be sold,"
-            f" {len(taken_back):,} orders to be cancelled by {len(replay.cancellations):,} cancellations;"
+            f" {len(replay.cancellations):,} cancellations, which take back {len(taken_back):,} whole;"
             f" {took_s:.1f} s, {account.repeats} requests repeated\n",
             markup=False,
             soft_wrap=True,
@@ -165,6 +165,7 @@ async def _stock(shop: Shop) -> None:
     for sku, name, _ in CATALOGUE:
         await shop.add_product(sku, name, STOCK)
     await shop.add_product(RARE_SKU, "The only lamp", 1)
+    await shop.add_customer(CUSTOMER)
 
 
 async def _check_kill(acts: Acts, killing: asyncio.Task[None] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Replays a file of invoices on a stack: stock first, then every invoice as an order, then the cancellations of whole orders."""
+"""Replays a file of invoices on a stack: stock first, then every invoice as an order, then cancellations of whole orders."""
 
 import asyncio
 import csv
@@ -124,7 +124,7 @@ async def cancel_orders(
     """
     orders = {invoice.number: placed for invoice, placed in ends}
     wanted = {invoice: one.number for one in replay.cancellations for invoice in one.cancels}
-    say(f"{len(wanted):,} orders are cancelled, of {len(replay.cancellations):,} cancellations in the file")
+    say(f"orders to be cancelled: {len(wanted):,}, by {len(replay.cancellations):,} cancellations in the file")
     limit = asyncio.Semaphore(CONCURRENCY)
 
     async def cancel(invoice: str, cancellation: str) -> str:

@@ -33,6 +33,8 @@ class Scenario(StrEnum):
     ANSWER_LOST = "capture works, its answer is lost"
     PERMANENT = "confirm fails for good: all is undone"
     CANCELLED = "cancelled while it runs"
+    DELIVERED = "shipped, and the customer told"
+    STRANGER = "to be shipped to an unknown customer"
     IN_FLIGHT = "held by a replica that is killed"
 
 
@@ -44,6 +46,8 @@ EXPECTED: Final = {
     Scenario.ANSWER_LOST: "COMPLETED",
     Scenario.PERMANENT: "FAILED",
     Scenario.CANCELLED: "CANCELLED",
+    Scenario.DELIVERED: "COMPLETED",
+    Scenario.STRANGER: "FAILED",
     Scenario.IN_FLIGHT: "COMPLETED",
 }
 
@@ -56,7 +60,12 @@ _SHARES: Final = (
     (Scenario.ANSWER_LOST, 20),
     (Scenario.PERMANENT, 20),
     (Scenario.CANCELLED, 20),
+    (Scenario.DELIVERED, 20),
+    (Scenario.STRANGER, 40),
 )
+_DELIVERIES: Final = frozenset({Scenario.DELIVERED, Scenario.STRANGER})
+CUSTOMER: Final = "17850"
+"""Whom the orders service knows: who has something delivered must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +107,24 @@ class DemoOrder:
         items = [{"sku": sku, "quantity": 1 + self.number % 4, "unit_price_minor": price, "description": name}]
         if self.scenario is Scenario.OUT_OF_STOCK:
             items.append({"sku": RARE_SKU, "quantity": 2, "unit_price_minor": 99_00, "description": "The only lamp"})
-        return {
+        body = {
             "customer_id": str(17_000 + self.number),
             "currency": "GBP",
             "items": items,
             "payment_method": "pm_declined" if self.scenario is Scenario.DECLINED else "pm_card",
             "metadata": {"channel": "demo"},
         }
+        if self.scenario not in _DELIVERIES:
+            return body
+        address = {
+            "name": "A. Customer",
+            "lines": ["1 High Street"],
+            "city": "London",
+            "postal_code": "N1 1AA",
+            "country": "GB",
+        }
+        customer_id = "a stranger" if self.scenario is Scenario.STRANGER else CUSTOMER
+        return body | {"saga": "deliver_order", "customer_id": customer_id, "shipping_address": address}
 
     def faults(self, client_id: str) -> Iterator[Fault]:
         """Yield the faults that strike this order and no other: they name its ids, which are known beforehand."""

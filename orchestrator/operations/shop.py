@@ -73,6 +73,14 @@ class Shop:
         body = {"sku": sku, "name": name, "initial_stock": initial_stock}
         await self._tell("inventory", "/inventory/products", body, key=f"product/{sku}")
 
+    async def add_customer(self, customer_id: str) -> None:
+        """Add a customer who may order.
+
+        Raises:
+            ShopError: The orders service did not take it.
+        """
+        await self._tell("orders", "/customers", {"customer_id": customer_id}, key=f"customer/{customer_id}")
+
     async def available(self, sku: str) -> int:
         """Return how many pieces of a product can be ordered."""
         url = f"{self._participants['inventory']}/inventory/products/{quote(sku, safe='')}/availability"

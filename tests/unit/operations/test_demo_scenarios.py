@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.identity import order_id
 from orchestrator.operations.acts import End, summarise
-from orchestrator.operations.scenarios import EXPECTED, DemoOrder, Scenario, plan_orders
+from orchestrator.operations.scenarios import CUSTOMER, EXPECTED, DemoOrder, Scenario, plan_orders
 from participants.contracts import orders, payments
 
 
@@ -25,6 +25,17 @@ def test_the_default_demo_has_every_scenario_and_most_orders_are_plain() -> None
 
 def test_every_scenario_says_what_is_expected() -> None:
     assert set(EXPECTED) == set(Scenario)
+
+
+def test_only_a_known_customer_gets_a_delivery() -> None:
+    delivered, refused, plain = (
+        DemoOrder(7, scenario).body for scenario in (Scenario.DELIVERED, Scenario.STRANGER, Scenario.PLAIN)
+    )
+
+    assert (delivered["saga"], delivered["customer_id"]) == ("deliver_order", CUSTOMER)
+    assert (refused["saga"], refused["customer_id"] == CUSTOMER) == ("deliver_order", False)
+    assert "shipping_address" in delivered.keys() & refused.keys()
+    assert not {"saga", "shipping_address"} & plain.keys()
 
 
 def test_faults_name_the_order_they_are_for() -> None:
