@@ -65,7 +65,7 @@ def match_returns(invoices: Iterable[Invoice | Reversal]) -> tuple[Cancellation,
 
 
 def explain(cancellation: Cancellation) -> Iterator[tuple[str, int, str, str]]:
-    """Say why lines of a cancellation cancel nothing: its number, how many lines, the reason, what was found, for each reason."""
+    """Say why lines of a cancellation cancel nothing: for each reason its number, the lines, the reason, what was found."""
     for reason in dict.fromkeys(line.refusal for line in cancellation.lines if line.refusal):
         found = [line.detail for line in cancellation.lines if line.refusal == reason]
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
