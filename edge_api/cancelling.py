@@ -1,19 +1,25 @@
-"""`POST /orders/ID/cancel`: a client takes an order back while it is on its way."""
+"""`POST /orders/ID/cancel`: a client takes an order back, on its way or completed."""
 
 from typing import Final
 from uuid import UUID
 
 import orjson
+import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
+from edge_api.middlewares import unavailable
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.requests import read_body
-from orchestrator.operating import Busy, NotCancellable, cancel
+from orchestrator.cancelling import cancel
+from orchestrator.operating import Busy, NotCancellable
+from orchestrator.saga import DefinitionError
 from sql import reading
 from sql.ledger import OrderNotFound
 from sql.models import Status
+
+log = structlog.get_logger(__name__)
 
 
 class CancelRequest(BaseModel):
@@ -29,7 +35,7 @@ class CancelRequest(BaseModel):
 
 
 async def cancel_order(request: web.Request) -> web.Response:
-    """Have an order undone: 202 when it will be, 200 when it was, 409 when it can't be."""
+    """Have an order undone or taken back: 202 when it will be, 200 when it was, 409 when it can't be."""
     asked = await read_body(request, CancelRequest)
     try:
         order_ledger_id = UUID(request.match_info["order_ledger_id"])
@@ -46,14 +52,24 @@ async def cancel_order(request: web.Request) -> web.Response:
                 order_ledger_id,
                 actor=f"client {request[keys.CLIENT_ID]}",
                 reason=asked.reason,
+                # Whether a participant has changed its mind is for an operator to find out.
+                again=False,
             )
         except OrderNotFound:
             raise order_not_found() from None
         except (NotCancellable, Busy) as error:
             raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
-    path = f"/orders/{order_ledger_id}"
-    body = {"order_ledger_id": str(order_ledger_id), "status": verdict.status.value, "links": {"self": path}}
-    cancelled = verdict.status is Status.CANCELLED
+        except DefinitionError as error:
+            log.error("cancel_not_begun", error=str(error))
+            raise unavailable() from None
+    path, links = f"/orders/{order_ledger_id}", {"self": f"/orders/{order_ledger_id}"}
+    status = verdict.status
+    if verdict.order_ledger_id != order_ledger_id:
+        # It stands as it did until the saga that takes it back has ended.
+        path, status = f"/orders/{verdict.order_ledger_id}", Status.COMPLETED
+        links["cancellation"] = path
+    body = {"order_ledger_id": str(order_ledger_id), "status": status.value, "links": links}
+    cancelled = status is Status.CANCELLED
     return web.Response(
         status=200 if cancelled else 202,
         body=orjson.dumps(body),

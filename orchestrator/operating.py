@@ -45,6 +45,10 @@ class NotCancellable(LedgerError):
     """The order has ended, or is being undone already; nothing was changed."""
 
 
+class Completed(NotCancellable):
+    """The order has completed: it can't be turned round any more, only be taken back (`cancelling.py`)."""
+
+
 class NoSuchSignal(LedgerError):
     """The order's saga has no step of this name that waits for an answer; nothing was changed."""
 
@@ -86,9 +90,11 @@ async def cancel(
     """Have an order that is on its way undone.
 
     The outcome of a call that is on its way is waited for and counts. An order that is cancelled already is left alone.
+    `cancelling.cancel` takes completed ones back, too.
 
     Raises:
         OrderNotFound: There is no such order.
+        Completed: It has completed.
         NotCancellable: It has ended otherwise, or is being undone already.
         Busy: It changed too often meanwhile.
     """
@@ -97,6 +103,8 @@ async def cancel(
         progress = Progress.from_json(row.progress)
         if row.status is Status.CANCELLED or progress.cancelling or progress.ending is Status.CANCELLED:
             return None
+        if row.status is Status.COMPLETED:
+            raise Completed(f"order {order_ledger_id} is COMPLETED and can't be turned round")
         if row.status not in CANCELLABLE:
             raise NotCancellable(f"order {order_ledger_id} is {row.status} and can't be cancelled")
         if is_committed(saga, progress):

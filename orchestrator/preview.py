@@ -11,8 +11,14 @@ from orchestrator.work import Work
 from sql.models import Direction
 
 
-def preview(work: Work, progress: Progress) -> tuple[str, ...]:
-    """Return the calls and waits that follow from a state if every one succeeds, in order, a sentence each."""
+def preview(work: Work, progress: Progress, *, judged: bool = False) -> tuple[str, ...]:
+    """Return the calls and waits that follow from a state if every one succeeds, in order, a sentence each.
+
+    Args:
+        work: The order.
+        progress: The state.
+        judged: Whether the conditions of all steps that are left are known to hold.
+    """
     lines: list[str] = []
     progress = _if_all_succeed(work, progress)
     while True:
@@ -21,7 +27,7 @@ def preview(work: Work, progress: Progress) -> tuple[str, ...]:
             return tuple(lines)
         if move.waits is not None:
             lines.append(f"{move.waits}: {_waits_for(work.saga.step(move.waits))}")
-        lines += [_shown(work, call) for call in move.calls]
+        lines += [_shown(work, call, judged) for call in move.calls]
         progress = _if_all_succeed(work, move.progress)
 
 
@@ -41,7 +47,7 @@ def _waits_for(step: AnyStep[Any]) -> str:
     return "waits until its time" if step.wait_s is None else f"waits {step.wait_s:g} s"
 
 
-def _shown(work: Work, call: Call) -> str:
+def _shown(work: Work, call: Call, judged: bool) -> str:
     endpoint, step = work.endpoint(call), work.saga.call_of(call.step)
     try:
         path = work.prepared(call).path
@@ -49,4 +55,5 @@ def _shown(work: Work, call: Call) -> str:
         # It may need an answer that is not there yet, or be what the order is stuck on.
         path = endpoint.path
     said = f"{call.step}: {endpoint.method} {path} at {endpoint.participant}"
-    return f"{said}, if its condition holds" if step.when and call.direction is Direction.ACTION else said
+    doubtful = step.when is not None and not judged and call.direction is Direction.ACTION
+    return f"{said}, if its condition holds" if doubtful else said

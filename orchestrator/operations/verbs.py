@@ -8,7 +8,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from orchestrator import operating
+from orchestrator import cancelling, operating
 from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
 from orchestrator.operating import Verdict
@@ -16,7 +16,7 @@ from orchestrator.operations.ledger_view import connected
 from orchestrator.operations.render import open_console, plain, print_json
 from orchestrator.settings import load_settings
 
-VERBS: Final = MappingProxyType({"retry": operating.retry, "cancel": operating.cancel})
+VERBS: Final = MappingProxyType({"retry": operating.retry, "cancel": cancelling.cancel})
 
 
 def act(verb: str, database_url: str, *, order_ledger_id: UUID, actor: str, reason: str, dry_run: bool, as_json: bool) -> None:
@@ -41,7 +41,9 @@ async def _act(verb: str, database_url: str, order_ledger_id: UUID, *, actor: st
 
 def _print(console: Console, verb: str, asked: UUID, verdict: Verdict, *, dry_run: bool) -> None:
     order = f"order {asked}"
-    if verdict.order_ledger_id != asked:
+    if verdict.order_ledger_id != asked and verb == "cancel":
+        order += f", which is completed and is taken back by cancel_order {verdict.order_ledger_id},"
+    elif verdict.order_ledger_id != asked:
         order += f", which was undone and is tried anew as order {verdict.order_ledger_id},"
     if dry_run:
         console.print(f"{verb} of {order} would be followed by:", soft_wrap=True)

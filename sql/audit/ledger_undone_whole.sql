@@ -11,6 +11,8 @@ with step as (
         join saga_definition d using (definition_id)
         cross join lateral jsonb_array_elements(d.body -> 'steps') as s (body)
     where l.status in ('FAILED', 'CANCELLED', 'DECLINED')
+        -- What was taken back once it had completed was undone by another saga: see ledger_cancelled_whole.
+        and (l.status <> 'CANCELLED' or l.direction = 'compensation')
 )
 select s.order_ledger_id, s.status, s.step, s.undone_by, array_agg(j.outcome order by j.seq) as outcomes
 from step s
