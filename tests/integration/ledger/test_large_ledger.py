@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from orchestrator.identity import order_id
-from sql import ledger, reading
+from sql import config, ledger, reading
 from tests.integration.audit.shop import SAGA, Shop, scripted
 
 ROWS = 20_000
@@ -139,6 +139,19 @@ async def test_a_claim_passes_over_what_it_can_not_run_without_reading_it(large:
     )
     assert claims.claims == ()
     assert read <= PAGE
+
+
+async def test_what_is_left_on_a_version_is_counted_without_reading_what_has_ended(large: Shop) -> None:
+    await large.conn.execute(
+        "update order_ledger set status = 'COMPLETED', finished_at = clock_timestamp(), lease_owner = null,"
+        " lease_expires_at = null where finished_at is null and client_request_id <> 'due'"
+    )
+    await large.conn.execute("vacuum analyze order_ledger")
+
+    left, read = await rows_read(large.conn, config.count_unfinished(large.conn, SAGA.name, SAGA.version))
+
+    assert [row["orders"] for row in left] == [1]
+    assert read <= 2
 
 
 async def test_a_lease_begins_when_it_is_given_and_not_with_its_transaction(shop: Shop) -> None:
