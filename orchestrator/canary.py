@@ -92,16 +92,24 @@ class Judge:
         definitions: What this replica can run; others' canaries are left to others.
         fleet: Knows whether there is a canary.
         replica: Stands in the history as who decided.
+        queries: Audit queries that invariants may name, a team's own among them; None for those that ship.
     """
 
     def __init__(
-        self, pool: AsyncConnectionPool[Any], ledger_url: str, definitions: Definitions, fleet: Fleet, replica: str
+        self,
+        pool: AsyncConnectionPool[Any],
+        ledger_url: str,
+        definitions: Definitions,
+        fleet: Fleet,
+        replica: str,
+        queries: Sequence[AuditQuery] | None = None,
     ) -> None:
         self._pool = pool
         self._ledger_url = ledger_url
         self._definitions = definitions
         self._fleet = fleet
         self._replica = replica
+        self._queries = auditing.load_audit() if queries is None else queries
 
     async def run(self) -> None:
         """Judge what is tried, until cancelled."""
@@ -167,7 +175,7 @@ class Judge:
     async def _violations(self, saga: Saga[Any]) -> list[str]:
         """Return what does not hold of the share's orders, or of the ledger where a violation names no order."""
         wanted = {invariant.query for invariant in saga.invariants}
-        queries = [query for query in auditing.load_audit() if query.name in wanted and query.database == "ledger"]
+        queries = [query for query in self._queries if query.name in wanted and query.database == "ledger"]
         if not queries:
             return []
         async with await psycopg.AsyncConnection.connect(

@@ -1,19 +1,23 @@
 """A team's own sagas: read from the modules that `SAGA_DEFINITIONS` names, when a process starts.
 
 Every `Saga` at the top level of such a module is one of the installation's, beside those that ship. Whatever is wrong with one
-stops the start: a process that runs without a saga that others know would leave its orders lying.
+stops the start: a process that runs without a saga that others know would leave its orders lying. The audit queries that its
+invariants name stand beside the module, in a folder `audit`.
 """
 
 import importlib
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from orchestrator.saga import Saga
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings, SettingsError
 from orchestrator.soundness import Level, examine
+from sql.auditing import AuditQuery, load_audit
 
 
 class ModuleUnusable(SettingsError):
@@ -39,8 +43,11 @@ def load_sagas(modules: Iterable[str]) -> tuple[Saga[Any], ...]:
 
     Raises:
         ModuleUnusable: One can't be imported, or holds no saga, or one that can't be run or has a name that is taken.
+        AuditFileError: The header of an audit query is not as it must be.
     """
     found: dict[tuple[str, int], Saga[Any]] = {}
+    modules = tuple(modules)
+    queries = {query.name for query in find_queries(modules)} if modules else set()
     for name in modules:
         sagas = find_sagas(name)
         if not sagas:
@@ -50,7 +57,7 @@ def load_sagas(modules: Iterable[str]) -> tuple[Saga[Any], ...]:
                 raise ModuleUnusable(f"SAGA_DEFINITIONS: module {name} names a saga {saga.name}, which is one that ships")
             if found.setdefault((saga.name, saga.version), saga) is not saga:
                 raise ModuleUnusable(f"SAGA_DEFINITIONS: two sagas are named {saga.name} and are version {saga.version}")
-            for finding in examine(saga):
+            for finding in examine(saga, queries):
                 if finding.level is Level.ERROR:
                     raise ModuleUnusable(f"SAGA_DEFINITIONS: module {name}: {finding}")
     return tuple(found.values())
@@ -62,16 +69,36 @@ def find_sagas(module: str) -> list[Saga[Any]]:
     Raises:
         ModuleUnusable: It can't be imported.
     """
+    sagas = {id(value): value for value in vars(_imported(module)).values() if isinstance(value, Saga)}
+    return [saga for saga in sagas.values() if not any(saga is shipped for shipped in SHIPPED)]
+
+
+def find_queries(modules: Iterable[str]) -> tuple[AuditQuery, ...]:
+    """Return every audit query: those that ship, and those of a team's modules.
+
+    Raises:
+        ModuleUnusable: A module can't be imported, or two queries have one name.
+        AuditFileError: A query's header is not as it must be.
+    """
+    files = (Path(file) for name in modules if (file := _imported(name).__file__))
+    found = load_audit()
+    for folder in dict.fromkeys(file.parent / "audit" for file in files):
+        found += load_audit(folder)
+    names = [query.name for query in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ModuleUnusable(f"SAGA_DEFINITIONS: two audit queries are named {twice}")
+    return found
+
+
+def _imported(module: str) -> ModuleType:
     folder = os.getcwd()
     if folder not in sys.path:
         # Last, so that nothing there stands in for a library.
         sys.path.append(folder)
     try:
-        values = vars(importlib.import_module(module)).values()
+        return importlib.import_module(module)
     except Exception as error:  # a module of somebody's: whatever it raises, it can't be used
         raise ModuleUnusable(f"SAGA_DEFINITIONS: module {module} can't be imported: {_why(error)}") from None
-    sagas = {id(value): value for value in values if isinstance(value, Saga)}
-    return [saga for saga in sagas.values() if not any(saga is shipped for shipped in SHIPPED)]
 
 
 def _why(error: Exception) -> str:

@@ -20,7 +20,7 @@ from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
-from orchestrator.loading import registered
+from orchestrator.loading import find_queries, registered
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller
 from orchestrator.retention import Retention
@@ -107,7 +107,9 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
         receivers = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CONNECTIONS_MAX))
         sender = Sender(pool, receivers, settings, metrics, worker.has_work)
         parts = _parts(settings, pool, writer, worker, fleet, metrics, sender)
-        parts["canary"] = Judge(pool, settings.ledger_url(), definitions, fleet, replica).run()
+        parts["canary"] = Judge(
+            pool, settings.ledger_url(), definitions, fleet, replica, find_queries(settings.definition_modules)
+        ).run()
         await _run_until(stop, worker, parts, settings.shutdown_s)
 
 

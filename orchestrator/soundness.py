@@ -57,9 +57,18 @@ class Finding:
         return f"{where}: {self.says}"
 
 
-def examine(saga: Saga[Any]) -> list[Finding]:
-    """Return what is wrong with a saga, errors first."""
+def examine(saga: Saga[Any], queries: Collection[str] | None = None) -> list[Finding]:
+    """Return what is wrong with a saga, errors first.
+
+    Args:
+        saga: What to look at.
+        queries: Names of the audit queries that there are; None to believe its invariants.
+    """
     found = [Finding(level, saga.name, None, says) for level, says in _whole(saga)]
+    for invariant in saga.invariants:
+        if queries is not None and invariant.query not in queries:
+            says = f"its invariant names the audit query {invariant.query}, which is not there"
+            found.append(Finding(Level.ERROR, saga.name, None, says))
     for index, step in enumerate(saga.steps):
         before = saga.steps[:index]
         found += [Finding(level, saga.name, step.name, says) for level, says in _one(saga, step, before)]

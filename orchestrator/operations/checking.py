@@ -1,15 +1,14 @@
 """`saga health` and `saga audit`: whether all is well, as an exit code too."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+from orchestrator.loading import find_queries, registered
 from orchestrator.operations.audit import render_audit, run_audit
 from orchestrator.operations.health import check_health, part_names
 from orchestrator.operations.place import Place
 from orchestrator.operations.render import open_console, print_health, print_json
-from orchestrator.saga import Saga
+from orchestrator.settings import Settings
 
 
 def show_health(place: Place, only: str | None, as_json: bool) -> int:
@@ -23,11 +22,12 @@ def show_health(place: Place, only: str | None, as_json: bool) -> int:
     return 0 if healthy else 1
 
 
-def show_audit(place: Place, sagas: Sequence[Saga[Any]], as_json: bool, *, questions: bool) -> int:
-    """Audit an installation; return 0 when it is clean, else 1."""
-    report = asyncio.run(
-        run_audit(place.database_url, place.participants, place.participant_databases, sagas, questions=questions)
-    )
+def show_audit(place: Place, settings: Settings, as_json: bool, *, questions: bool) -> int:
+    """Audit an installation with all its sagas and queries; return 0 when it is clean, else 1."""
+    sagas, queries = registered(settings), find_queries(settings.definition_modules)
+    databases = place.participant_databases
+    auditing = run_audit(place.database_url, place.participants, databases, sagas, questions=questions, queries=queries)
+    report = asyncio.run(auditing)
     if as_json:
         print_json(report.to_json())
     else:

@@ -1,11 +1,11 @@
 """What people see of definitions: which there are, what one is, and what is wrong with them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from orchestrator.describing import describe
-from orchestrator.loading import ModuleUnusable, find_sagas, registered
+from orchestrator.loading import ModuleUnusable, find_queries, find_sagas, registered
 from orchestrator.operations.ledger_view import connected
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table
@@ -72,8 +72,7 @@ def check(modules: Sequence[str], database_url: str | None, *, as_json: bool) ->
         as_json: Print JSON.
     """
     settings = checked_settings(database_url=database_url)
-    sagas, found = _sagas(modules, settings)
-    found += [finding for saga in sagas for finding in examine(saga)]
+    sagas, found = _found_in(modules) if modules else _examined(registered(settings), settings.definition_modules)
     if settings.database_url is not None:
         found += asyncio.run(_in_ledger(settings, sagas))
     errors = sum(finding.level is Level.ERROR for finding in found)
@@ -90,21 +89,26 @@ def check(modules: Sequence[str], database_url: str | None, *, as_json: bool) ->
     return 1 if errors else 0
 
 
-def _sagas(modules: Sequence[str], settings: Settings) -> tuple[list[Saga[Any]], list[Finding]]:
-    if not modules:
-        return list(registered(settings)), []
+def _found_in(modules: Sequence[str]) -> tuple[list[Saga[Any]], list[Finding]]:
     sagas: list[Saga[Any]] = []
     found = []
     for module in modules:
         try:
-            there = find_sagas(module)
+            there, findings = _examined(find_sagas(module), [module])
         except ModuleUnusable as error:
             found.append(Finding(Level.ERROR, _NO_SAGA, None, str(error)))
             continue
         if not there:
             found.append(Finding(Level.ERROR, _NO_SAGA, None, f"module {module} holds no Saga at its top level"))
         sagas += there
+        found += findings
     return sagas, found
+
+
+def _examined(sagas: Iterable[Saga[Any]], modules: Iterable[str]) -> tuple[list[Saga[Any]], list[Finding]]:
+    queries = {query.name for query in find_queries(modules)}
+    examined = list(sagas)
+    return examined, [finding for saga in examined for finding in examine(saga, queries)]
 
 
 async def _in_ledger(settings: Settings, sagas: Sequence[Saga[Any]]) -> list[Finding]:

@@ -23,12 +23,11 @@ def audit(context: click.Context, questions: bool, database_url: str | None, dat
     context.obj = database_url or context.obj
     if context.invoked_subcommand is not None:
         return
-    from orchestrator.loading import registered
     from orchestrator.operations.checking import show_audit
     from orchestrator.operations.place import checked_settings, find_place
 
     place = find_place(context.obj, data_dir, databases_of)
-    context.exit(show_audit(place, registered(checked_settings()), as_json, questions=questions))
+    context.exit(show_audit(place, checked_settings(), as_json, questions=questions))
 
 
 @audit.command()

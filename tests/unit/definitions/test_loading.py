@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.loading import ModuleUnusable, load_sagas, registered
+from orchestrator.loading import ModuleUnusable, find_queries, load_sagas, registered
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings, SettingsError, load_settings
+from sql.auditing import load_audit
 
 HEAD = """
-from orchestrator.saga import Saga, Step, StepKind
+from orchestrator.saga import Invariant, Saga, Step, StepKind
 from orchestrator.sagas.place_order import PLACE_ORDER
 from tests.unit.definitions.team import BOOK, LEAVE, BookRoom, Trip, saga, step
 """
@@ -63,6 +64,10 @@ def test_they_stand_beside_those_that_ship(write: Write) -> None:
         ("MINE = saga(name='place_order')", "names a saga place_order, which is one that ships"),
         ("ONE = saga(name='one')\nTWO = saga(name='one')", "two sagas are named one and are version 1"),
         ("ONE = saga(name='My Saga')", "saga My Saga: its name must be"),
+        (
+            "ONE = saga(invariants=(Invariant('nothing_of_the_kind', 'all is well'),))",
+            "audit query nothing_of_the_kind, which is",
+        ),
         ("BAD = saga(step(request=lambda ctx: BookRoom(room_id='', nights=ctx.input.days)))", "reads `input.days`"),
     ],
 )
@@ -71,6 +76,36 @@ def test_a_module_that_can_not_be_used_is_told_of_in_one_sentence(write: Write, 
 
     with pytest.raises(ModuleUnusable, match=rf"^SAGA_DEFINITIONS: .*{re.escape(says)}[^\n]*$"):
         load_sagas([name])
+
+
+QUERY = """-- title: Trips are paid
+-- database: ledger
+-- kind: invariant
+-- a row means: a trip has ended that was not paid
+select order_ledger_id from order_ledger where saga = 'trip' and total_minor is null;
+"""
+
+
+def test_the_queries_of_its_invariants_stand_beside_a_module(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit/trips_are_paid.sql").write_text(QUERY)
+    module = write(
+        "ONE = saga(invariants=(Invariant('trips_are_paid', 'trips are paid'), Invariant('ledger_chain_intact', '')))"
+    )
+    other = write("TWO = saga(name='two')")
+
+    assert [saga.name for saga in load_sagas([module, other])] == ["trip", "two"]
+    shipped = load_audit()
+    assert find_queries([]) == shipped
+    assert {query.name for query in find_queries([module, other])} == {*(query.name for query in shipped), "trips_are_paid"}
+
+
+def test_a_query_of_a_name_that_ships_is_refused(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit/ledger_chain_intact.sql").write_text(QUERY)
+
+    with pytest.raises(ModuleUnusable, match="two audit queries are named ledger_chain_intact"):
+        load_sagas([write("ONE = saga(name='one')")])
 
 
 def test_a_module_that_is_not_there_is_told_of() -> None:
