@@ -208,3 +208,15 @@ async def test_each_participant_is_told_of(edge: Edge, participants: dict[str, s
     assert told["notifications"]["error"].startswith("ClientConnectorError")
     assert all(one["latency_ms"] > 0 for one in told.values())
     assert {one["breaker"] for one in told.values()} == {"closed"}
+
+
+async def test_a_participant_whose_breaker_is_not_closed_is_told_of(edge: Edge) -> None:
+    await edge.shop.conn.execute(
+        "insert into participant_breaker (participant, state, actor, reason) values ('orders', 'held', 'ann', 'maintenance')"
+    )
+    await edge.client.app[keys.FLEET].look()
+
+    told = await edge.get("/health/participants")
+
+    assert told["healthy"] is False
+    assert (told["participants"]["orders"]["status"], told["participants"]["orders"]["breaker"]) == ("up", "held")
