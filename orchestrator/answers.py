@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import Answered, Move, Progress, StepProgress, StepState
-from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Signal, Step, StepKind, Timer
+from orchestrator.saga import RETRY_AFTER_MAX_S, Saga, Step, StepKind, Wait
 from orchestrator.undoing import compensated, event_of_undo, if_cancelled, is_past_undoing, stuck_if_undoing_failed, turned
 from sql.models import Direction, Entry, Kind, Status
 
@@ -56,32 +56,32 @@ def answered(saga: Saga[Any], progress: Progress, answers: tuple[Answered, ...])
     Raises:
         ValueError: They are not the answers to these calls.
     """
-    if sorted(answer.step for answer in answers) != sorted(progress.on_its_way):
+    if tuple([answer.step for answer in answers]) != progress.on_its_way:
         raise ValueError(f"step {', '.join(answer.step for answer in answers)} is not on its way")
     after = replace(progress, on_its_way=())
-    verdicts, entries = [], []
+    entries: list[Entry] = []
+    events: list[tuple[str, str | None]] = []
+    delay_s: float | None = None
+    failure: _Failure | None = None
+    error: str | None = None
     for answer in answers:
         entry, verdict = _judged(saga, after, answer)
         after = verdict.progress
-        verdicts.append(verdict)
         entries.append(entry)
-    delay_s = max((verdict.delay_s for verdict in verdicts if verdict.delay_s is not None), default=None)
-    failure = next((verdict.failure for verdict in verdicts if verdict.failure is not None), None)
+        if verdict.event is not None:
+            events.append((verdict.event, answer.step))
+        if verdict.delay_s is not None:
+            delay_s = max(verdict.delay_s, delay_s or 0.0)
+        failure, error = failure or verdict.failure, error or entry.error
     if progress.direction is Direction.ACTION:
         after = if_cancelled(after) if failure is None else _failed(saga, after, failure)
         delay_s = None if failure is not None or after.direction is Direction.COMPENSATION else delay_s
     elif delay_s is None:
         after = stuck_if_undoing_failed(saga, after)
-    return Move(
-        after,
-        tuple(entries),
-        tuple([(verdict.event, answer.step) for verdict, answer in zip(verdicts, answers, strict=True) if verdict.event]),
-        delay_s=delay_s,
-        error=next((entry.error for entry in entries if entry.error is not None), None),
-    )
+    return Move(after, tuple(entries), tuple(events), delay_s=delay_s, error=error)
 
 
-def finished_wait(progress: Progress, step: Signal[Any] | Timer[Any], error: str | None = None) -> Move:
+def finished_wait(progress: Progress, step: Wait[Any], error: str | None = None) -> Move:
     """Return the end of a wait that has begun: what it waited for came, or for this reason it did not."""
     state = StepState.SUCCEEDED if error is None else StepState.REJECTED
     attempt = (Direction.ACTION, progress.round, progress.of(step.name).attempts)

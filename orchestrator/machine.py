@@ -37,7 +37,7 @@ from orchestrator.progress import (
     StepState,
     TakenBack,
 )
-from orchestrator.saga import AnyStep, Saga, Signal, Step, Timer
+from orchestrator.saga import AnyStep, Saga, Signal, Step, Timer, Wait
 from orchestrator.turns import next_action, next_actions, waiting
 from orchestrator.undoing import is_past_undoing, next_undo, turned
 from sql.models import Direction, Entry, Kind, Status
@@ -100,25 +100,25 @@ def proceed(saga: Saga[Any], progress: Progress, status: Status | None = None, a
         raise ValueError(f"the calls of {', '.join(progress.on_its_way)} have not ended")
     if progress.stuck is not None:
         return Move(progress, status=status)
-    forward = progress.direction is Direction.ACTION
-    undo = None if forward else next_undo(saga, progress)
-    steps: tuple[AnyStep[Any], ...] = next_actions(saga, progress) if forward else (undo,) if undo else ()
-    if not steps:
+    step = current_step(saga, progress)
+    if step is None:
         return Move(progress, status=status)
     before = status or status_of(saga, progress)
-    if isinstance(steps[0], Signal | Timer):
-        return _wait(saga, progress, steps[0], before)
+    if isinstance(step, Wait):
+        return _wait(saga, progress, step, before)
+    steps = (step,) if step.group is None or progress.direction is Direction.COMPENSATION else next_actions(saga, progress)
     after = progress
-    entries: tuple[Entry, ...] = ()
-    calls: tuple[Call, ...] = ()
+    entries: list[Entry] = []
+    calls: list[Call] = []
     for step in steps:
         assert isinstance(step, Step)
+        forward = progress.direction is Direction.ACTION
         begun = _begun(step, progress.of(step.name), forward, age_s)
         after = after.having(step.name, begun)
-        entries += (Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts),)
-        calls += (Call(step.name, progress.direction, begun.attempts, probe=forward and is_probed(saga, step, begun)),)
+        entries.append(Entry(Kind.INTENT, step.name, progress.direction, progress.round, begun.attempts))
+        calls.append(Call(step.name, progress.direction, begun.attempts, forward and is_probed(saga, step, begun)))
     after = replace(after, on_its_way=tuple([step.name for step in steps]))
-    return _with_status(saga, Move(after, entries, calls=calls), before)
+    return _with_status(saga, Move(after, tuple(entries), calls=tuple(calls)), before)
 
 
 def _begun(step: Step[Any, Any], before: StepProgress, forward: bool, age_s: float | None) -> StepProgress:
@@ -128,14 +128,14 @@ def _begun(step: Step[Any, Any], before: StepProgress, forward: bool, age_s: flo
     return replace(before, state=state, attempts=before.attempts + 1, began_s=began_s)
 
 
-def _wait(saga: Saga[Any], progress: Progress, step: Signal[Any] | Timer[Any], before: Status) -> Move:
+def _wait(saga: Saga[Any], progress: Progress, step: Wait[Any], before: Status) -> Move:
     begun = StepProgress(StepState.RUNNING, attempts=1)
     intent = Entry(Kind.INTENT, step.name, Direction.ACTION, progress.round, 1)
     if isinstance(step, Signal) and step.name in progress.signals:
         # What it waits for has come already.
         ended = finished_wait(progress.having(step.name, begun), step)
         return _with_status(saga, replace(ended, entries=(intent, *ended.entries)), before)
-    delay_s = step.timeout_s if isinstance(step, Signal) else step.wait_s
+    delay_s = step.timeout_s if isinstance(step, Signal) else step.wait_s if isinstance(step, Timer) else None
     after = progress.having(step.name, begun)
     return _with_status(saga, Move(after, (intent,), waits=step.name, delay_s=delay_s), before)
 

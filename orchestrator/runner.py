@@ -133,7 +133,7 @@ class Runner:
                         return None
                     continue
                 before, work, claimed = work.progress, work.after(transition, written.last_seq), False
-                if (phase := ended_phase(work.saga, before, work.progress, hold.moment.age_s)) is not None:
+                if work.saga.groups and (phase := ended_phase(work.saga, before, work.progress, hold.moment.age_s)):
                     self._metrics.count_phase(phase)
                 hold.suspect = hold.suspect and transition.lapses > 0
                 if not calls or isinstance(leave, Parked):
@@ -147,7 +147,7 @@ class Runner:
     def _onward(self, work: Work, settled: Move, hold: Hold) -> Move:
         """Return a decision with what comes next; without it where the code can't tell and something was observed."""
         try:
-            return work.onward(settled, hold.moment)
+            return work.onward(settled, hold.moment if work.saga.is_timed else None)
         except Exception:
             if not settled.entries:
                 raise
@@ -216,7 +216,8 @@ class Runner:
         self, work: Work, calls: tuple[Call, ...], prepared: tuple[Prepared, ...], hold: Hold, passes: tuple[Pass, ...]
     ) -> Observation:
         """Make the calls of one decision, all at once."""
-        if hold.left_s < max(work.saga.timeout_s_of(work.saga.call_of(call.step)) for call in calls) + LEASE_MARGIN_S:
+        saga = work.saga
+        if hold.left_s < max([saga.timeout_s_of(saga.call_of(call.step)) for call in calls]) + LEASE_MARGIN_S:
             await self._renew(hold)
         if len(calls) == 1:
             return await self._answer(work, calls[0], prepared[0], passes[0])

@@ -150,14 +150,15 @@ class Saga(Generic[Input]):
         Raises:
             LookupError: There is no such step, or it is a wait.
         """
-        step = self._by_name[name]
-        if not isinstance(step, Step):
-            raise LookupError(f"step {name} of saga {self.name} calls nobody")
-        return step
+        return self._calls_by_name[name]
 
     @cached_property
     def _by_name(self) -> dict[str, AnyStep[Input]]:
         return {step.name: step for step in self.steps}
+
+    @cached_property
+    def _calls_by_name(self) -> dict[str, Step[Input, Any]]:
+        return {step.name: step for step in self.calls}
 
     @cached_property
     def calls(self) -> tuple[Step[Input, Any], ...]:
@@ -173,6 +174,11 @@ class Saga(Generic[Input]):
     def is_judged(self) -> bool:
         """Whether something has to be asked before a step begins: its condition, or its time limit."""
         return any(step.when is not None or getattr(step, "deadline_s", None) is not None for step in self.steps)
+
+    @cached_property
+    def is_timed(self) -> bool:
+        """Whether what comes next may depend on how long the order or a step of it has taken, or on what time it is."""
+        return bool(self.groups) or self.is_judged or len(self.calls) < len(self.steps)
 
     @cached_property
     def groups(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ def next_action(saga: Saga[Any], progress: Progress) -> AnyStep[Any] | None:
     steps = progress.steps
     for step in saga.steps:
         found = steps.get(step.name)
-        if found is None or found.state not in _PASSED:
+        if found is None or (found.state is not StepState.SUCCEEDED and found.state is not StepState.SKIPPED):
             return step
     return None
 

@@ -249,8 +249,9 @@ class Work(Struct, frozen=True):
 def _dressed(entry: Entry, move: Move, calls: tuple[Prepared, ...]) -> Entry:
     """Return an entry with the request or the answer that it tells of."""
     if entry.kind is Kind.INTENT and calls:
-        made = next((made for call, made in zip(move.calls, calls, strict=True) if call.step == entry.step), None)
-        return entry if made is None else replace(entry, request=made.shown)
+        for call, made in zip(move.calls, calls, strict=True):
+            if call.step == entry.step:
+                return replace(entry, request=made.shown)
     return entry if entry.response is None else replace(entry, response=shown(entry.response))
 
 

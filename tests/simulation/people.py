@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from edge_api.placing import LEASE_MARGIN_S
+from edge_api.starting import LEASE_MARGIN_S
 from orchestrator.operating import CANCELLABLE
 from sql.models import Status
 from tests.simulation.core import AT_REST
@@ -17,7 +17,7 @@ EDGE_LEASE_S: Final = EDGE_TIMEOUT_S + LEASE_MARGIN_S
 
 
 class Edge:
-    """One request at the edge: the row with the first intent, the call, the outcome with the answer (`edge_api/placing.py`).
+    """One request at the edge: the row with the first intent, the call, the outcome with the answer (`edge_api/starting.py`).
 
     Args:
         world: Everything around it.

@@ -55,7 +55,7 @@ class Around:
     def __init__(self, replica: "RealReplica", world: World) -> None:
         self._replica, self._world = replica, world
 
-    async def write(self, transition: Transition) -> Any:
+    async def write(self, transition: Transition, back: object = None) -> Any:
         return await Asked(transition=transition)
 
     async def call(self, prepared: Prepared, *_: Any) -> Outcome:
