@@ -125,6 +125,7 @@ PAY_ORDER = Saga(
     invariants=(
         Invariant("ledger_confirmed_both_or_neither", "nothing is confirmed on one side only once the payment has ended"),
         Invariant("ledger_paid_once", "an order is paid at most once, and the whole of it"),
+        Invariant("payments_one_capture_stands", "the money for an order is taken once"),
     ),
     startable=False,
 )

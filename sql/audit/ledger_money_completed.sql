@@ -2,9 +2,12 @@
 -- database: ledger
 -- kind: question
 -- a row means: so many orders that took money are COMPLETED in this currency, and what they are worth together; when nothing
---     is under way, the same as payments_money_captured and orders_money_confirmed on the databases of those services
-select currency, count(*) as orders, sum(total_minor) as amount_minor
-from order_ledger
-where status = 'COMPLETED' and results ? 'capture_payment'
-group by currency
-order by currency;
+--     is under way, the same as payments_money_captured on the database of payments
+select l.currency, count(*) as orders, sum(l.total_minor) as amount_minor
+from order_ledger l
+    -- A payment that was made later is given back when its order is cancelled.
+    left join order_ledger o on o.order_ledger_id = l.parent_id and l.saga = 'pay_order'
+where l.status = 'COMPLETED' and l.results ?| array['capture_payment', 'confirm_payment']
+    and o.status is distinct from 'CANCELLED'
+group by l.currency
+order by l.currency;

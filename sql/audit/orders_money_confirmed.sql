@@ -2,7 +2,7 @@
 -- database: orders
 -- kind: question
 -- a row means: so many orders are confirmed in this currency, and what they are worth together; when nothing is under way,
---     the same as ledger_money_completed on the ledger
+--     ledger_money_completed on the ledger with what is not paid yet, and without checkouts, which leave nothing here
 select currency, count(*) as orders, sum(total_minor) as amount_minor
 from shop_order
 where status = 'confirmed'

@@ -57,6 +57,12 @@ PARTICIPANTS = {
             frozenset({"payments_follow_effects", "payments_money_within_bounds"}),
         ),
         Plant(
+            "payments_one_capture_stands",
+            """insert into payment (authorization_id, order_id, amount_minor, currency, status, captured_at)
+            select 'again', order_id, amount_minor, currency, status, captured_at from payment where order_id = 'stands'""",
+            frozenset({"payments_follow_effects"}),
+        ),
+        Plant(
             "payments_effects_sound",  # given back before it was taken: only the order of the log is wrong
             """update effect set seq = default where order_id = 'undone' and kind = 'captured'""",
         ),

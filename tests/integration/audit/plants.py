@@ -104,6 +104,18 @@ LEDGER = (
         update ledger_journal set step = 'schedule_shipping' where order_ledger_id = o('waiting') and step = 'create_order'""",
         frozenset({"ledger_attempts_within_budget"}),
     ),
+    Plant(
+        "ledger_confirmed_both_or_neither",
+        # Of what failed for want of stock, two steps are said to be confirms: one was done, one was not.
+        """update saga_definition set body = jsonb_set(jsonb_set(jsonb_set(jsonb_set(body,
+            '{steps,1,group}', '"confirm"'), '{steps,1,undone_by}', '"nothing"'),
+            '{steps,2,group}', '"confirm"'), '{steps,2,undone_by}', '"nothing"')
+        where definition_id = (select definition_id from order_ledger where order_ledger_id = o('failed'))""",
+    ),
+    Plant(
+        "ledger_paid_once",
+        """update order_ledger set saga = 'pay_order', parent_id = o('failed') where order_ledger_id = o('completed')""",
+    ),
     Plant("ledger_journal_gap_free", "update order_ledger set last_seq = last_seq + 1 where order_ledger_id = o('waiting')"),
     Plant(
         "ledger_journal_gap_free",
