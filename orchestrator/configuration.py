@@ -133,12 +133,12 @@ def configured(code: Saga[Any], configuration: Configuration, revision: int, set
     needed = dependencies_of(code)
     order = configuration.order or tuple(step.name for step in code.steps)
     names = [name for name in order if name not in configuration.off]
-    wrong = [*_wrong_off(code, configuration, needed), *_wrong_order(names, needed)]
+    wrong = [*_wrong_off(code, configuration, needed), *_wrong_order(code, names, needed)]
     retry = configuration.retry.on(code.retry) if configuration.retry else code.retry
     try:
         saga = replace(
             code,
-            steps=tuple(_changed(code.step(name), configuration.steps.get(name), retry) for name in names),
+            steps=tuple(_changed(code.step(name), configuration.steps.get(name), retry, names) for name in names),
             retry=retry,
             timeout_s=configuration.timeout_s or code.timeout_s,
             deadline_s=configuration.deadline_s or code.deadline_s,
@@ -193,15 +193,22 @@ def _wrong_off(code: Saga[Any], configuration: Configuration, needed: Dependenci
     return wrong
 
 
-def _wrong_order(names: list[str], needed: Dependencies) -> list[str]:
+def _wrong_order(code: Saga[Any], names: list[str], needed: Dependencies) -> list[str]:
     place = {name: index for index, name in enumerate(names)}
     wrong = []
     for name in names:
         for other in sorted(needed.follows[name] & place.keys(), key=place.__getitem__):
             if place[other] > place[name]:
-                why = "which it uses" if other in needed.uses[name] else "since one of the two is a wait, or can't be undone"
-                wrong.append(f"step {name} can't come before {other}, {why}")
+                wrong.append(f"step {name} can't come before {other}, {_why_after(code.step(name), other, needed)}")
     return wrong
+
+
+def _why_after(step: AnyStep[Any], other: str, needed: Dependencies) -> str:
+    if other in needed.uses[step.name]:
+        return "which it uses"
+    if isinstance(step, Step) and other in step.after:
+        return "after which its definition says that it comes"
+    return "since one of the two is a wait, or can't be undone"
 
 
 def _wrong_times(saga: Saga[Any], settings: Settings) -> list[str]:
@@ -224,7 +231,9 @@ def _wrong_times(saga: Saga[Any], settings: Settings) -> list[str]:
     return wrong
 
 
-def _changed(step: AnyStep[Any], change: StepChange | None, retry: Retry) -> AnyStep[Any]:
+def _changed(step: AnyStep[Any], change: StepChange | None, retry: Retry, names: list[str]) -> AnyStep[Any]:
+    if isinstance(step, Step) and step.after:
+        step = replace(step, after=tuple(name for name in step.after if name in names))
     if change is None:
         return step
     said: dict[str, Any] = change.model_dump(exclude_none=True, exclude={"retry"})

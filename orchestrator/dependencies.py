@@ -2,9 +2,9 @@
 
 A step *uses* another where one of its functions reads the other's answer or names the other's id, or where the other's
 compensation undoes it; a function that does something else with its context may read whatever stands before it. It *needs* the
-other unless it asks whether there is an answer at all (`.get`, `in`). It *follows* what it uses, and beyond that everything
-that stands before it in the code where it is a pivot or can't be undone, since done earlier it would outlive more failures, or
-where either of the two is a wait, whose place is its meaning.
+other unless it asks whether there is an answer at all (`.get`, `in`). It *follows* what it uses and what it names in `after`,
+and beyond that everything that stands before it in the code where it is a pivot or can't be undone, since done earlier it
+would outlive more failures, or where either of the two is a wait, whose place is its meaning.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,8 @@ def dependencies_of(saga: Saga[Any]) -> Dependencies:
         names = frozenset(earlier.name for earlier in before)
         uses[step.name], needs[step.name] = _used(step, names)
         waits = frozenset(earlier.name for earlier in before if not isinstance(earlier, Step))
-        follows[step.name] = names if _keeps_its_place(step) else uses[step.name] | waits
+        said = frozenset(step.after) if isinstance(step, Step) else frozenset[str]()
+        follows[step.name] = names if _keeps_its_place(step) else uses[step.name] | waits | said
     return Dependencies(uses, needs, follows)
 
 

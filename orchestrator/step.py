@@ -100,6 +100,8 @@ class Step(Generic[Input, Request]):
         when: Tells whether the saga has it at all; must be a pure function of the context, asked when its turn has come.
             None for always.
         group: Neighbours of one group are called at once and go on together; None for a step by itself.
+        after: Names of earlier steps that it must come after, though it uses nothing of theirs, wherever a configuration puts
+            the two: the goods leave after the money was taken. What it does use need not be named.
         probe: How to ask, when the last attempt has ended Unknown, whether the action was done; `probe_of(action)` where
             the participant answers that. What it says is final: an answer counts as the action's own, a refusal means
             that it was not done and never will be. Anything else leaves the step unclear, so that it is undone. None to
@@ -125,6 +127,7 @@ class Step(Generic[Input, Request]):
     optional: bool = False
     when: Callable[[Context[Input]], bool] | None = None
     group: str | None = None
+    after: tuple[str, ...] = ()
     probe: Endpoint[OperationRef, BaseModel] | None = None
     retry: Retry | None = None
     timeout_s: float | None = None
@@ -197,6 +200,8 @@ def wrong_with(step: AnyStep[Any], before: tuple[AnyStep[Any], ...]) -> str | No
         return "waits either for a while or until a time"
     if not isinstance(step, Step):
         return None
+    if late := [name for name in step.after if name not in {earlier.name for earlier in before}]:
+        return f"comes after {', '.join(late)}, which does not stand before it"
     if step.at_edge and (step.group or step.when):
         return "is for the edge, so neither in a group nor conditional"
     if step.group and before and before[-1].group == step.group and before[-1].when_open != step.when_open:

@@ -25,6 +25,7 @@ schedule_shipping: Step[DeliverOrder, shipping.ScheduleShipment] = Step(
     ),
     action=shipping.schedule,
     compensation=shipping.cancel,
+    after=("capture_payment",),
     on_success="ShipmentScheduled",
     on_rejection="ShipmentRefused",
     on_undo="ShipmentCancelled",

@@ -10,8 +10,9 @@ from pydantic import AwareDatetime
 from orchestrator.configuration import Configuration, Unsafe, configured, differences
 from orchestrator.definitions import Definitions, in_share
 from orchestrator.dependencies import dependencies_of
-from orchestrator.saga import Saga, Signal, Step, StepKind, Timer
+from orchestrator.saga import DefinitionError, Saga, Signal, Step, StepKind, Timer
 from orchestrator.sagas import SHIPPED
+from orchestrator.sagas.deliver_order import DELIVER_ORDER
 from orchestrator.sagas.place_order import PLACE_ORDER
 from orchestrator.settings import Settings
 from participants.contracts import Answer, Endpoint, Wire
@@ -145,6 +146,24 @@ def test_a_step_that_stands_the_absence_of_an_answer_lets_its_step_be_off() -> N
     asks = replace(reads_one, request=lambda ctx: AskFor(id=str(ctx.results.get("one"))))
 
     assert names(on(saga(first, asks), off=["one"])) == ["reads_one"]
+
+
+def test_a_step_stays_behind_those_that_its_definition_names() -> None:
+    late = replace(two, name="late", after=("one", "looks"))
+
+    wrong = refused(saga(one, looks, late), order=["looks", "late", "one"])
+    assert "step late can't come before one, after which its definition says that it comes" in wrong
+    assert names(on(saga(one, looks, late), order=["looks", "one", "late"], off=["looks"])) == ["one", "late"]
+    with pytest.raises(DefinitionError, match="step late of saga test comes after one, looks, which does not stand before it"):
+        saga(late, one, looks)
+
+
+def test_no_goods_are_sent_for_before_the_money_was_taken() -> None:
+    order = [step.name for step in DELIVER_ORDER.steps if step.name != "schedule_shipping"]
+
+    assert "step schedule_shipping can't come before capture_payment" in refused(
+        DELIVER_ORDER, order=[*order[:2], "schedule_shipping", *order[2:]]
+    )
 
 
 def test_a_builder_that_passes_its_context_on_may_read_whatever_stands_before_it() -> None:
