@@ -17,6 +17,7 @@ from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.operating import METRICS
 from edge_api.problems import Problem, ProblemType
+from orchestrator.definitions import Unfit
 from sql.connect import OUTAGE
 
 ANONYMOUS: Final = "default"
@@ -64,6 +65,10 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         problem = raised
     except web.HTTPException as error:
         problem = _http_problem(error)
+    except Unfit as error:
+        # Another edge may have the code that the saga is configured for, and this one soon.
+        log.error("saga_not_started", error=str(error))
+        problem = unavailable()
     except (*OUTAGE, PoolClosed) as error:
         log.warning("database_away", error=type(error).__name__)
         problem = unavailable()

@@ -137,10 +137,9 @@ async def _opened(request: web.Request, ask: Request, saga: Saga[Any]) -> Openin
     definitions = request.app[keys.DEFINITIONS]
     try:
         chosen = definitions.chosen(saga.name, ask.order_ledger_id)
-    except Unfit as error:
-        log.error("saga_not_started", error=str(error))
-        await _in_ledger(request, ask, definitions.look)
-        raise unavailable() from None
+    except Unfit:
+        await _in_ledger(request, ask, definitions.look)  # it may be configured anew by now
+        chosen = definitions.chosen(saga.name, ask.order_ledger_id)
     if chosen.saga.input is not saga.input:  # another version is started since the request was read; a repeat is read for it
         raise unavailable()
     # While payments are away it makes no sense to ask them: an orchestrator does it when they are back.

@@ -149,6 +149,20 @@ async def test_an_edge_that_starts_on_a_ledger_that_is_configured_knows_it(
     assert await steps(edges[0], await (await start_edge(payments_url=payments.url)).place("new")) == TURNED
 
 
+async def test_an_edge_whose_code_it_is_not_for_takes_no_order_of_that_saga_until_another_is_applied(
+    edges: list[Edge], start_edge: StartEdge, payments: Scripted
+) -> None:
+    other = await start_edge(payments_url=payments.url, lease_s=3.0, step_timeout_s=1.0)
+    await configure(edges[0], timeout_s=4.0)
+
+    refused = await other.place("key")
+    assert (refused.status, refused.problem) == (503, "unavailable")
+    assert "Retry-After" in refused.headers
+    assert (await edges[0].place("key")).status == 202, "another edge can"
+    await configure(edges[0])
+    assert (await other.place("asked-again")).status == 202
+
+
 async def test_an_edge_whose_code_it_is_not_for_says_so_and_does_not_start(
     edges: list[Edge], start_edge: StartEdge, payments: Scripted
 ) -> None:

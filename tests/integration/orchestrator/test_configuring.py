@@ -97,6 +97,33 @@ async def test_an_applied_configuration_holds_at_once_in_every_process(pool: Poo
     assert [await steps_of(pool, edges[0], order) for order in orders] == [TURNED["order"]] * 2
 
 
+async def test_no_order_that_begins_after_an_apply_starts_on_what_was_before(pool: Pool, ledger_url: str) -> None:
+    """Whatever happens at the same time: many processes insert while revision after revision is applied."""
+    edges = [await opened(pool, ledger_url) for _ in range(3)]
+    applied_so_far, orders = 0, list[tuple[int, UUID]]()
+
+    async def insert(edge: Definitions) -> None:
+        while applied_so_far < 6:
+            began_after, key = applied_so_far, uuid4().hex
+            while (order := await inserted(pool, edge, key)) is None:
+                async with pool.connection() as conn:
+                    await edge.look(conn)
+            orders.append((began_after, order))
+
+    inserting = [asyncio.create_task(insert(edge)) for edge in edges]
+    while applied_so_far < 6:
+        begun = len(orders)
+        await eventually(lambda begun=begun: len(orders) > begun + 2)
+        applied_so_far = await applied(pool, edges[0], deadline_s=1_000.0 + applied_so_far)
+    await asyncio.gather(*inserting)
+
+    async with pool.connection() as conn:
+        rows = await ledger.get_rows(conn, [order for _, order in orders])
+        ran = [(after, (await edges[0].of(conn, rows[order].definition_id)).config) for after, order in orders]
+    assert [each for each in ran if each[1] < each[0]] == []
+    assert {config for _, config in ran} >= {0, 1, 5}
+
+
 async def test_an_order_goes_on_with_what_it_started_with(pool: Pool, ledger_url: str, shop: Shop) -> None:
     definitions = await opened(pool, ledger_url)
     before = await started(pool, definitions)
