@@ -89,6 +89,11 @@ LEDGER = (
         where type = 'OrderCompleted' and aggregateid = o('completed')""",
     ),
     Plant(
+        "ledger_webhooks_in_reach",
+        """insert into event_subscription (name, url, secret, transaction_id)
+        values ('ahead', 'http://h/', 'whsec_', (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1)::text::xid8)""",
+    ),
+    Plant(
         "ledger_rows_have_their_order",
         """insert into ledger_journal (order_ledger_id, seq, at, kind, outcome, replica, lease_epoch, hash)
         values (gen_random_uuid(), 1, now(), 'status', 'PENDING', 'r', 1, 'h')""",
