@@ -55,6 +55,7 @@ look: Step[Any, RoomRef] = Step(
     kind=StepKind.READ_ONLY,
 )
 BOOK_TRIP = Saga(name="book_trip", version=1, input=Trip, steps=(book,), says="Books a room.")
+BOOK_AGAIN = Saga(name="book_again", version=1, input=Trip, steps=(book,), says="Books a room, too.")
 LOOK_ROUND = Saga(name="look_round", version=1, input=Oddity, steps=(look,), says="Looks at a room.")
 LEAVE_TRIP = Saga(name="leave_trip", version=1, input=Trip, steps=(look,), says="Begun on a trip only.", startable=False)
 
