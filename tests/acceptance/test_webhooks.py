@@ -1,4 +1,4 @@
-"""Choreography by real processes: the loyalty service of the documents, sent events while it is dead and by replicas that die."""
+"""Choreography by real processes: the loyalty service of the documents, with receivers and replicas that die."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiohttp.test_utils import unused_port
 from psycopg import sql as pgsql
 from psycopg.rows import dict_row
 
@@ -31,7 +32,7 @@ class Loyalty:
     """The service: started, killed and frozen; its inbox and its points. Its webhook is there from the start."""
 
     def __init__(self, shop: Shop, folder: Path, database_url: str) -> None:
-        self.port = shop.stack._free_port()
+        self.port = unused_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._ledger_url = shop.stack.databases["ledger"]
