@@ -256,9 +256,13 @@ def flattened(saga: Saga[Any]) -> dict[str, Any]:
 
 
 def differences(before: Saga[Any], after: Saga[Any]) -> list[Json]:
-    """Return what differs between two configurations of a saga: `key`, `before` and `after`, None where one has it not."""
+    """Return what differs between two configurations of a saga: `key`, `before` and `after`, None where one has it not.
+
+    Of a step that one of the two does not have, the order tells alone.
+    """
     old, new = flattened(before), flattened(after)
-    keys = dict.fromkeys([*old, *new])
+    alone = {step.name for step in before.steps} ^ {step.name for step in after.steps}
+    keys = [key for key in dict.fromkeys([*old, *new]) if not (key.startswith("steps.") and key.split(".")[1] in alone)]
     return [{"key": key, "before": old.get(key), "after": new.get(key)} for key in keys if old.get(key) != new.get(key)]
 
 

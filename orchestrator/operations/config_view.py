@@ -17,7 +17,7 @@ from orchestrator.loading import registered
 from orchestrator.operations.ledger_view import Connection, connected
 from orchestrator.operations.place import Place, checked_settings
 from orchestrator.operations.render import open_console, plain, print_json, print_table
-from orchestrator.saga import Step
+from orchestrator.saga import Signal, Step
 from sql.models import Json
 
 T = TypeVar("T")
@@ -222,13 +222,14 @@ def _print_steps(console: Console, shown: Shown) -> None:
     saga, rows = shown.runs, list[tuple[object, ...]]()
     for step in saga.steps:
         if not isinstance(step, Step):
-            rows.append((step.name, type(step).__name__.lower(), "", "", "", "", ""))
+            wait_s = step.timeout_s if isinstance(step, Signal) else step.wait_s
+            rows.append((step.name, type(step).__name__.lower(), "" if wait_s is None else f"{wait_s:g}", "", "", "", ""))
             continue
         retry = saga.retry_of(step)
-        kind = f"{step.kind}{', optional' if step.optional else ''}"
         timeout, first, factor = (f"{value:g}" for value in (saga.timeout_s_of(step), retry.first_s, retry.factor))
+        kind = "optional" if step.optional else step.kind
         rows.append((step.name, kind, timeout, retry.attempts_max, first, factor, step.action.participant))
-    print_table(console, ("STEP", "KIND", "CALL S#", "TRIES#", "WAIT S#", "FACTOR#", "PARTICIPANT"), rows, gap=1)
+    print_table(console, ("STEP", "KIND", "LIMIT S#", "TRIES#", "WAIT S#", "FACTOR#", "PARTICIPANT"), rows, gap=1)
 
 
 def _print_next(console: Console, shown: Shown) -> None:
@@ -246,8 +247,15 @@ def _print_next(console: Console, shown: Shown) -> None:
         _say(console, f"{_revision(following)} is tried on {terms}")
     else:
         _say(console, f"{_revision(following)} is pending")
-    rows = [(each["key"], _shown(each["before"]), _shown(each["after"])) for each in shown.differences]
-    print_table(console, ("WHAT", "NOW", "THEN"), rows)
+    for each in shown.differences:
+        if each["key"] == "order":  # too long for a column
+            _say(console, f"steps now:  {', '.join(each['before'])}")
+            _say(console, f"steps then: {', '.join(each['after'])}")
+    rows = [
+        (each["key"], _shown(each["before"]), _shown(each["after"])) for each in shown.differences if each["key"] != "order"
+    ]
+    if rows:
+        print_table(console, ("WHAT", "NOW#", "THEN#"), rows)
 
 
 def _revision(row: Mapping[str, Any]) -> str:
@@ -255,7 +263,7 @@ def _revision(row: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _utc(moment: datetime) -> str:

@@ -133,6 +133,14 @@ def test_what_is_not_said_is_as_code_and_settings_have_it() -> None:
     assert [each["key"] for each in differences(plain, changed)] == ["steps.one.timeout_s"]
 
 
+def test_of_a_step_that_is_off_only_the_order_tells() -> None:
+    plain = on(saga(one, tells))
+
+    assert differences(plain, on(saga(one, tells), off=["tells"])) == [
+        {"key": "order", "before": ["one", "tells"], "after": ["one"]}
+    ]
+
+
 @pytest.mark.parametrize("later", [reads_one, reads_one_by_name, reads_one_if_there, names_one])
 def test_a_step_stays_behind_the_one_whose_answer_or_id_it_uses(later: Step[Any, Any]) -> None:
     wrong = refused(saga(one, two, later), order=[later.name, "one", "two"])
