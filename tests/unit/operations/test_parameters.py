@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from orchestrator.operations.parameters import ADDRESS, NAME
+from orchestrator.operations.parameters import ADDRESS, DURATION, NAME
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,14 @@ def test_a_name_is_short_and_plain(given: str) -> None:
 @pytest.mark.parametrize("given", ["inventory", "a", "stock-2_b", "a" * 63])
 def test_a_plain_name_is_taken(given: str) -> None:
     assert NAME.convert(given, None, None) == given
+
+
+@pytest.mark.parametrize(("given", "taken_s"), [("90s", 90.0), ("10m", 600.0), ("2h", 7_200.0), ("1d", 86_400.0), ("1.5", 1.5)])
+def test_a_time_span_is_a_number_and_a_unit(given: str, taken_s: float) -> None:
+    assert DURATION.convert(given, None, None) == taken_s
+
+
+@pytest.mark.parametrize("given", ["", "0s", "-1s", "1w", "1 m", "m", "nan", "1e3", "inf"])
+def test_what_is_no_time_span_is_refused(given: str) -> None:
+    with pytest.raises(click.BadParameter, match="must be a number above 0 and a unit"):
+        DURATION.convert(given, None, None)
