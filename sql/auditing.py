@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, LiteralString, cast
 from uuid import UUID
 
 from psycopg import AsyncConnection, IsolationLevel
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 
 from sql.loader import Queries
 from sql.models import Json
@@ -77,6 +77,8 @@ class FinishedOrder:
         status: How it ended.
         input, personal: What it was started with; personal data may have been erased.
         steps_done: Names of the steps that succeeded.
+        begun: What was begun on it, finished or not.
+        family: Tells whether anything of that has changed since.
     """
 
     order_ledger_id: UUID
@@ -86,6 +88,8 @@ class FinishedOrder:
     input: Json
     personal: Json
     steps_done: list[str]
+    begun: tuple["FinishedOrder", ...] = ()
+    family: str = ""
 
 
 def load_audit(folder: Path = AUDIT) -> tuple[AuditQuery, ...]:
@@ -139,7 +143,7 @@ async def page_finished(conn: Connection, *, after: UUID | None, limit: int) -> 
     """
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_QUERIES["page_finished"], {"after": after, "limit": limit})
-        return [FinishedOrder(**row) for row in await cursor.fetchall()]
+        return [FinishedOrder(**{**row, "begun": _begun(row["begun"])}) for row in await cursor.fetchall()]
 
 
 async def list_statuses(conn: Connection, order_ledger_ids: list[UUID]) -> dict[UUID, str]:
@@ -147,6 +151,24 @@ async def list_statuses(conn: Connection, order_ledger_ids: list[UUID]) -> dict[
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_QUERIES["list_statuses"], {"order_ledger_ids": order_ledger_ids})
         return {row["order_ledger_id"]: row["status"] for row in await cursor.fetchall()}
+
+
+async def list_families(conn: Connection, order_ledger_ids: list[UUID]) -> dict[UUID, str]:
+    """Return the `family` of orders as it is now; one on which nothing was begun is missing from the answer."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_QUERIES["list_families"], {"order_ledger_ids": order_ledger_ids})
+        return dict(await cursor.fetchall())
+
+
+async def list_parents(conn: Connection, order_ledger_ids: list[UUID]) -> dict[UUID, UUID]:
+    """Return which orders others are about; one that is about no other is missing from the answer."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_QUERIES["list_parents"], {"order_ledger_ids": order_ledger_ids})
+        return dict(await cursor.fetchall())
+
+
+def _begun(rows: list[Json]) -> tuple[FinishedOrder, ...]:
+    return tuple(FinishedOrder(**{**row, "order_ledger_id": UUID(row["order_ledger_id"])}) for row in rows)
 
 
 def _read(path: Path) -> AuditQuery:

@@ -20,6 +20,7 @@ import psycopg
 from orchestrator.operations.audit_compare import (
     MEANINGS,
     Finding,
+    acting,
     check_doubled,
     check_key,
     check_order,
@@ -39,7 +40,7 @@ from orchestrator.operations.audit_report import (
     Unreachable,
     Violation,
 )
-from orchestrator.operations.audit_spool import Partition, Spool
+from orchestrator.operations.audit_spool import Expected, Partition, Spool
 from orchestrator.saga import Saga
 from orchestrator.transport.fallback import open_session
 from sql import auditing
@@ -86,7 +87,7 @@ async def run_audit(
     with Spool() as spool:
         if await audit.read_orders(ledger_url, spool):
             for name in sorted(names):
-                await audit.read_effects(name, participants.get(name), spool)
+                await audit.read_effects(ledger_url, name, participants.get(name), spool)
             await audit.compare(ledger_url, spool)
     return audit.report()
 
@@ -162,19 +163,25 @@ class _Audit:
             return False
         return True
 
-    async def read_effects(self, name: str, base_url: str | None, spool: Spool) -> None:
-        """Spool a participant's log of effects."""
+    async def read_effects(self, ledger_url: str, name: str, base_url: str | None, spool: Spool) -> None:
+        """Spool a participant's log of effects, each for the order that it counts for."""
         if base_url is None:
             self._unreachable.append(Unreachable(f"effects {name}", "no address of it is given"))
             return
         self._counts.effects[name] = 0
         try:
-            async with open_session(1) as session:
+            async with open_session(1) as session, await _connect(ledger_url) as conn:
+                await auditing.read_only(conn)
                 async for page in read_log(session, base_url):
                     self._counts.effects[name] += len(page)
+                    others = acting(page)
+                    parents = await auditing.list_parents(conn, others) if others else {}
                     for effect in page:
-                        self._found(*check_key(name, effect))
-                        spool.put(logged(name, effect))
+                        self._found(*check_key(name, effect, parents))
+                        spool.put(logged(name, effect, parents))
+        except psycopg.Error as error:
+            self._unreachable.append(Unreachable(f"effects {name}", f"the ledger: {_sentence(error)}"))
+            return
         except LogUnreadable as error:
             if isinstance(error, NoLog) and name not in auditing.DATABASES:
                 # A service of a team's own need not keep one; ours do, so one that does not is another service.
@@ -197,18 +204,19 @@ class _Audit:
             self._unreachable.append(Unreachable("comparison with effects", f"the ledger: {_sentence(error)}"))
 
     async def _compare_finished(self, conn: Connection, partition: Partition) -> None:
-        suspects: dict[UUID, tuple[str, list[Finding]]] = {}
+        suspects: dict[UUID, tuple[Expected, list[Finding]]] = {}
         for order in partition.orders.values():
             effects = partition.effects.get(order.order, [])
             found = [*check_doubled(effects), *check_order(order, effects, frozenset(self._read))]
             if found:
-                suspects[UUID(order.order)] = (order.status, found)
+                suspects[UUID(order.order)] = (order, found)
             if order.stands is not None:
                 self._counts.orders_compared += 1
-        # An order that was finished can be undone on request; then what was read of it first no longer holds.
+        # An order that was finished can be taken back or paid for; then what was read of it first no longer holds.
         statuses = await auditing.list_statuses(conn, list(suspects)) if suspects else {}
-        for order_ledger_id, (status, found) in suspects.items():
-            if statuses.get(order_ledger_id) == status:
+        families = await auditing.list_families(conn, list(suspects)) if suspects else {}
+        for order_ledger_id, (order, found) in suspects.items():
+            if (statuses.get(order_ledger_id), families.get(order_ledger_id, "")) == (order.status, order.family):
                 self._found(*found)
             else:
                 self._counts.orders_changed += 1

@@ -17,7 +17,7 @@ from orchestrator.operations.audit_spool import Expected, Logged
 from orchestrator.saga import Saga
 from participants.contracts.effects import Effect
 from sql.auditing import FinishedOrder
-from sql.models import Direction, Json, Status
+from sql.models import TERMINAL, Direction, Json, Status
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OUR_KEY: Final = re.compile(rf"({_UUID.pattern}):[^:]+:(action|compensation)")
@@ -39,6 +39,9 @@ Finding = tuple[str, Json]
 def expect(order: FinishedOrder, sagas: Mapping[tuple[str, int], Saga[Any]]) -> tuple[Expected, str | None]:
     """Return what must stand at the participants for a finished order.
 
+    What was begun on an order acts on it: of a completed order there stands what its saga says and what each completed saga
+    about it adds; of one that ended undone nothing does, whatever was begun on it.
+
     Args:
         order: The order.
         sagas: Definitions by name and version.
@@ -46,38 +49,61 @@ def expect(order: FinishedOrder, sagas: Mapping[tuple[str, int], Saga[Any]]) -> 
     Returns:
         What is expected, and why not all of it can be told; None when it can.
     """
-    name = str(order.order_ledger_id)
-    saga = sagas.get((order.saga, order.saga_version))
-    unchecked = tuple(sorted(saga.open_accounts)) if saga else ()
+    name, saga = str(order.order_ledger_id), sagas.get((order.saga, order.saga_version))
+    if saga is not None and not saga.startable:
+        return Expected(name, order.status, {}), None  # what it did counts for the order that it is about
+    begun = [(child, sagas.get((child.saga, child.saga_version))) for child in order.begun]
+    about = [(child, of) for child, of in begun if of is not None and not of.startable]
+    if any(child.status not in TERMINAL for child, _ in about):
+        return Expected(name, order.status, None), "what was begun on it has not ended"
+    done = [(child, of) for child, of in about if child.status == Status.COMPLETED]
+    open_accounts = {account for of in (saga, *(of for _, of in about)) if of is not None for account in of.open_accounts}
+    unchecked = tuple(sorted(open_accounts))
     if order.status != Status.COMPLETED:
-        return Expected(name, order.status, {}, unchecked=unchecked), None
-    if saga is None:
+        actions = tuple(action for child, of in done if of.takes_back for action in _actions(child, of))
+        return Expected(name, order.status, {}, actions, unchecked, order.family), None
+    if saga is None or any(of is None for _, of in begun):
         return Expected(name, order.status, None), "no definition of its saga and version"
-    actions = _actions(order, saga)
-    if saga.stands is None:
-        return Expected(name, order.status, None, actions), "its saga does not say what stands"
-    try:
-        start = saga.input.model_validate_json(orjson.dumps({**order.input, **order.personal}))
-    except ValidationError:
-        return Expected(name, order.status, None, actions), "its input is not whole; personal data were erased"
-    stands = saga.stands(start)
-    # Where nothing of the saga is ever accounted for, there is no effect to look for.
-    accounted = {account.partition(".")[0] for account in (*stands, *unchecked)}
-    actions = tuple(action for action in actions if action[0] in accounted)
-    return Expected(name, order.status, dict(stands), actions, unchecked), None
+    stands: Counter[str] = Counter()
+    standing: tuple[tuple[str, str], ...] = ()
+    for each, of in ((order, saga), *done):
+        actions = _actions(each, of)
+        if of.stands is None:
+            return Expected(name, order.status, None, standing + actions), "its saga does not say what stands"
+        try:
+            start = of.input.model_validate_json(orjson.dumps({**each.input, **each.personal}))
+        except ValidationError:
+            said = "its input is not whole; personal data were erased"
+            return Expected(name, order.status, None, standing + actions), said
+        balances = of.stands(start)
+        # Where nothing of the saga is ever accounted for, there is no effect to look for.
+        accounted = {account.partition(".")[0] for account in (*balances, *of.open_accounts)}
+        standing += tuple(action for action in actions if action[0] in accounted)
+        stands.update(balances)
+    return Expected(name, order.status, dict(stands), standing, unchecked, order.family), None
 
 
-def logged(participant: str, effect: Effect) -> Logged:
-    """Return an effect with the order that it counts for: the one that its key names, where the key is the ledger's."""
+def logged(participant: str, effect: Effect, parents: Mapping[UUID, UUID]) -> Logged:
+    """Return an effect with the order that it counts for.
+
+    Args:
+        participant: Who did it.
+        effect: What it did.
+        parents: Of the orders that its key may name: which others they are about.
+
+    Returns:
+        It counts for the order that its key names, where the key is the ledger's; or for the one that this order is about,
+        where it is booked on that one.
+    """
     key = _OUR_KEY.fullmatch(effect.operation_key)
-    order = key[1] if key else effect.order_id
+    order = key[1] if key and not _is_of_parent(key[1], effect, parents) else effect.order_id
     return Logged(participant, effect.seq, effect.operation_key, order, key is not None, effect.kind, effect.amounts)
 
 
-def check_key(participant: str, effect: Effect) -> Iterator[Finding]:
-    """Find an effect that is booked on another order than its key names."""
+def check_key(participant: str, effect: Effect, parents: Mapping[UUID, UUID]) -> Iterator[Finding]:
+    """Find an effect that is booked on another order than its key names, and not on the one that this order is about."""
     key = _OUR_KEY.fullmatch(effect.operation_key)
-    if key and key[1] != effect.order_id:
+    if key and key[1] != effect.order_id and not _is_of_parent(key[1], effect, parents):
         yield (
             "effects_key_names_order",
             {
@@ -87,6 +113,16 @@ def check_key(participant: str, effect: Effect) -> Iterator[Finding]:
                 "order_id": effect.order_id,
             },
         )
+
+
+def acting(effects: Sequence[Effect]) -> list[UUID]:
+    """Return the orders whose keys stand on effects that are booked on another order."""
+    keys = ((_OUR_KEY.fullmatch(effect.operation_key), effect.order_id) for effect in effects)
+    return list({UUID(key[1]) for key, order in keys if key and key[1] != order})
+
+
+def _is_of_parent(order: str, effect: Effect, parents: Mapping[UUID, UUID]) -> bool:
+    return str(parents.get(UUID(order))) == effect.order_id
 
 
 def order_id_of(effect: Logged) -> UUID | None:

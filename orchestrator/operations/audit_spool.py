@@ -25,6 +25,7 @@ class Expected:
         stands: Balance by `participant.account`; every account that is not named is zero. None: not to be checked.
         actions: Participant and operation key of each action that must be there once.
         unchecked: Accounts whose balance is not to be checked.
+        family: Tells whether what was begun on the order has changed since.
     """
 
     order: str
@@ -32,6 +33,7 @@ class Expected:
     stands: Mapping[str, int] | None
     actions: tuple[tuple[str, str], ...] = ()
     unchecked: tuple[str, ...] = ()
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
