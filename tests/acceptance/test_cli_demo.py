@@ -49,6 +49,8 @@ def test_a_demo_shows_every_scenario_and_leaves_nothing(tmp_path: Path, scratch:
     assert "is killed while it holds order" in seen
     assert "confirm fails for good: all is undone 1 FAILED 1 FAILED" in seen
     assert "cancelled while it runs 1 CANCELLED 1 CANCELLED" in seen
+    assert "shipped, and the customer told 1 COMPLETED 1 COMPLETED" in seen
+    assert "to be shipped to an unknown customer 1 FAILED 1 FAILED" in seen
     assert "in all 12" in seen
     assert "The audit is clean." in seen
     assert "\x1b" not in result.stdout
@@ -83,18 +85,22 @@ def test_a_file_is_replayed_and_every_line_accounted_for(tmp_path: Path, scratch
         "2,22424,BREAD BIN,1,2010-12-01 08:26:00,12.75,,France\n"
         "3,22424,,-3,2010-12-01 08:26:00,0.0,,France\n"
         "C4,22423,CAKESTAND,-1,2010-12-01 08:26:00,12.75,17850.0,United Kingdom\n"
+        "5,22423,CAKESTAND,2,2010-12-01 08:26:00,12.75,13047.0,United Kingdom\n"
+        "C6,22423,CAKESTAND,-2,2010-12-01 08:26:00,12.75,13047.0,United Kingdom\n"
     )
 
     result = saga("demo", "--replay", str(file), cwd=tmp_path, timeout_s=120, TMPDIR=str(scratch))
 
     assert result.returncode == 0, result.stdout + result.stderr
     seen = " ".join(result.stdout.split())
-    assert "cancelled cancellation of an earlier purchase 1" in seen
+    assert "C4 1 of a part of an order, and orders are cancelled whole 1 x 22423 of line 1 of invoice 1; 2 of its 3" in seen
+    assert "cancelled takes back an order that was cancelled for it 1" in seen
+    assert "refused cancellation: of a part of an order, and orders are cancelled whole 1" in seen
     assert "merged same product and price twice in one invoice 1" in seen
-    assert "placed 2" in seen
+    assert "placed 3" in seen
     assert "refused no product: postage or carriage 1" in seen
-    assert "in all 6" in seen
-    assert "COMPLETED 2" in seen
+    assert "in all 8" in seen
+    assert "CANCELLED 1 COMPLETED 2" in seen
     assert "The audit is clean." in seen
 
 
