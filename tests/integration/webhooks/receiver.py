@@ -1,7 +1,6 @@
 """A receiver that answers as it is told, and a sender of this process on a real ledger: what tests of webhooks share."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -86,6 +85,7 @@ async def open_receiver() -> AsyncIterator[Receiver]:
         await runner.cleanup()
 
 
+STOP_S = 10.0
 QUICK = {
     "webhook_timeout_s": 0.5,
     "webhook_retry_first_s": 0.02,
@@ -107,8 +107,9 @@ async def sending(pool: Pool, url: str, **options: Any) -> AsyncIterator[Sender]
             yield sender
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task}, timeout=STOP_S)
+            assert task.done(), f"the sender does not stop: {task.get_stack()}"
+            assert task.cancelled(), task.exception()
 
 
 async def subscribed(pool: Pool, receiver: Receiver, name: str = "one", **options: Any) -> None:
