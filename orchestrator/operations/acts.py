@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.operations.part import Part
-from orchestrator.operations.scenarios import EXPECTED, DemoOrder, Scenario
+from orchestrator.operations.scenarios import EXPECTED, TAKEN_BACK, DemoOrder, Scenario
 from orchestrator.operations.shop import Placed, Shop, ShopError
 from orchestrator.operations.stack import Stack
 
@@ -88,6 +88,15 @@ class Acts:
             placed = await self._shop.submit(order.key, order.body, wait_s=20)
         if not placed.finished:
             placed = await self._shop.wait(placed)
+        if order.scenario in TAKEN_BACK and placed.status == "COMPLETED":
+            wrong = await self._shop.take_back(str(placed.order_ledger_id), "the customer changed their mind")
+            return End(order, "COMPLETED" if wrong else "CANCELLED", wrong)
+        if order.scenario is Scenario.PAID_LATER and placed.status == "COMPLETED":
+            payment = await self._shop.pay(str(placed.order_ledger_id))
+            wrong = (
+                "" if payment.status == "COMPLETED" else f"the payment of order {placed.order_ledger_id} is {payment.status}"
+            )
+            return End(order, placed.status, wrong)
         return await self._judge(order, placed, EXPECTED[order.scenario])
 
     async def _cancel(self, order: DemoOrder) -> End:

@@ -35,6 +35,11 @@ class Scenario(StrEnum):
     CANCELLED = "cancelled while it runs"
     DELIVERED = "shipped, and the customer told"
     STRANGER = "to be shipped to an unknown customer"
+    TRIED = "tried and confirmed, stock and money at once"
+    TRY_REFUSED = "tried, too little stock: both are cancelled"
+    PAID_LATER = "placed without payment, paid later"
+    TAKEN_BACK = "completed, then cancelled: all goes back"
+    RETURNED = "shipped order cancelled before it leaves"
     IN_FLIGHT = "held by a replica that is killed"
 
 
@@ -48,6 +53,11 @@ EXPECTED: Final = {
     Scenario.CANCELLED: "CANCELLED",
     Scenario.DELIVERED: "COMPLETED",
     Scenario.STRANGER: "FAILED",
+    Scenario.TRIED: "COMPLETED",
+    Scenario.TRY_REFUSED: "FAILED",
+    Scenario.PAID_LATER: "COMPLETED",
+    Scenario.TAKEN_BACK: "CANCELLED",
+    Scenario.RETURNED: "CANCELLED",
     Scenario.IN_FLIGHT: "COMPLETED",
 }
 
@@ -62,8 +72,31 @@ _SHARES: Final = (
     (Scenario.CANCELLED, 20),
     (Scenario.DELIVERED, 20),
     (Scenario.STRANGER, 40),
+    (Scenario.TRIED, 20),
+    (Scenario.TRY_REFUSED, 40),
+    (Scenario.PAID_LATER, 20),
+    (Scenario.TAKEN_BACK, 20),
+    (Scenario.RETURNED, 40),
 )
-_DELIVERIES: Final = frozenset({Scenario.DELIVERED, Scenario.STRANGER})
+_SAGAS: Final = {
+    Scenario.DELIVERED: "deliver_order",
+    Scenario.STRANGER: "deliver_order",
+    Scenario.RETURNED: "deliver_order",
+    Scenario.TRIED: "checkout_tcc",
+    Scenario.TRY_REFUSED: "checkout_tcc",
+    Scenario.PAID_LATER: "place_unpaid_order",
+}
+"""Which saga an order asks for; one that is missing asks for none, and gets `place_order`."""
+_SHORT: Final = frozenset({Scenario.OUT_OF_STOCK, Scenario.TRY_REFUSED})
+TAKEN_BACK: Final = frozenset({Scenario.TAKEN_BACK, Scenario.RETURNED})
+"""Cancelled once they are completed."""
+_ADDRESS: Final = {
+    "name": "A. Customer",
+    "lines": ["1 High Street"],
+    "city": "London",
+    "postal_code": "N1 1AA",
+    "country": "GB",
+}
 CUSTOMER: Final = "17850"
 """Whom the orders service knows: who has something delivered must be."""
 
@@ -105,26 +138,22 @@ class DemoOrder:
         """The order as `POST /orders` takes it."""
         sku, name, price = CATALOGUE[self.number % len(CATALOGUE)]
         items = [{"sku": sku, "quantity": 1 + self.number % 4, "unit_price_minor": price, "description": name}]
-        if self.scenario is Scenario.OUT_OF_STOCK:
+        if self.scenario in _SHORT:
             items.append({"sku": RARE_SKU, "quantity": 2, "unit_price_minor": 99_00, "description": "The only lamp"})
-        body = {
+        body: dict[str, Any] = {
             "customer_id": str(17_000 + self.number),
             "currency": "GBP",
             "items": items,
             "payment_method": "pm_declined" if self.scenario is Scenario.DECLINED else "pm_card",
             "metadata": {"channel": "demo"},
         }
-        if self.scenario not in _DELIVERIES:
-            return body
-        address = {
-            "name": "A. Customer",
-            "lines": ["1 High Street"],
-            "city": "London",
-            "postal_code": "N1 1AA",
-            "country": "GB",
-        }
-        customer_id = "a stranger" if self.scenario is Scenario.STRANGER else CUSTOMER
-        return body | {"saga": "deliver_order", "customer_id": customer_id, "shipping_address": address}
+        saga = _SAGAS.get(self.scenario)
+        if saga is not None:
+            body["saga"] = saga
+        if saga == "deliver_order":
+            body["customer_id"] = "a stranger" if self.scenario is Scenario.STRANGER else CUSTOMER
+            body["shipping_address"] = _ADDRESS
+        return body
 
     def faults(self, client_id: str) -> Iterator[Fault]:
         """Yield the faults that strike this order and no other: they name its ids, which are known beforehand."""

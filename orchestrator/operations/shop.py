@@ -101,14 +101,31 @@ class Shop:
         return answer if answer.finished else await self.wait(answer)
 
     async def submit(self, key: str, body: Mapping[str, Any], *, wait_s: int = 0) -> Placed:
-        """Place an order; with `wait_s` the edge may answer when it is finished."""
+        """Place an order; with `wait_s` the edge may answer when it is finished.
+
+        Raises:
+            ShopError: It was not taken within the shop's patience.
+        """
+        return await self._submit("/orders", key, body, wait_s)
+
+    async def pay(self, order_ledger_id: str) -> Placed:
+        """Pay for an order that was placed without payment, and wait until that is done; return what became of the payment.
+
+        Raises:
+            ShopError: It was not taken, or not finished, within the shop's patience.
+        """
+        path, body = f"/orders/{order_ledger_id}/pay", {"payment_method": "pm_card"}
+        payment = await self._submit(path, f"pay-{order_ledger_id}", body, WAIT_S)
+        return payment if payment.finished else await self.wait(payment)
+
+    async def _submit(self, path: str, key: str, body: Mapping[str, Any], wait_s: int) -> Placed:
         headers = {"Idempotency-Key": key} | ({"Prefer": f"wait={wait_s}"} if wait_s else {})
         deadline = asyncio.get_running_loop().time() + self._patience_s
         repeats, failure = 0, ""
         while asyncio.get_running_loop().time() < deadline:
             pause_s = 0.2
             try:
-                status, answer_headers, answer = await self._call("POST", f"{self._edge_url}/orders", body, headers)
+                status, answer_headers, answer = await self._call("POST", f"{self._edge_url}{path}", body, headers)
             except ShopError as error:
                 failure = str(error)
             else:

@@ -15,7 +15,7 @@ UNFINISHED: Final = "select count(*) as orders from order_ledger where finished_
 STUCK: Final = "select order_ledger_id from order_ledger where status = 'STUCK' order by created_at"
 FAILED: Final = """
     select order_ledger_id from order_ledger
-    where status = 'FAILED' and client_request_id not like 'retry:%%' order by created_at limit %s
+    where status = 'FAILED' and parent_id is null order by created_at limit %s
 """
 LISTENERS: Final = "select pid from pg_stat_activity where application_name like '%%listener%%'"
 END_LISTENERS: Final = f"select pg_terminate_backend(pid) as ended, pid from ({LISTENERS}) as listening"

@@ -23,6 +23,10 @@ UNPLEASANT: Final = (
     " leading and trailing ",
 )
 PLENTY: Final = 10**15
+KNOWN: Final = tuple(f"customer-{number}" for number in range(40))
+"""Customers that the orders service knows, of the fifty who order: goods are delivered to them alone."""
+FLOWS: Final = {"place_order": 70, "deliver_order": 15, "checkout_tcc": 15}
+"""Which saga an order asks for, in hundredths."""
 RARE_BUYERS: Final = 8
 """Orders that fight over one last unit."""
 SCARCE_BUYERS: Final = 16
@@ -116,6 +120,11 @@ class Generator:
             **({"metadata": {"note": _text(dice, "web"), "n": number}} if dice.random() < 0.3 else {}),
             **({"shipping_address": _address(dice)} if dice.random() < 0.3 else {}),
         }
+        # Drawn apart, so that the other choices of a seed stay as they are.
+        flow = random.Random(f"{self.seed}/flow/{number}")
+        saga = flow.choices(list(FLOWS), list(FLOWS.values()))[0]
+        if saga != "place_order":
+            body |= {"saga": saga, "shipping_address": _address(flow)}
         return Plan(
             number,
             client=dice.choice(CLIENTS),
@@ -172,7 +181,8 @@ def _manners(dice: random.Random, body: Json) -> Json:
     if dice.random() < 0.08:
         manners["hangs_up_after_s"] = dice.uniform(0.0, 0.3)
     if dice.random() < 0.08:
-        manners["cancel_after_s"] = dice.choice((0.0, dice.uniform(0.0, 0.2), dice.uniform(0.0, 2.0)))
+        # While it is on its way, or when it may have been completed: then it is taken back.
+        manners["cancel_after_s"] = dice.choice((0.0, dice.uniform(0.0, 0.2), dice.uniform(0.0, 2.0), dice.uniform(2.0, 6.0)))
     return manners
 
 

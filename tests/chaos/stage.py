@@ -17,7 +17,7 @@ from sql import registry
 from tests.chaos.direct import Direct
 from tests.chaos.faults import Faults, Odds
 from tests.chaos.fleet import Fleet, FleetPlan
-from tests.chaos.generator import Generator
+from tests.chaos.generator import KNOWN, Generator
 from tests.chaos.http_proxy import Bank, HttpProxy
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.server import Server, running_server
@@ -90,7 +90,7 @@ async def open_stage(
 
 
 async def stock_up(stage: Stage, generator: Generator) -> None:
-    """Put in stock what the orders of a run are about."""
+    """Put in stock what the orders of a run are about, and make those customers known who may get deliveries."""
     url = f"{stage.participants['inventory']}/inventory/products"
     limit = asyncio.Semaphore(STOCKING)
 
@@ -100,7 +100,12 @@ async def stock_up(stage: Stage, generator: Generator) -> None:
         async with limit, stage.session.post(url, json=body, headers={"Idempotency-Key": key}) as answer:
             assert answer.status == 201, await answer.text()
 
-    await asyncio.gather(*(add(sku, units) for sku, units in generator.stock().items()))
+    async def introduce(customer: str) -> None:
+        body, headers = {"customer_id": customer}, {"Idempotency-Key": f"know-{customer}"}
+        async with limit, stage.session.post(f"{stage.participants['orders']}/customers", json=body, headers=headers) as answer:
+            assert answer.status in (200, 201), await answer.text()
+
+    await asyncio.gather(*(add(sku, units) for sku, units in generator.stock().items()), *map(introduce, KNOWN))
 
 
 async def _open_trap(opened: AsyncExitStack, trapped: list[str]) -> str:

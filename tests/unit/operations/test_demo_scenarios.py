@@ -16,11 +16,11 @@ def test_a_demo_places_as_many_orders_as_asked_and_begins_with_a_plain_one(count
     assert planned[0].scenario is Scenario.PLAIN
 
 
-def test_the_default_demo_has_every_scenario_and_most_orders_are_plain() -> None:
+def test_the_default_demo_has_every_scenario_and_ordinary_traffic() -> None:
     scenarios = [order.scenario for order in plan_orders(40)]
 
     assert set(scenarios) == set(Scenario)
-    assert scenarios.count(Scenario.PLAIN) > 20
+    assert scenarios.count(Scenario.PLAIN) >= 10
 
 
 def test_every_scenario_says_what_is_expected() -> None:
