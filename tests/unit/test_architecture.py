@@ -31,6 +31,7 @@ PURE = (
     "circuit",
     "snapshot",
     "retrace",
+    "webhooks/settling",
 )
 IMPURE = {"time", "datetime", "random", "asyncio", "aiohttp", "psycopg", "psycopg_pool", "socket", "os", "secrets", "uuid4"}
 ORDER = ("step", "saga", "progress", "turns", "undoing", "answers", "asked", "machine", "work", "runner", "worker")
