@@ -8,7 +8,7 @@ from orchestrator.machine import proceed, settle
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.phases import Phase, ended_phase
 from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Move, Progress, Round
-from tests.unit.core.sagas import TRY_CONFIRM_CANCEL, plain_saga, saga
+from tests.unit.core.sagas import TRY_CONFIRM_CANCEL, saga, step
 
 TCC = saga(*TRY_CONFIRM_CANCEL)
 YES, NO, SILENCE = Succeeded({}), Rejected("no"), Unknown("silence")
@@ -83,12 +83,25 @@ def test_a_confirm_that_nobody_answers_any_more_has_not_ended() -> None:
     assert ended is None
 
 
-def test_a_saga_without_tries_has_no_phases() -> None:
-    plain = plain_saga(1)
-    called = proceed(plain, BEGINNING, age_s=1.0).progress
-    move = settle(plain, called, Answered("step_1", YES))
+def test_a_cancel_that_nobody_can_finish_has_not_ended() -> None:
+    _, move = ends(BEGINNING, YES, NO, on=1)
+    ended, move = ends(move.progress, NO, on=2)
 
-    assert ended_phase(plain, called, move.progress, 2.0) is None
+    assert move.progress.stuck is not None
+    assert ended is None
+
+
+def test_a_saga_without_tries_has_no_phases() -> None:
+    other = saga(step("held", deadline_s=60.0), step("refused"))
+    called = proceed(other, BEGINNING, age_s=1.0).progress
+    move = settle(other, called, Answered("held", YES))
+    called = proceed(other, move.progress, age_s=2.0).progress
+    move = settle(other, called, Answered("refused", NO))
+    undoing = proceed(other, move.progress, age_s=3.0).progress
+    move = settle(other, undoing, Answered("held", YES))
+
+    assert undoing.of("held").began_s == 3.0
+    assert ended_phase(other, undoing, move.progress, 4.0) is None
 
 
 @pytest.mark.parametrize(("confirmed", "told"), [(YES, "Refunded"), (SILENCE, "Voided")])
