@@ -116,10 +116,10 @@ class Fleet:
         for name in found.keys() | addresses.keys():
             self._breakers.see(name, found.get(name, Circuit()), began_s)
 
-    async def refresh(self, age_s: float = LOOK_S) -> None:
-        """Look, unless the last look is younger than that; where the ledger is away, what was known stands."""
+    async def refresh(self, age_s: float | None = None) -> None:
+        """Look, unless the last look is younger than that (None: `LOOK_S`); where the ledger is away, what was known stands."""
         async with self._looking:  # whoever waits here finds it done
-            if time.monotonic() - self._looked_s < age_s:
+            if time.monotonic() - self._looked_s < (LOOK_S if age_s is None else age_s):
                 return
             try:
                 await self.look()
