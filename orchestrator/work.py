@@ -200,6 +200,9 @@ class Work(Struct, frozen=True):
             step = move.calls[0].step
         elif (current := machine.current_step(self.saga, progress)) is not None:
             step = current.name
+        else:
+            # The last one may have been left out with the end of the one before it.
+            step = next((entry.step for entry in reversed(move.entries) if entry.step is not None), step)
         return Transition(
             order_ledger_id=self.row.order_ledger_id,
             lease_epoch=self.row.lease_epoch,
