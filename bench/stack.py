@@ -67,7 +67,9 @@ def running_stack(**settings: str) -> Iterator[dict[str, Any]]:
             process.wait(timeout=60)
 
 
-async def place(stack: dict[str, Any], *, clients: int, orders: int, to_the_end: bool = True) -> Load:
+async def place(
+    stack: dict[str, Any], *, clients: int, orders: int, to_the_end: bool = True, saga: str = "place_order"
+) -> Load:
     """Have clients place orders at once, each its share one after the other, and wait for their end unless nobody works."""
     sku = await _stocked(stack, orders)
     post_ms: list[float] = []
@@ -83,6 +85,7 @@ async def place(stack: dict[str, Any], *, clients: int, orders: int, to_the_end:
                     "currency": "EUR",
                     "items": [{"sku": sku, "quantity": 1, "unit_price_minor": 100}],
                     "payment_method": "pm_card",
+                    "saga": saga,
                 }
                 headers = {"Idempotency-Key": str(uuid4())}
                 async with session.post(f"{stack['edge_url']}/orders", json=order, headers=headers) as answer:
