@@ -20,6 +20,9 @@ from orchestrator.transport.exchange import Client
 LEASE_MARGIN_S = 0.5
 """A call must end this long before the lease does, so that its outcome can still be written."""
 
+WEBHOOK_WAIT_MAX_S = 172_800.0
+"""Two days: a receiver that was mended on Monday hears of everything that week."""
+
 TRY_PHASES = 2
 """A try must last while the other tries of its saga, and then its confirms, use up all their attempts."""
 
@@ -156,22 +159,6 @@ class Settings(BaseSettings):
     webhook_retention_days: float = Field(
         default=7.0, gt=0, le=36_500, description="Days for which a delivery that was answered is kept"
     )
-    webhook_timeout_s: float = Field(
-        default=15.0, gt=0, le=60, description="Total seconds in which a webhook's receiver must have answered"
-    )
-    webhook_retry_first_s: float = Field(
-        default=10.0, ge=0, le=86_400, description="Seconds before the second attempt to deliver an event to a webhook"
-    )
-    webhook_retry_factor: float = Field(default=3.0, ge=1, le=100, description="As SAGA_RETRY_FACTOR, for webhooks")
-    webhook_retry_attempts: int = Field(
-        default=11, ge=1, le=100, description="Attempts of a delivery before it is dead; with the defaults more than three days"
-    )
-    webhook_disable_after_days: float = Field(
-        default=5.0, gt=0, le=365, description="Days without any answer after which a webhook is disabled"
-    )
-    webhook_retention_days: float = Field(
-        default=7.0, gt=0, le=36_500, description="Days for which a delivery that was answered is kept"
-    )
     shutdown_s: float = Field(default=8.0, gt=0, le=300, description="Seconds that a process takes at most to stop")
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of an orchestrator's /metrics and /healthz; none: not served"
@@ -222,14 +209,10 @@ class Settings(BaseSettings):
     def webhook_retry(self) -> Retry:
         """The retry policy of deliveries to webhooks."""
         return Retry(
-            first_s=self.webhook_retry_first_s, factor=self.webhook_retry_factor, attempts_max=self.webhook_retry_attempts
-        )
-
-    @property
-    def webhook_retry(self) -> Retry:
-        """The retry policy of deliveries to webhooks."""
-        return Retry(
-            first_s=self.webhook_retry_first_s, factor=self.webhook_retry_factor, attempts_max=self.webhook_retry_attempts
+            first_s=self.webhook_retry_first_s,
+            factor=self.webhook_retry_factor,
+            attempts_max=self.webhook_retry_attempts,
+            wait_max_s=WEBHOOK_WAIT_MAX_S,
         )
 
     @property

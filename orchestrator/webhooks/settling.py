@@ -9,8 +9,6 @@ from sql.webhooks import Delivery, Settlement
 
 GONE: Final = 410
 """The one answer by which a receiver ends its subscription."""
-DELAY_MAX_S: Final = 172_800.0
-"""Two days: whatever the settings multiply to, a receiver that was mended on Monday hears of it that week."""
 SAID_MAX: Final = 200
 """Characters of an answer that are kept for whoever looks for the reason."""
 
@@ -41,7 +39,7 @@ def settle_failure(delivery: Delivery, error: str, retry: Retry, jitter: float) 
 def _failed(delivery: Delivery, error: str, retry: Retry, jitter: float, asked_s: float, *, gone: bool = False) -> Settlement:
     if delivery.attempts >= retry.attempts_max:
         return Settlement(delivery, error, None, gone)
-    wait_s = min(retry.delay_s(delivery.attempts) * (1 + jitter), DELAY_MAX_S)
+    wait_s = retry.delay_s(delivery.attempts) * (1 + jitter)
     return Settlement(delivery, error, max(wait_s, min(asked_s, RETRY_AFTER_MAX_S)), gone)
 
 

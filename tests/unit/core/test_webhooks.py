@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from orchestrator.saga import RETRY_AFTER_MAX_S, Retry
-from orchestrator.settings import Settings
+from orchestrator.settings import WEBHOOK_WAIT_MAX_S, Settings
 from orchestrator.transport import Reply
 from orchestrator.webhooks import signing
-from orchestrator.webhooks.settling import DELAY_MAX_S, SAID_MAX, settle_failure, settle_reply
+from orchestrator.webhooks.settling import SAID_MAX, settle_failure, settle_reply
 from orchestrator.webhooks.subscribing import URL_MAX, receiver_url
 from sql.webhooks import Delivery
 
@@ -80,8 +80,8 @@ def test_anything_else_is_tried_again_as_long_as_attempts_are_left(
 
 def test_a_wait_has_jitter_and_an_end() -> None:
     assert settle_failure(attempt(2), "x", RETRY, 0.2).delay_s == pytest.approx(36.0)
-    endless = Retry(first_s=3600.0, factor=100.0, attempts_max=100)
-    assert settle_failure(attempt(99), "x", endless, 0.2).delay_s == DELAY_MAX_S
+    longest = Settings(webhook_retry_first_s=86_400.0, webhook_retry_factor=100.0, webhook_retry_attempts=100).webhook_retry
+    assert settle_failure(attempt(99), "x", longest, 0.0).delay_s == WEBHOOK_WAIT_MAX_S
 
 
 def test_by_default_a_receiver_has_more_than_three_days() -> None:
