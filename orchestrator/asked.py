@@ -61,20 +61,22 @@ def cancel_requested(saga: Saga[Any], progress: Progress, cancel: CancelRequeste
     return Move(if_cancelled(ended.progress), (entry, *ended.entries))
 
 
-def retried(progress: Progress, retry: Retried) -> Move:
+def retried(saga: Saga[Any], progress: Progress, retry: Retried) -> Move:
     """Return what it changes that an operator has a stuck order go on."""
     if progress.stuck is None:
         raise ValueError("only a stuck order is retried")
     if progress.on_its_way:
         # Put aside with calls on their way: what became of them is not known.
         landed = lapsed(progress, Lapsed())
-        return landed.then(retried(landed.progress, retry))
+        return landed.then(retried(saga, landed.progress, retry))
     forward = progress.direction is Direction.ACTION
     unfinished = _UNFINISHED_FORWARD if forward else _UNFINISHED
-    steps = {name: _anew(step) if step.state in unfinished else step for name, step in progress.steps.items()}
+    # A wait in which the order was put aside begins once more.
+    ended = _unwaited(saga, progress)
+    steps = {name: _anew(step) if step.state in unfinished else step for name, step in ended.progress.steps.items()}
     after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
     entry = Entry(Kind.OPERATOR, round=after.round, outcome="retry", actor=retry.actor, reason=retry.reason)
-    return Move(if_cancelled(after), (entry,))
+    return Move(if_cancelled(after), (entry, *ended.entries))
 
 
 def given_up(saga: Saga[Any], progress: Progress, despair: GivenUp) -> Move:
@@ -131,15 +133,10 @@ def _unwaited(saga: Saga[Any], progress: Progress) -> Move:
 
 
 _UNFINISHED: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING, StepState.COMPENSATION_FAILED})
-_UNFINISHED_FORWARD: Final = _UNFINISHED | {StepState.REJECTED, StepState.RUNNING}
+_UNFINISHED_FORWARD: Final = _UNFINISHED | {StepState.REJECTED}
 
 
 def _anew(step: StepProgress) -> StepProgress:
-    match step.state:
-        case StepState.COMPENSATION_FAILED:
-            state = StepState.COMPENSATING
-        case StepState.RUNNING:
-            state = StepState.PENDING  # a wait, which begins once more
-        case _:
-            state = step.state
+    failed = step.state is StepState.COMPENSATION_FAILED
+    state = StepState.COMPENSATING if failed else step.state
     return replace(step, attempts=0, lapses=0, state=state, began_s=None)

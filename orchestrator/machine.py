@@ -165,7 +165,7 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation, status
         case CancelRequested():
             move = asked.cancel_requested(saga, progress, observation)
         case Retried():
-            move = asked.retried(progress, observation)
+            move = asked.retried(saga, progress, observation)
         case GivenUp():
             move = asked.given_up(saga, progress, observation)
         case Elapsed():

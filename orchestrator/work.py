@@ -173,7 +173,7 @@ class Work(Struct, frozen=True):
 
     def elapsed(self, move: Move) -> Move:
         """Return a decision together with the end of the wait that its order is in, if it is in one."""
-        step = waiting(self.saga, move.progress)
+        step = None if move.progress.stuck is not None else waiting(self.saga, move.progress)
         return move if step is None else move.then(machine.settle(self.saga, move.progress, Elapsed(step.name), move.status))
 
     def give_up(self, move: Move, reason: str) -> Move:

@@ -318,6 +318,25 @@ async def test_what_is_no_answer_is_refused(pool: Pool, ledger_url: str, shop: S
     assert shop.paths() == ["/first", "/undo-first"]
 
 
+async def test_a_wait_in_which_an_order_was_put_aside_begins_once_more(pool: Pool, ledger_url: str, shop: Shop) -> None:
+    async with open_replica(pool, ledger_url, shop, saga(step("first"), APPROVAL), lapses_max=1) as replica:
+        order = await place(replica)
+        await waits(pool, order, "approval")
+        async with pool.connection() as conn:
+            # As if its owner had died of it.
+            await conn.execute(
+                "update order_ledger set lapses = 1, lease_owner = 'ghost', lease_expires_at = now(), next_retry_at = null"
+            )
+        replica.worker.wake()
+        await ends(pool, order, Status.STUCK)
+        async with pool.connection() as conn:
+            await retry(conn, replica.definitions, order, actor="ann", reason="mended")
+        replica.worker.wake()
+        await waits(pool, order, "approval")
+        await signalled(replica, order, {"by": "the boss"})
+        await ends(pool, order, Status.COMPLETED)
+
+
 @pytest.mark.parametrize("limits", [{"timeout_s": 0.1}, {"deadline_s": 0.4}])
 async def test_an_order_is_undone_when_no_answer_came_in_time(
     pool: Pool, ledger_url: str, shop: Shop, limits: dict[str, float]
