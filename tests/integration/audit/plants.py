@@ -109,6 +109,34 @@ LEDGER = (
         update ledger_journal set step = 'schedule_shipping' where order_ledger_id = o('waiting') and step = 'create_order'""",
         frozenset({"ledger_attempts_within_budget"}),
     ),
+    Plant("ledger_cancelled_whole", "update order_ledger set direction = 'action' where order_ledger_id = o('cancelled')"),
+    Plant(
+        "ledger_cancelled_whole",
+        "update order_ledger set saga = 'cancel_order', parent_id = o('failed') where order_ledger_id = o('completed')",
+    ),
+    Plant(
+        "ledger_cancelled_whole",
+        "update order_ledger set parent_id = o('failed') where parent_id = o('taken_back') and saga = 'cancel_order'",
+    ),
+    Plant(
+        "ledger_cancelled_whole",
+        "update order_ledger set results = results - 'refund_payment' where parent_id = o('taken_back')",
+        frozenset({"ledger_results_follow_journal"}),
+    ),
+    Plant(
+        "ledger_shipped_stays_completed",
+        """update ledger_journal set step = 'check_cancellable', response = '{"status": "shipped"}'
+        where order_ledger_id = (select order_ledger_id from order_ledger where parent_id = o('taken_back'))
+            and step = 'refund_payment' and kind = 'outcome'""",
+        frozenset(
+            {
+                "ledger_outcome_follows_intent",
+                "ledger_attempts_end_once",
+                "ledger_completed_whole",
+                "ledger_results_follow_journal",
+            }
+        ),
+    ),
     Plant(
         "ledger_confirmed_both_or_neither",
         # Of what failed for want of stock, two steps are said to be confirms: one was done, one was not.

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from msgspec import structs
 
-from orchestrator import operating
+from orchestrator import cancelling, operating
 from orchestrator.definitions import Definitions
 from orchestrator.events import event_payload
 from orchestrator.identity import order_id
@@ -15,10 +15,12 @@ from orchestrator.opening import Request, open_order
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.participant import Caller, Tracing
 from orchestrator.progress import Answered, Call, Lapsed, Move
-from orchestrator.saga import Retry
+from orchestrator.saga import Retry, Saga
+from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.sagas.orders import Item, PlaceOrder
 from orchestrator.sagas.place_order import PLACE_ORDER
 from orchestrator.settings import Settings
+from orchestrator.taking_back import back_of, write_with_parent
 from orchestrator.work import Work
 from sql import ledger
 from sql.models import Entry, Event, Kind, Status
@@ -86,21 +88,33 @@ class Shop:
         written = structs.replace(written, response_status=code, response_body=f'{{"order_ledger_id":"{id_}"}}')
         return opening.work.after(written, (await ledger.write_transitions(self.conn, [written]))[id_])
 
-    async def claim(self, replica: str = "replica-1", lease_s: float = 30.0) -> tuple[Work, Lapsed | None]:
+    async def claim(
+        self, replica: str = "replica-1", lease_s: float = 30.0, saga: Saga[Any] = SAGA
+    ) -> tuple[Work, Lapsed | None]:
         """Take the one order that is due."""
-        claims = await ledger.claim_due(self.conn, owner=replica, lease_s=lease_s, limit=1, fingerprints=[SAGA.fingerprint])
+        claims = await ledger.claim_due(self.conn, owner=replica, lease_s=lease_s, limit=1, fingerprints=[saga.fingerprint])
         (claim,) = claims.claims
-        work = Work.of(SAGA, claim.row)
+        work = Work.of(saga, claim.row)
         return work, Lapsed() if claim.lapsed or work.progress.on_its_way else None
 
-    async def run(self, answer: Answering | None = None, replica: str = "replica-1", calls_max: int = 100) -> Work:
+    async def run(
+        self,
+        answer: Answering | None = None,
+        replica: str = "replica-1",
+        calls_max: int = 100,
+        saga: Saga[Any] = SAGA,
+    ) -> Work:
         """Claim the one order that is due, and work on it until it ends or waits, or so many calls were begun."""
-        work, observation = await self.claim(replica)
+        work, observation = await self.claim(replica, saga=saga)
         seen: Any = observation
         for _ in range(calls_max):
             move = work.advance(seen, go_on=True)
             transition = work.transition(move, replica=replica)
-            written = await ledger.write_transitions(self.conn, [transition])
+            back = back_of(work, transition)
+            if back is None:
+                written = await ledger.write_transitions(self.conn, [transition])
+            else:
+                written = await write_with_parent(self.conn, transition, back)
             if not written:  # somebody asked for something meanwhile: decide again, as the runner does
                 rows = await ledger.get_rows(self.conn, [work.row.order_ledger_id])
                 work = work.on(rows[work.row.order_ledger_id])
@@ -160,7 +174,7 @@ async def place_every_shape(shop: Shop) -> None:
 
 async def place_every_shape_that_operators_give(shop: Shop) -> None:
     unclear, refused = Unknown("no answer in time"), Rejected("not possible")
-    definitions = Definitions([SAGA], Settings())
+    definitions = Definitions([SAGA, CANCEL_ORDER], Settings())
     await definitions.register(shop.conn)
 
     async def cancel_during_capture(work: Work, call: Call) -> Outcome:
@@ -173,6 +187,7 @@ async def place_every_shape_that_operators_give(shop: Shop) -> None:
     await shop.retry_now()
     await shop.run()
     await shop.place("cancelled_at_work", cancel_during_capture)
+    await take_back(shop, definitions)
     stuck = await shop.place("retried", scripted(reserve_inventory=refused, create_order_undo=refused))
     await operating.retry(shop.conn, definitions, stuck.row.order_ledger_id, actor="ann", reason="asked by phone")
     await shop.run()
@@ -185,3 +200,12 @@ async def place_every_shape_that_operators_give(shop: Shop) -> None:
         shop.conn, definitions, order_id("client", "retried_after_a_fault_of_the_code"), actor="ann", reason="asked by phone"
     )
     await shop.run()
+
+
+async def take_back(shop: Shop, definitions: Definitions) -> None:
+    id_ = str(order_id("client", "taken_back"))
+    made = {"authorize_payment": {"authorization_id": "money"}, "reserve_inventory": {"order_id": id_}}
+    placed = await shop.place("taken_back", scripted(**{step: Succeeded(answer) for step, answer in made.items()}))
+    assert placed.row.status is Status.COMPLETED
+    await cancelling.cancel(shop.conn, definitions, placed.row.order_ledger_id, actor="ann", reason="asked by phone")
+    await shop.run(saga=definitions.named(CANCEL_ORDER.name))

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from aiohttp import ClientSession
 
+from orchestrator.identity import order_id
 from participants.payment_tries import expire_payments
 from participants.stock_tries import expire_stock
 from sql import auditing
@@ -152,6 +153,8 @@ def test_orders_of_every_shape_violate_nothing(furnished: dict[str, str]) -> Non
         "taken_over": "COMPLETED",
         "cancelled": "CANCELLED",
         "cancelled_at_work": "CANCELLED",
+        "taken_back": "CANCELLED",
+        f"cancel:{order_id('client', 'taken_back')}": "COMPLETED",
         "retried": "FAILED",
         "placed_again": "FAILED",
         "retry:1:placed_again": "COMPLETED",
