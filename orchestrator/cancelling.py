@@ -157,7 +157,8 @@ def _standing(saga: Saga[Any], row: SagaRow, order: str) -> Json:
                 stands["captured"] = True
             case inventory.reserve | inventory.try_stock:
                 # A payment tries goods that the order itself holds: those are released with the order's.
-                stands["holds_stock"] = stands.get("holds_stock", False) or answer["order_id"] == order
+                if answer["order_id"] == order:
+                    stands["holds_stock"] = True
             case orders.create:
                 stands["recorded"] = True
             case shipping.schedule:
