@@ -14,6 +14,8 @@ pytestmark = pytest.mark.acceptance
 
 UNPAID = {"orders.created": 1, "orders.confirmed": 1, "inventory.reserved": QUANTITY}
 PAID = {**UNPAID, "payments.captured": TOTAL_MINOR}
+TOLD = {"notifications.notifications": 1}
+"""What is left of a cancelled order: its customer was told."""
 
 
 async def place_unpaid(shop: Shop, key: str) -> str:
@@ -231,3 +233,68 @@ async def test_a_failed_payment_is_begun_anew_on_its_order_and_by_no_retry(shop:
 
     assert retried.returncode == 1
     assert f"begun anew on order {order}" in retried.stderr
+
+
+async def test_an_order_that_was_paid_later_gets_its_money_back_when_it_is_cancelled(shop: Shop) -> None:
+    order = await place_unpaid(shop, "paid-and-cancelled")
+    paid = await ends_paying(shop, order, "paid-and-cancelled-pay")
+
+    run = await is_cancelled(shop, order, await shop.cancel(order))
+
+    assert await shop.stands(order) == TOLD
+    money = [effect.kind for effect in await shop.effects(order) if effect.participant == "payments"]
+    assert money == ["authorized", "captured", "refunded"]
+    assert "PaymentRefunded" in await shop.events(run)
+    assert (await shop.get(paid["order_ledger_id"]))["status"] == "COMPLETED", "that it was paid stays true"
+    assert (await pay(shop, order, "paid-again")).status == 409
+
+
+async def test_an_order_that_was_never_paid_has_nothing_to_give_back(shop: Shop) -> None:
+    order = await place_unpaid(shop, "unpaid-and-cancelled")
+
+    await is_cancelled(shop, order, await shop.cancel(order))
+
+    assert await shop.stands(order) == TOLD
+    assert [effect for effect in await shop.effects(order) if effect.participant == "payments"] == []
+    assert (await pay(shop, order, "too-late-to-pay")).status == 409
+
+
+async def test_nobody_cancels_what_is_being_paid_or_pays_what_is_being_cancelled(shop: Shop) -> None:
+    order = await place_unpaid(shop, "one-at-a-time")
+    await shop.delay("payments", 500, "/payments/try")
+    paying = await pay(shop, order, "one-at-a-time-pay", payment_method="pm_declined")
+    assert (await shop.cancel(order)).status == 409
+    await shop.ends(paying.order)
+
+    await shop.delay("inventory", 500, "/inventory/reservations")
+    cancelling = await shop.cancel(order)
+    assert (await pay(shop, order, "meanwhile")).status == 409
+
+    await is_cancelled(shop, order, cancelling)
+    assert await shop.stands(order) == TOLD
+
+
+async def test_an_order_that_is_paid_and_cancelled_at_once_is_one_of_the_two(shop: Shop) -> None:
+    orders = await asyncio.gather(*(place_unpaid(shop, f"at-once-{n}") for n in range(10)))
+
+    answers = await asyncio.gather(
+        *(pay(shop, order, f"at-once-pay-{n}", edge=n % 2) for n, order in enumerate(orders)),
+        *(shop.cancel(order) for order in orders),
+    )
+
+    paid = {order for order, answer in zip(orders, answers[:10], strict=True) if answer.status == 202}
+    cancelled = {order for order, answer in zip(orders, answers[10:], strict=True) if answer.status == 202}
+    assert (paid | cancelled, paid & cancelled) == (set(orders), set())
+    for order in orders:
+        (child,) = (await shop.get(order))["children"]
+        await shop.ends(child["order_ledger_id"])
+        assert await shop.stands(order) == (PAID if order in paid else TOLD)
+
+
+async def is_cancelled(shop: Shop, order: str, answer: Answer) -> str:
+    """Check that a cancel was begun, and wait for its end; the id of the saga that takes the order back."""
+    assert answer.status == 202, answer
+    run = str(answer.json["links"]["cancellation"]).rpartition("/")[2]
+    assert (await shop.ends(run, 30))["status"] == "COMPLETED"
+    assert (await shop.get(order))["status"] == "CANCELLED"
+    return run
