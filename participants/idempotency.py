@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, LiteralString
 
 from psycopg import AsyncConnection
@@ -135,7 +135,7 @@ async def once(connection: Connection, operation: Operation, work: Work, undoes:
     if stored is not None:
         return replace(stored, replayed=True)
     answer, effect = await work()
-    fields = _fields(operation) | {
+    fields = asdict(operation) | {
         "status": answer.status,
         "body": answer.body.decode(),
         "order_id": effect and effect.order_id,
@@ -196,9 +196,9 @@ async def page_effects(
 
 async def _claim_action(connection: Connection, operation: Operation) -> StoredAnswer | None:
     """Take the fence of an action: None when the effect is now the caller's to make."""
-    if await _rows(connection, _TAKE_FENCE, _fields(operation)):
+    if await _rows(connection, _TAKE_FENCE, asdict(operation)):
         return None
-    rows = await _rows(connection, _READ_FENCE, _fields(operation))
+    rows = await _rows(connection, _READ_FENCE, asdict(operation))
     if not rows:
         raise _key_reused()  # the subject is free, so what stood in the way was the key of another action
     ((reason, key, request_hash, status, body),) = rows
@@ -218,9 +218,9 @@ async def _claim_compensation(connection: Connection, operation: Operation, undo
     A compensation is known by what it undoes: under another key it is still the same one.
     """
     await connection.execute(_PLACE_TOMBSTONES, {"subjects": list(undoes), "key": operation.key})
-    if await _rows(connection, _TAKE_FENCE, _fields(operation)):
+    if await _rows(connection, _TAKE_FENCE, asdict(operation)):
         return None
-    ((_, key, request_hash, status, body),) = await _rows(connection, _READ_FENCE, _fields(operation))
+    ((_, key, request_hash, status, body),) = await _rows(connection, _READ_FENCE, asdict(operation))
     if key == operation.key and request_hash != operation.request_hash:
         raise _key_reused()
     return StoredAnswer(status, body.encode())
@@ -245,11 +245,6 @@ async def _rows(connection: Connection, statement: LiteralString, fields: Mappin
         return await cursor.fetchall()
 
 
-def _fields(operation: Operation) -> dict[str, Any]:
-    hashed = {"key": operation.key, "request_hash": operation.request_hash}
-    return {"subject": operation.subject, "operation": operation.direction, **hashed}
-
-
 def _key_reused() -> Refused:
     return Refused(422, "key-reused", "This Idempotency-Key stands for another request.")
 
@@ -258,7 +253,7 @@ def _key_reused() -> Refused:
 # them was there first.
 _TAKE_FENCE: Final = """
 insert into fence (subject, operation, reason, idempotency_key, request_hash)
-values (%(subject)s, %(operation)s, 'done', %(key)s, %(request_hash)s) on conflict do nothing returning true"""
+values (%(subject)s, %(direction)s, 'done', %(key)s, %(request_hash)s) on conflict do nothing returning true"""
 
 # Takes the place of actions that have not come yet, and waits for those in flight. Where one was done, nothing changes.
 _PLACE_TOMBSTONES: Final = """
@@ -267,12 +262,13 @@ select subject, 'action', 'undone', %(key)s
 from unnest(%(subjects)s::text[]) with ordinality as named (subject, place) order by place on conflict do nothing"""
 
 _READ_FENCE: Final = """
-select reason, idempotency_key, request_hash, status, body from fence where subject = %(subject)s and operation = %(operation)s"""
+select reason, idempotency_key, request_hash, status, body from fence
+where subject = %(subject)s and operation = %(direction)s"""
 
 # Keeps the answer beside its fence and writes the effect, if there was one, in the same statement.
 _STORE_ANSWER: Final = """
 with answered as (
-    update fence set status = %(status)s, body = %(body)s where subject = %(subject)s and operation = %(operation)s
+    update fence set status = %(status)s, body = %(body)s where subject = %(subject)s and operation = %(direction)s
 )
 insert into effect (operation_key, order_id, kind, amounts)
 select %(key)s, %(order_id)s::text, %(kind)s::text, %(amounts)s::jsonb where %(kind)s::text is not null"""
