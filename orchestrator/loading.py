@@ -9,10 +9,13 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from orchestrator.dependencies import dependencies_of
+from orchestrator.expiry import expires, expires_too_early
 from orchestrator.saga import Saga
 from orchestrator.sagas import SHIPPED
 from orchestrator.settings import Settings, SettingsError
@@ -31,8 +34,15 @@ def registered(settings: Settings) -> tuple[Saga[Any], ...]:
 
     Raises:
         ModuleUnusable: A module can't be imported, or holds a saga that can't be run.
+        SettingsError: What a saga reserves for a while would expire before it had all its attempts.
     """
-    return (*SHIPPED, *load_sagas(settings.definition_modules))
+    sagas = (*SHIPPED, *load_sagas(settings.definition_modules))
+    for saga in sagas:
+        if any(expires(step) for step in saga.calls):
+            timed = replace(saga, retry=settings.retry, timeout_s=settings.step_timeout_s)
+            for wrong in expires_too_early(timed, dependencies_of(saga), settings):
+                raise SettingsError(f"saga {saga.name} can't be run with these settings: {wrong}")
+    return sagas
 
 
 def load_sagas(modules: Iterable[str]) -> tuple[Saga[Any], ...]:

@@ -53,6 +53,20 @@ def test_they_stand_beside_those_that_ship(write: Write) -> None:
     assert registered(Settings()) == SHIPPED
 
 
+def test_tries_that_expire_before_all_their_attempts_are_refused(write: Write) -> None:
+    """One after the other they take longer than at once, which is what the settings alone make sure of."""
+    source = """
+    from dataclasses import replace
+    from orchestrator.sagas.checkout_tcc import CHECKOUT_TCC
+    SLOW = replace(CHECKOUT_TCC, name="slow", steps=tuple(replace(step, group=None) for step in CHECKOUT_TCC.steps))
+    """
+    module = write(source)
+    assert "slow" in {saga.name for saga in registered(load_settings(definitions=module))}
+
+    with pytest.raises(SettingsError, match=r"saga slow can't be run .* expires after 400 s \(SAGA_RESERVATION_S\)"):
+        registered(load_settings(definitions=module, reservation_s=400.0))
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [
