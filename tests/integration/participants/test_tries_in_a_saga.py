@@ -1,53 +1,29 @@
-"""A saga of tries and confirms, on a real ledger with the real inventory and payments."""
+"""The saga of tries and confirms, on a real ledger with the real inventory and payments."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from orchestrator.saga import Saga, Step
-from participants.contracts import inventory, payments
+from orchestrator.identity import order_id
+from orchestrator.opening import Request, open_order
+from orchestrator.progress import Progress, StepState
+from orchestrator.saga import Retry, Saga
+from orchestrator.sagas.checkout_tcc import CHECKOUT_TCC, confirm_payment, confirm_stock, try_payment, try_stock
+from orchestrator.sagas.orders import Item, PlaceOrder
+from sql import ledger
 from sql.connect import open_pool
 from sql.models import SagaRow, Status
 from sql.registry import register_participants
-from tests.integration.orchestrator.shop import Basket, Shop, open_replica, place, until
+from tests.integration.orchestrator.shop import Shop, open_replica, until
 from tests.integration.participants.service import Participant, StartParticipant
 from tests.integration.participants.tries import violations
 
 LONG_S, SHORT_S = 900.0, 0.05
 
-try_stock: Step[Basket, inventory.TryStock] = Step(
-    name="try_stock",
-    request=lambda ctx: inventory.TryStock(order_id=ctx.order_id, lines=(inventory.StockLine(sku="mug", quantity=2),)),
-    action=inventory.try_stock,
-    compensation=inventory.cancel_stock,
-)
-try_payment: Step[Basket, payments.TryPayment] = Step(
-    name="try_payment",
-    request=lambda ctx: payments.TryPayment(
-        reservation_id=ctx.id_of(try_payment),
-        order_id=ctx.order_id,
-        amount_minor=500,
-        currency="GBP",
-        payment_method="pm_card",
-    ),
-    action=payments.try_payment,
-    compensation=payments.cancel_payment,
-)
-confirm_payment: Step[Basket, payments.PaymentTryRef] = Step(
-    name="confirm_payment",
-    request=lambda ctx: payments.PaymentTryRef(reservation_id=ctx.id_of(try_payment), order_id=ctx.order_id),
-    action=payments.confirm_payment,
-    undone_by="try_payment",
-)
-confirm_stock: Step[Basket, inventory.ReservationRef] = Step(
-    name="confirm_stock",
-    request=lambda ctx: inventory.ReservationRef(order_id=ctx.order_id),
-    action=inventory.confirm_stock,
-    undone_by="try_stock",
-)
-CHECKOUT = Saga(name="checkout", version=1, input=Basket, steps=(try_stock, try_payment, confirm_payment, confirm_stock))
+ORDER = PlaceOrder(customer_id="17850", currency="GBP", items=(Item(sku="mug", quantity=2, unit_price_minor=250),))
 
 
 class Checkout:
@@ -67,9 +43,13 @@ class Checkout:
         await self.stock.post("/inventory/products", {"sku": "mug", "name": "Mug", "initial_stock": 10})
         register_participants(self.ledger_url, {"inventory": self.stock.url, "payments": self.money.url})
 
-    async def run(self, *ends: Status) -> SagaRow:
-        async with open_replica(self.pool, self.ledger_url, Shop(url=self.stock.url), CHECKOUT) as replica:
-            return await until(self.pool, await place(replica, "checkout"), *ends, timeout_s=30.0)
+    async def run(self, *ends: Status, saga: Saga[PlaceOrder] = CHECKOUT_TCC, order: PlaceOrder = ORDER) -> SagaRow:
+        async with open_replica(self.pool, self.ledger_url, Shop(url=self.stock.url), saga) as replica:
+            request = Request(order_id("tests", "key"), "tests", "key", b"hash", order, {}, "correlation")
+            async with self.pool.connection() as conn:
+                assert await ledger.insert_order(conn, open_order(replica.definitions.named(saga.name), request).order)
+            replica.worker.wake()
+            return await until(self.pool, request.order_ledger_id, *ends, timeout_s=30.0)
 
     async def stands(self) -> dict[str, int]:
         assert await violations(self.stock, "inventory") | await violations(self.money, "payments") == set()
@@ -103,14 +83,31 @@ async def test_a_reservation_that_expires_in_the_middle_undoes_the_saga(checkout
     assert await checkout.money.kinds() == ["authorized", "captured", "refunded"], "what was confirmed is really reversed"
 
 
-async def test_a_confirm_whose_answers_are_all_lost_is_reversed(checkout: Checkout) -> None:
+async def test_a_confirm_of_which_nobody_knows_is_neither_taken_back_nor_forgotten(checkout: Checkout) -> None:
     await checkout.open(LONG_S)
-    await checkout.money.post("/test/fail-next", {"count": 5, "mode": "error_after", "path": "/payments/confirm"})
+    await checkout.money.post("/test/fail-next", {"count": 3, "mode": "error_after", "path": "/payments/confirm"})
+    impatient = [replace(step, retry=Retry(0.01, 1.0, 3)) for step in (confirm_stock, confirm_payment)]
 
-    await checkout.run(Status.FAILED)
+    row = await checkout.run(Status.STUCK, saga=replace(CHECKOUT_TCC, steps=(try_stock, try_payment, *impatient)))
 
+    progress = Progress.from_json(row.progress)
+    assert progress.stuck is not None
+    assert "confirm_payment is out of attempts" in progress.stuck
+    assert progress.of("confirm_stock").state is StepState.SUCCEEDED
+    assert await checkout.stands() == {"reserved": 2, "captured": 500}
+
+
+async def test_a_try_that_does_not_end_in_time_is_cancelled_on_both_sides(checkout: Checkout) -> None:
+    await checkout.open(LONG_S)
+    await checkout.money.post("/test/fail-next", {"count": 1000, "mode": "error", "path": "/payments/try"})
+    limited = [replace(step, deadline_s=0.4, retry=Retry(0.1, 1.0, 1000)) for step in (try_stock, try_payment)]
+
+    row = await checkout.run(Status.FAILED, saga=replace(CHECKOUT_TCC, steps=(*limited, confirm_stock, confirm_payment)))
+
+    assert row.last_error == "try_payment did not end within 0.4 s"
     assert await checkout.stands() == {}
-    assert await checkout.money.kinds() == ["authorized", "captured", "refunded"]
+    assert await checkout.stock.kinds() == ["stock_tried", "stock_released"]
+    assert await checkout.money.kinds() == []
 
 
 async def test_a_try_that_is_refused_gives_back_the_other(checkout: Checkout) -> None:
