@@ -381,6 +381,66 @@ async def test_what_another_saga_has_done_is_taken_back_as_well(shop: Shop, plac
     assert await shop.available() == available
 
 
+async def pay(shop: Shop, order: str, key: str) -> Answer:
+    url = f"{shop.stack.edge_urls[0]}/orders/{order}/pay"
+    return await shop.call("POST", url, {}, **{"Idempotency-Key": key})
+
+
+async def test_what_was_paid_later_is_given_back(shop: Shop) -> None:
+    order = await complete(shop, "paid-later", saga="place_unpaid_order")
+    payment = await pay(shop, order, "the-payment")
+    assert (await shop.ends(payment.order))["status"] == "COMPLETED"
+    assert await shop.stands(order) == STANDS
+
+    run = run_of(await shop.cancel(order))
+
+    assert (await shop.ends(run))["status"] == "COMPLETED"
+    assert attempts(await shop.journal(run)) == succeeded(*STEPS)
+    assert await shop.stands(order) == NOTICE
+    assert (await pay(shop, order, "too-late")).status == 409
+
+
+async def test_an_order_is_not_cancelled_while_it_is_being_paid_for(shop: Shop) -> None:
+    order = await complete(shop, "paid-meanwhile", saga="place_unpaid_order")
+    await shop.delay("payments", 600, "/payments/try")
+    payment = await pay(shop, order, "the-slow-payment")
+
+    refused = await shop.cancel(order)
+
+    assert refused.status == 409
+    assert f"pay_order {payment.order}" in refused.json["detail"]
+    assert (await shop.ends(payment.order))["status"] == "COMPLETED"
+    assert (await shop.ends(run_of(await shop.cancel(order))))["status"] == "COMPLETED"
+    assert await shop.stands(order) == NOTICE
+
+
+async def test_a_cancel_at_whatever_moment_leaves_nothing_standing(shop: Shop) -> None:
+    async def cancelled_after(entries: int) -> tuple[str, int]:
+        order = await shop.place(f"after-{entries}")
+
+        async def look() -> None:
+            assert len(await shop.journal(order)) >= entries
+
+        await eventually(look)
+        answer = await shop.cancel(order)
+        assert answer.status in (200, 202), answer
+        if "cancellation" in answer.json["links"]:
+            await shop.ends(run_of(answer))
+
+        async def end() -> None:
+            assert (await shop.row(order))["status"] == "CANCELLED"
+
+        await eventually(end)
+        return order, len(await shop.children(order))
+
+    # A whole order has some dozen entries: the last ones are cancelled when it has completed, or just before.
+    ended = await asyncio.gather(*(cancelled_after(entries) for entries in range(1, 13)))
+
+    for order, children in ended:
+        assert await shop.stands(order) == (NOTICE if children else {}), order
+    assert {children for _, children in ended} == {0, 1}
+
+
 async def test_a_cancellation_is_not_cancelled(shop: Shop) -> None:
     order = await complete(shop, "cancelled-for-good")
     run = run_of(await shop.cancel(order))
