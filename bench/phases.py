@@ -1,7 +1,6 @@
 """The phases of `checkout_tcc` while many pay at once, by the journal: from a phase's first intent to its last outcome."""
 
 import asyncio
-import statistics
 from typing import Any, Final
 
 import psycopg
@@ -10,6 +9,8 @@ from bench.named import Sizes
 from bench.stack import percentile, place, running_stack
 
 SAGA: Final = "checkout_tcc"
+PRODUCTS: Final = 20
+"""Five payments at once of each. Of one product alone they wait in line for its row of the stock, which is measured too."""
 _PHASES: Final = """
 select s.body ->> 'group',
     extract(epoch from max(j.at) filter (where j.kind = 'outcome') - min(j.at) filter (where j.kind = 'intent'))::float8
@@ -24,18 +25,21 @@ group by l.order_ledger_id, s.body ->> 'group'
 
 def phases(sizes: Sizes) -> dict[str, Any]:
     """Seconds of try and of confirm with many payments at once, through edge and real participants, over all rounds."""
-    seconds: dict[str, list[float]] = {"try": [], "confirm": []}
     with running_stack() as stack, psycopg.connect(stack["database_url"], autocommit=True) as conn:
         asyncio.run(place(stack, clients=8, orders=40, saga=SAGA))
-        warm = conn.execute("select clock_timestamp()").fetchone()
-        assert warm is not None
-        loads = [asyncio.run(place(stack, clients=sizes.clients, orders=sizes.clients, saga=SAGA)) for _ in range(sizes.rounds)]
-        for phase, took_s in conn.execute(_PHASES, {"saga": SAGA, "since": warm[0]}).fetchall():
-            seconds[phase].append(took_s)
-    return {
-        "clients": sizes.clients,
-        "payments": len(seconds["confirm"]),
-        "errors": sum(load.errors for load in loads),
-        **{f"{phase}_p50_s": statistics.median(times) for phase, times in seconds.items()},
-        **{f"{phase}_p95_s": percentile(times, 95) for phase, times in seconds.items()},
-    }
+        many = _at_once(stack, conn, sizes, PRODUCTS)
+        one = _at_once(stack, conn, sizes, 1)
+    return {"clients": sizes.clients, "products": PRODUCTS, **many, "of_one_product": one}
+
+
+def _at_once(stack: dict[str, Any], conn: psycopg.Connection[Any], sizes: Sizes, products: int) -> dict[str, Any]:
+    now = conn.execute("select clock_timestamp()").fetchone()
+    assert now is not None
+    pay = {"clients": sizes.clients, "orders": sizes.clients, "saga": SAGA, "products": products}
+    loads = [asyncio.run(place(stack, **pay)) for _ in range(sizes.rounds)]
+    took = conn.execute(_PHASES, {"saga": SAGA, "since": now[0]}).fetchall()
+    found: dict[str, Any] = {"errors": sum(load.errors for load in loads)}
+    for phase in ("try", "confirm"):
+        seconds = [took_s for of, took_s in took if of == phase]
+        found |= {f"{phase}_p50_s": percentile(seconds, 50), f"{phase}_p95_s": percentile(seconds, 95)}
+    return found

@@ -68,22 +68,22 @@ def running_stack(**settings: str) -> Iterator[dict[str, Any]]:
 
 
 async def place(
-    stack: dict[str, Any], *, clients: int, orders: int, to_the_end: bool = True, saga: str = "place_order"
+    stack: dict[str, Any], *, clients: int, orders: int, to_the_end: bool = True, saga: str = "place_order", products: int = 1
 ) -> Load:
     """Have clients place orders at once, each its share one after the other, and wait for their end unless nobody works."""
-    sku = await _stocked(stack, orders)
+    skus = [await _stocked(stack, orders) for _ in range(products)]
     post_ms: list[float] = []
     posted_at_s: dict[str, float] = {}
     left = iter(range(orders))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=clients)) as session:
 
         async def one_after_the_other() -> None:
-            for _ in left:
+            for number in left:
                 at_s, began_s = time.time(), time.perf_counter()
                 order = {
                     "customer_id": "bench",
                     "currency": "EUR",
-                    "items": [{"sku": sku, "quantity": 1, "unit_price_minor": 100}],
+                    "items": [{"sku": skus[number % products], "quantity": 1, "unit_price_minor": 100}],
                     "payment_method": "pm_card",
                     "saga": saga,
                 }
