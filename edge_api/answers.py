@@ -17,12 +17,13 @@ class _Answer(BaseModel):
 
 
 class Links(_Answer):
-    """Paths of what belongs to an order: its journal, the order that it was begun on, the payment that paid it."""
+    """Paths of what belongs to an order: its journal, the order that it was begun on, what paid it, what takes it back."""
 
     self: str
     journal: str | None = None
     parent: str | None = None
     payment: str | None = None
+    cancellation: str | None = None
 
 
 class Accepted(_Answer):

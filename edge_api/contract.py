@@ -137,10 +137,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("POST", "/orders/{order_ledger_id}/cancel"): Operation(
         "cancelOrder",
-        "Have an order undone while it is on its way.",
+        "Have an order undone while it is on its way, or taken back once it has completed.",
         {
             200: Success("The order is cancelled.", answers.Cancelling, ("Location",)),
-            202: Success("The order will be undone.", answers.Cancelling, ("Location",)),
+            202: Success("The order will be undone, or is being taken back.", answers.Cancelling, ("Location",)),
         },
         (ProblemType.ORDER_NOT_FOUND, ProblemType.CONFLICT, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("OrderLedgerId",),

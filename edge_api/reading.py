@@ -14,6 +14,7 @@ from aiohttp import web
 
 from edge_api import keys, problems
 from edge_api.problems import Problem, ProblemType
+from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.sagas.pay_order import PAY_ORDER
 from sql import reading
 from sql.models import Status
@@ -79,6 +80,8 @@ def representation(row: Mapping[str, Any]) -> dict[str, Any]:
     for child in document.get("children", ()):
         if (child["saga"], child["status"]) == (PAY_ORDER.name, Status.COMPLETED):
             links["payment"] = f"/orders/{child['order_ledger_id']}"
+        if child["saga"] == CANCEL_ORDER.name:
+            links["cancellation"] = f"/orders/{child['order_ledger_id']}"
     return {**document, "links": links}
 
 

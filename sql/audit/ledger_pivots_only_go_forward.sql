@@ -9,4 +9,6 @@ from order_ledger l
     join ledger_journal j on j.order_ledger_id = l.order_ledger_id and j.step = s.body ->> 'name' and j.direction = 'action'
         and j.kind in ('outcome', 'takeover') and j.outcome in ('succeeded', 'unknown')
 where l.status in ('FAILED', 'CANCELLED', 'DECLINED') and s.body ->> 'kind' = 'pivot' and s.body ->> 'undone_by' is null
+    -- What was taken back once it had completed was not undone by itself: see ledger_cancelled_whole.
+    and (l.status <> 'CANCELLED' or l.direction = 'compensation')
 group by l.order_ledger_id, l.status, s.body ->> 'name';

@@ -84,7 +84,10 @@ with active as materialized (
     select saga, status, step, count(*) as orders, min(created_at) as oldest_at
     from order_ledger where finished_at is null group by saga, status, step
 ), ended as materialized (
-    select order_ledger_id, saga, status, finished_at, extract(epoch from finished_at - created_at)::double precision as seconds
+    select order_ledger_id, saga, status, finished_at,
+        -- What was taken back when it had completed (it went forward to its end) took no longer for that.
+        case when status <> 'CANCELLED' or direction = 'compensation'
+             then extract(epoch from finished_at - created_at)::double precision end as seconds
     from order_ledger where finished_at >= statement_timestamp() - make_interval(secs => %(window_s)s)
     order by finished_at desc limit %(sample)s
 ), reach as materialized (
