@@ -57,7 +57,7 @@ def retry(place: "Place", **asked: Any) -> None:
 @ledger.command()
 @operator
 def cancel(place: "Place", **asked: Any) -> None:
-    """Have an order that is on its way undone."""
+    """Have an order that is on its way undone, or a completed one taken back."""
     from orchestrator.operations import verbs
 
     verbs.act("cancel", place.database_url, **asked)

@@ -20,7 +20,7 @@ from orchestrator.sagas.orders import Item, PlaceOrder
 from orchestrator.sagas.pay_order import PayOrder
 from participants.contracts import Wire
 from participants.contracts.inventory import StockLine
-from sql import ledger
+from sql import ledger, reading
 from sql.histories import page_histories
 from sql.ledger import OrderNotFound
 from sql.models import Direction, Status
@@ -116,6 +116,21 @@ async def test_what_was_taken_back_replays(pool: Pool, ledger_url: str, shop: Sh
     assert [retrace(history) for history in histories] == [(), ()]
     (parent,) = [history for history in histories if history.order_ledger_id == done]
     assert parent.journal[-1].entry.outcome == "CANCELLED"
+
+
+async def test_how_long_an_order_took_does_not_grow_when_it_is_taken_back(
+    pool: Pool, ledger_url: str, shop: Shop, done: UUID
+) -> None:
+    await rows(
+        pool, "update order_ledger set created_at = created_at - interval '9 days' where order_ledger_id = %s returning 1", done
+    )
+    async with open_replica(pool, ledger_url, shop, RECALL) as replica:
+        await until(pool, await recall(replica, done), Status.COMPLETED)
+
+    async with pool.connection() as conn:
+        told = await reading.statistics(conn)
+    assert told["finished"] == {"CANCELLED": 1, "COMPLETED": 1}
+    assert told["p99_s"] < 60
 
 
 async def test_neither_end_is_written_while_somebody_holds_the_other_order(

@@ -62,6 +62,26 @@ def test_a_cancel_is_shown_then_done_then_known(order: UUID, ledger_url: str, ca
     assert again[0] == f"cancel of order {order} had been asked for before; it is CANCELLED"
 
 
+def test_a_completed_order_is_taken_back(order: UUID, ledger_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    do(ledger_url, "update order_ledger set status = 'COMPLETED', finished_at = now()")
+    run = order_id("tests", f"cancel:{order}")
+
+    act("cancel", ledger_url, order, dry_run=True)
+    shown = capsys.readouterr().out.splitlines()
+    act("cancel", ledger_url, order)
+    done = capsys.readouterr().out.splitlines()
+    act("cancel", ledger_url, order)
+    again = capsys.readouterr().out.splitlines()
+
+    said = f"cancel of order {order}, which is completed and is taken back by cancel_order {run},"
+    assert shown[0] == f"{said} would be followed by:"
+    assert shown[-2].startswith("can't be undone: ")
+    assert done[0] == f"{said} is recorded; it is PENDING, and goes on with:"
+    assert again[0] == f"{said} had been asked for before; it is PENDING"
+    assert done[1:] == shown[1:-1]
+    assert "send_cancellation_notice" in done[1]
+
+
 def test_a_retry_names_the_calls_that_follow(order: UUID, ledger_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     do(ledger_url, STUCK)
 
