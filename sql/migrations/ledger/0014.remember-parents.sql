@@ -4,7 +4,8 @@
 
 alter table purged_order add column parent_id uuid;
 
--- As before; and what the order was about is kept.
+-- As before; what the order was about is kept, and it stays as long as that one: while an order can be paid for, nobody forgets
+-- that it was.
 create or replace function purge_orders(older_than interval, orders_max integer) returns integer
     language plpgsql security definer set search_path = public, pg_temp as
 $$
@@ -16,6 +17,7 @@ begin
         from order_ledger l
         where l.created_at < clock_timestamp() - older_than and l.finished_at < clock_timestamp() - older_than
             and not exists (select from order_ledger c where c.parent_id = l.order_ledger_id and c.finished_at is null)
+            and not exists (select from order_ledger o where o.order_ledger_id = l.parent_id)
             and not exists (select from event_delivery d join event_subscription s using (subscription_id)
                 where d.order_ledger_id = l.order_ledger_id and d.delivered_at is null and d.dead_at is null
                     and s.disabled_at is null)

@@ -99,6 +99,18 @@ async def test_an_order_that_an_unfinished_one_stands_under_is_kept(conn: Connec
     assert await retention.purge_orders(conn, older_than_days=90, orders_max=10) == 0
 
 
+async def test_what_was_begun_on_an_order_is_kept_as_long_as_the_order(conn: Connection) -> None:
+    """Or an order that was paid would look unpaid."""
+    parent, child = await place(conn, days_ago=50), await place(conn, days_ago=100)
+    await conn.execute("update order_ledger set parent_id = %s where order_ledger_id = %s", (parent, child))
+
+    assert await retention.purge_orders(conn, older_than_days=90, orders_max=10) == 0
+    assert await retention.purge_orders(conn, older_than_days=40, orders_max=10) == 1
+    assert (await left(conn, parent), "order_ledger" in await left(conn, child)) == (set(), True)
+    assert await retention.purge_orders(conn, older_than_days=40, orders_max=10) == 1
+    assert await left(conn, child) == set()
+
+
 async def test_an_order_with_an_event_still_to_be_delivered_is_kept(conn: Connection) -> None:
     old = await place(conn)
     await conn.execute(
