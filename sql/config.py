@@ -5,12 +5,11 @@ The caller owns the transaction; whatever changes something belongs into one tha
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from sql.loader import Queries
 from sql.models import Json
@@ -27,7 +26,7 @@ async def list_config(conn: Connection, sagas: Sequence[str]) -> dict[str, Json]
         `seq` of the newest entry of its history; `revision` and `body` of the active revision, `canary_revision`,
         `canary_body` and `canary_percent` of the one that is tried, None where there is none.
     """
-    return {row["saga"]: row for row in await _fetch(conn, "list_config", {"sagas": list(sagas)})}
+    return {row["saga"]: row for row in await _QUERIES.fetch(conn, "list_config", {"sagas": list(sagas)})}
 
 
 async def lock_config(conn: Connection, saga: str) -> None:
@@ -37,13 +36,13 @@ async def lock_config(conn: Connection, saga: str) -> None:
 
 async def list_revisions(conn: Connection, saga: str) -> dict[str, Json]:
     """Return the revisions in the states `active`, `pending` and `canary`, by state; at most one is in each."""
-    return {row["state"]: row for row in await _fetch(conn, "list_revisions", {"saga": saga})}
+    return {row["state"]: row for row in await _QUERIES.fetch(conn, "list_revisions", {"saga": saga})}
 
 
 async def insert_revision(conn: Connection, saga: str, body: Json, *, actor: str, reason: str) -> int:
     """Insert a pending revision where none is pending, and return its number."""
     parameters = {"saga": saga, "body": _json(body), "actor": actor, "reason": reason}
-    return int((await _fetch(conn, "insert_revision", parameters))[0]["revision"])
+    return int((await _QUERIES.fetch(conn, "insert_revision", parameters))[0]["revision"])
 
 
 async def move_revision(conn: Connection, saga: str, revision: int, state: str) -> None:
@@ -93,7 +92,7 @@ async def note_act(
 
 async def list_history(conn: Connection, saga: str, *, limit: int) -> list[Json]:
     """Return what was done, newest first: `seq`, `at`, `act`, `revision`, `actor`, `reason`, `figures`, and its `body`."""
-    return await _fetch(conn, "list_history", {"saga": saga, "limit": limit})
+    return await _QUERIES.fetch(conn, "list_history", {"saga": saga, "limit": limit})
 
 
 async def take_canary(conn: Connection, sagas: Sequence[str], *, every_s: float) -> Json | None:
@@ -107,7 +106,7 @@ async def take_canary(conn: Connection, sagas: Sequence[str], *, every_s: float)
     Returns:
         `saga`, `revision`, `body`, the terms (`canary_…`), and `is_over`: whether its time has passed.
     """
-    rows = await _fetch(conn, "take_canary", {"sagas": list(sagas), "every_s": every_s})
+    rows = await _QUERIES.fetch(conn, "take_canary", {"sagas": list(sagas), "every_s": every_s})
     return rows[0] if rows else None
 
 
@@ -118,24 +117,18 @@ async def count_share(conn: Connection, saga: str, revision: int, since: datetim
         `started`, `ended` and `failed` of those on the revision; `others_ended` and `others_failed` of the saga's others.
     """
     parameters = {"saga": saga, "revision": revision, "since": since}
-    return (await _fetch(conn, "count_share", parameters))[0]
+    return (await _QUERIES.fetch(conn, "count_share", parameters))[0]
 
 
 async def list_share(conn: Connection, saga: str, revision: int, order_ledger_ids: Sequence[UUID]) -> set[UUID]:
     """Tell which of these orders run or ran on a revision."""
     parameters = {"saga": saga, "revision": revision, "order_ledger_ids": list(order_ledger_ids)}
-    return {row["order_ledger_id"] for row in await _fetch(conn, "list_share", parameters)}
+    return {row["order_ledger_id"] for row in await _QUERIES.fetch(conn, "list_share", parameters)}
 
 
 async def count_unfinished(conn: Connection, saga: str, version: int) -> list[Json]:
     """Return what is still on a version of a saga, by `status`: the number of `orders`, the `oldest` and its `oldest_at`."""
-    return await _fetch(conn, "count_unfinished", {"saga": saga, "version": version})
-
-
-async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[Json]:
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_QUERIES[name], parameters)
-        return await cursor.fetchall()
+    return await _QUERIES.fetch(conn, "count_unfinished", {"saga": saga, "version": version})
 
 
 def _json(value: Json) -> str:

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from struct import Struct
 from struct import error as StructError
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from sql.loader import Queries
 from sql.models import Json
@@ -28,7 +27,8 @@ Connection = AsyncConnection[Any]
 SCANNED_MAX: Final = 2_000
 """Events that are looked at for one page, whoever they belong to: some milliseconds of the server."""
 
-_QUERIES: Final = Queries("events")
+# Prepared, a statement may get one plan for all positions and clients, and would read the outbox from its beginning.
+_QUERIES: Final = Queries("events", prepare=False)
 _NOWHERE: Final = UUID(int=0)
 _CURSOR: Final = Struct(">QQ16sQQ")
 
@@ -145,7 +145,7 @@ async def read_feed(conn: Connection, after: Cursor | None, *, limit: int, clien
         "limit": limit + 1,
         "scan_max": limit + 1 if client_id is None else SCANNED_MAX,
     }
-    rows = await _fetch(conn, "read_feed", parameters)
+    rows = await _QUERIES.fetch(conn, "read_feed", parameters)
     first = rows[0]
     if after is None:
         asked = asked.known(_removed(first))
@@ -162,13 +162,13 @@ async def read_feed(conn: Connection, after: Cursor | None, *, limit: int, clien
 
 async def find_before_last(conn: Connection, events: int) -> Cursor:
     """Return the position from which a reader sees the last so many events."""
-    row = (await _fetch(conn, "find_before_last", {"events": events}))[0]
+    row = (await _QUERIES.fetch(conn, "find_before_last", {"events": events}))[0]
     return _position(row) if row["id"] is not None else START.known(_removed(row))
 
 
 async def find_event(conn: Connection, event_id: UUID) -> Cursor | None:
     """Return the position behind an event; None when the feed has no such event. It reads the whole outbox."""
-    rows = await _fetch(conn, "find_event", {"event_id": event_id})
+    rows = await _QUERIES.fetch(conn, "find_event", {"event_id": event_id})
     return _position(rows[0]) if rows else None
 
 
@@ -225,10 +225,3 @@ def _position(row: Json) -> Cursor:
 
 def _removed(row: Json) -> tuple[int, int]:
     return int(row["removed_transaction_id"]), row["removed_ordinal"]
-
-
-async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[Json]:
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        # Never prepared: one plan for all positions and clients might read the outbox from its beginning.
-        await cursor.execute(_QUERIES[name], parameters, prepare=False)
-        return await cursor.fetchall()

@@ -1,9 +1,8 @@
 """What the fleet shares of its participants: one async function per query of `sql/queries/fleet.sql`, of the same name."""
 
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from sql.loader import Queries
 from sql.models import Json
@@ -25,7 +24,7 @@ async def list_fleet(conn: Connection) -> list[Json]:
 
 async def see_fleet(conn: Connection) -> tuple[list[Json], bool]:
     """Return what `list_fleet` does, and whether a configuration is being tried on a share of orders (`sql/config.py`)."""
-    rows = await _fetch(conn, "list_fleet", {})
+    rows = await _QUERIES.fetch(conn, "list_fleet", {})
     return [row for row in rows if row["participant"] is not None], rows[0]["has_canary"]
 
 
@@ -35,7 +34,7 @@ async def lock_breaker(conn: Connection, participant: str) -> Json:
     Returns:
         `state`, `recent`, `opened_for_s`, `trial_left_s`, `actor`, `reason`.
     """
-    return (await _fetch(conn, "lock_breaker", {"participant": participant}))[0]
+    return (await _QUERIES.fetch(conn, "lock_breaker", {"participant": participant}))[0]
 
 
 async def write_breaker(
@@ -68,9 +67,3 @@ async def write_breaker(
         "reason": reason,
     }
     await conn.execute(_QUERIES["write_breaker"], parameters)
-
-
-async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[Json]:
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_QUERIES[name], parameters)
-        return await cursor.fetchall()

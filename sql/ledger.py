@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import orjson
 from psycopg import AsyncConnection, DataError
-from psycopg.rows import dict_row, tuple_row
+from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 
 from sql.loader import Queries
@@ -80,7 +80,7 @@ async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
     Returns:
         The row's time of creation; None when nothing was written: the key was used before, or the saga was configured anew.
     """
-    rows = await _fetch(conn, "insert_order", {"order": _written(order)})
+    rows = await _QUERIES.fetch(conn, "insert_order", {"order": _written(order)})
     return rows[0]["created_at"] if rows else None
 
 
@@ -142,20 +142,20 @@ async def list_written(conn: Connection, transitions: Sequence[Transition]) -> s
         "kinds": [t.entries[0].kind.value for t in with_entries],
         "replica": with_entries[0].replica,
     }
-    return {row["order_ledger_id"] for row in await _fetch(conn, "list_written", parameters)}
+    return {row["order_ledger_id"] for row in await _QUERIES.fetch(conn, "list_written", parameters)}
 
 
 async def renew_leases(conn: Connection, held: Sequence[tuple[UUID, int]], *, lease_s: float) -> set[UUID]:
     """Extend the leases of rows (id and epoch); one that is missing from the answer was lost."""
     ids, epochs = _split(held)
     parameters = {"order_ledger_ids": ids, "epochs": epochs, "lease_s": lease_s}
-    return {row["order_ledger_id"] for row in await _fetch(conn, "renew_leases", parameters)}
+    return {row["order_ledger_id"] for row in await _QUERIES.fetch(conn, "renew_leases", parameters)}
 
 
 async def release_leases(conn: Connection, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
     """End the leases of rows (id and epoch) now; the next claim takes them over as lapsed."""
     ids, epochs = _split(held)
-    rows = await _fetch(conn, "release_leases", {"order_ledger_ids": ids, "epochs": epochs})
+    rows = await _QUERIES.fetch(conn, "release_leases", {"order_ledger_ids": ids, "epochs": epochs})
     return {row["order_ledger_id"] for row in rows}
 
 
@@ -176,25 +176,25 @@ async def register_definition(
 
 async def list_fingerprints(conn: Connection, *, saga: str, version: int) -> set[str]:
     """Return every fingerprint that a version of a saga was registered with."""
-    rows = await _fetch(conn, "list_fingerprints", {"saga": saga, "version": version})
+    rows = await _QUERIES.fetch(conn, "list_fingerprints", {"saga": saga, "version": version})
     return {row["fingerprint"] for row in rows}
 
 
 async def get_definition(conn: Connection, definition_id: UUID) -> Json | None:
     """Return a snapshot's `saga`, `version`, `fingerprint` and `body`; None when there is none."""
-    rows = await _fetch(conn, "get_definition", {"definition_id": definition_id})
+    rows = await _QUERIES.fetch(conn, "get_definition", {"definition_id": definition_id})
     return rows[0] if rows else None
 
 
 async def find_repeat(conn: Connection, order_ledger_id: UUID) -> RepeatedRequest | None:
     """Count and describe a repeat of a request; None when the key is new."""
-    rows = await _fetch(conn, "find_repeat", {"order_ledger_id": order_ledger_id})
+    rows = await _QUERIES.fetch(conn, "find_repeat", {"order_ledger_id": order_ledger_id})
     return RepeatedRequest(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
 
 
 async def get_request(conn: Connection, order_ledger_id: UUID) -> Json | None:
     """Return a row's `client_id`, `client_request_id`, `request_hash` and `metadata`; None when there is no such row."""
-    rows = await _fetch(conn, "get_request", {"order_ledger_id": order_ledger_id})
+    rows = await _QUERIES.fetch(conn, "get_request", {"order_ledger_id": order_ledger_id})
     return rows[0] if rows else None
 
 
@@ -208,7 +208,7 @@ async def freeze_answer(conn: Connection, order_ledger_id: UUID, status: int, bo
         OrderNotFound: There is no such row.
     """
     parameters = {"order_ledger_id": order_ledger_id, "response_status": status, "response_body": body}
-    rows = await _fetch(conn, "freeze_answer", parameters)
+    rows = await _QUERIES.fetch(conn, "freeze_answer", parameters)
     if not rows:
         raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
     return rows[0]["response_status"], rows[0]["response_body"]
@@ -221,18 +221,12 @@ async def wake_orchestrators(conn: Connection) -> None:
 
 async def list_finished(conn: Connection, order_ledger_ids: Sequence[UUID]) -> set[UUID]:
     """Tell which of these rows are finished."""
-    rows = await _fetch(conn, "list_finished", {"order_ledger_ids": list(order_ledger_ids)})
+    rows = await _QUERIES.fetch(conn, "list_finished", {"order_ledger_ids": list(order_ledger_ids)})
     return {row["order_ledger_id"] for row in rows}
 
 
 async def _fetch_tuples(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_QUERIES[name], parameters)
-        return await cursor.fetchall()
-
-
-async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_QUERIES[name], parameters)
         return await cursor.fetchall()
 

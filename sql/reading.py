@@ -10,12 +10,11 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from struct import Struct
 from struct import error as StructError
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
 from sql.loader import Queries
@@ -30,7 +29,8 @@ WINDOW_MAX_S: Final = 86_400.0
 SAMPLE: Final = 10_000
 """Orders whose journals statistics look into: a second's work at most, and enough for a 99th percentile."""
 
-_QUERIES: Final = Queries("reading")
+# Prepared, a statement may get one plan for all its filters, and a list by customer would read the whole ledger.
+_QUERIES: Final = Queries("reading", prepare=False)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = Struct(">q16s")
 """Microseconds since 1970, which is all the precision that the database has, and the id."""
@@ -45,7 +45,7 @@ async def get_order(conn: Connection, order_ledger_id: UUID, client_id: str | No
     (None before the first call), `finished_at` (None while its state is not final) and `error` (the last one; None once
     the step has succeeded).
     """
-    rows = await _fetch(conn, "get_order", {"order_ledger_id": order_ledger_id, "client_id": client_id})
+    rows = await _QUERIES.fetch(conn, "get_order", {"order_ledger_id": order_ledger_id, "client_id": client_id})
     if not rows:
         return None
     for step in rows[0]["steps"]:
@@ -96,7 +96,7 @@ async def list_orders(
         "after_id": after_id,
         "limit": limit,
     }
-    return await _fetch(conn, "list_orders", parameters)
+    return await _QUERIES.fetch(conn, "list_orders", parameters)
 
 
 async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | None = None) -> list[Json] | None:
@@ -104,19 +104,19 @@ async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | 
 
     Entries have every column of the journal; `hash` is hexadecimal.
     """
-    rows = await _fetch(conn, "get_journal", {"order_ledger_id": order_ledger_id, "client_id": client_id})
+    rows = await _QUERIES.fetch(conn, "get_journal", {"order_ledger_id": order_ledger_id, "client_id": client_id})
     return [row for row in rows if row["seq"] is not None] if rows else None
 
 
 async def count_replicas(conn: Connection) -> int:
     """Return how many orchestrators are connected to this ledger now."""
-    rows = await _fetch(conn, "count_replicas", {})
+    rows = await _QUERIES.fetch(conn, "count_replicas", {})
     return int(rows[0]["replicas"])
 
 
 async def count_active(conn: Connection) -> dict[tuple[str, str], int]:
     """Return how many unfinished orders there are of each saga and status that one has."""
-    return {(row["saga"], row["status"]): row["orders"] for row in await _fetch(conn, "count_active", {})}
+    return {(row["saga"], row["status"]): row["orders"] for row in await _QUERIES.fetch(conn, "count_active", {})}
 
 
 async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
@@ -139,12 +139,12 @@ async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
         `outcome`, `orders`: at which step orders turned round or could not be undone) and `compensation` (`operations`,
         `succeeded`, `success_share`, None without any). With more than 10,000 unfinished orders the calls of the newest count.
     """
-    return (await _fetch(conn, "statistics", {"window_s": window_s, "sample": SAMPLE}))[0]
+    return (await _QUERIES.fetch(conn, "statistics", {"window_s": window_s, "sample": SAMPLE}))[0]
 
 
 async def ping(conn: Connection) -> None:
     """Prove that the ledger answers."""
-    await _fetch(conn, "ping", {})
+    await _QUERIES.fetch(conn, "ping", {})
 
 
 def position_of(row: Json) -> Position:
@@ -174,10 +174,3 @@ def decode_cursor(text: str) -> Position:
     if encode_cursor(position) != text:
         raise ValueError("this is no cursor of a list of orders")
     return position
-
-
-async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[Json]:
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        # Prepared, a statement may get one plan for all its filters, and a list by customer would read the whole ledger.
-        await cursor.execute(_QUERIES[name], parameters, prepare=False)
-        return await cursor.fetchall()

@@ -13,11 +13,10 @@ the proof. Functions need no transaction.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from sql.loader import Queries
 from sql.models import Json
@@ -103,7 +102,7 @@ async def insert_subscription(
         from_start: Begin with the oldest event that is kept instead of what comes from now on.
     """
     parameters = {"name": name, "url": url, "types": list(types), "secret": secret, "from_start": from_start}
-    return bool(await _fetch(conn, "insert_subscription", parameters))
+    return bool(await _QUERIES.fetch(conn, "insert_subscription", parameters))
 
 
 async def list_subscriptions(conn: Connection, name: str | None = None) -> list[Json]:
@@ -117,7 +116,7 @@ async def list_subscriptions(conn: Connection, name: str | None = None) -> list[
         `name`, `url`, `types`, `created_at`, `failing_since`, `disabled_at`, `disabled_reason`, `missed`, `old_secret_until`,
         and the numbers of its deliveries that are `waiting` and `dead`.
     """
-    return await _fetch(conn, "list_subscriptions", {"name": name})
+    return await _QUERIES.fetch(conn, "list_subscriptions", {"name": name})
 
 
 async def rotate_secret(conn: Connection, name: str, secret: str, *, grace_s: float) -> bool:
@@ -129,27 +128,27 @@ async def rotate_secret(conn: Connection, name: str, secret: str, *, grace_s: fl
         secret: The new one.
         grace_s: Seconds for which the one before signs too; 0 for none.
     """
-    return bool(await _fetch(conn, "rotate_secret", {"name": name, "secret": secret, "grace_s": grace_s}))
+    return bool(await _QUERIES.fetch(conn, "rotate_secret", {"name": name, "secret": secret, "grace_s": grace_s}))
 
 
 async def disable_subscription(conn: Connection, name: str, reason: str) -> bool:
     """Send a subscription nothing more until it is enabled; tell whether there is such a one."""
-    return bool(await _fetch(conn, "disable_subscription", {"name": name, "reason": reason}))
+    return bool(await _QUERIES.fetch(conn, "disable_subscription", {"name": name, "reason": reason}))
 
 
 async def enable_subscription(conn: Connection, name: str) -> bool:
     """Have a subscription go on where it stood; tell whether there is such a one."""
-    return bool(await _fetch(conn, "enable_subscription", {"name": name}))
+    return bool(await _QUERIES.fetch(conn, "enable_subscription", {"name": name}))
 
 
 async def delete_some_deliveries(conn: Connection, name: str, *, limit: int) -> int:
     """Remove at most so many deliveries of a subscription, whatever became of them; how many."""
-    return int((await _fetch(conn, "delete_some_deliveries", {"name": name, "limit": limit}))[0]["deleted"])
+    return int((await _QUERIES.fetch(conn, "delete_some_deliveries", {"name": name, "limit": limit}))[0]["deleted"])
 
 
 async def delete_subscription(conn: Connection, name: str) -> bool:
     """Remove a subscription with its deliveries; tell whether there was such a one."""
-    return bool(await _fetch(conn, "delete_subscription", {"name": name}))
+    return bool(await _QUERIES.fetch(conn, "delete_subscription", {"name": name}))
 
 
 async def fan_out(conn: Connection, *, limit: int, waiting_max: int) -> FanOut:
@@ -160,7 +159,7 @@ async def fan_out(conn: Connection, *, limit: int, waiting_max: int) -> FanOut:
         limit: Most events that are looked at for one subscription.
         waiting_max: Deliveries of one subscription that may wait; more events stay in the outbox until then.
     """
-    return FanOut(**(await _fetch(conn, "fan_out", {"limit": limit, "waiting_max": waiting_max}))[0])
+    return FanOut(**(await _QUERIES.fetch(conn, "fan_out", {"limit": limit, "waiting_max": waiting_max}))[0])
 
 
 async def claim_deliveries(conn: Connection, busy: dict[UUID, int], *, slots_max: int, lease_s: float) -> tuple[Delivery, ...]:
@@ -176,7 +175,7 @@ async def claim_deliveries(conn: Connection, busy: dict[UUID, int], *, slots_max
         In the order of the feed.
     """
     parameters = {"busy": list(busy), "slots": list(busy.values()), "slots_max": slots_max, "lease_s": lease_s}
-    return tuple(_delivery(row) for row in await _fetch(conn, "claim_deliveries", parameters))
+    return tuple(_delivery(row) for row in await _QUERIES.fetch(conn, "claim_deliveries", parameters))
 
 
 async def settle_deliveries(conn: Connection, settlements: Sequence[Settlement], *, disable_after_s: float) -> dict[str, str]:
@@ -197,7 +196,7 @@ async def settle_deliveries(conn: Connection, settlements: Sequence[Settlement],
         "gone": [settlement.gone for settlement in settlements],
         "disable_after_s": disable_after_s,
     }
-    rows = await _fetch(conn, "settle_deliveries", parameters)
+    rows = await _QUERIES.fetch(conn, "settle_deliveries", parameters)
     return {row["name"]: row["disabled_reason"] for row in rows}
 
 
@@ -209,12 +208,12 @@ async def give_back_deliveries(conn: Connection, deliveries: Sequence[Delivery])
 async def delete_delivered(conn: Connection, *, older_than_days: float, limit: int) -> int:
     """Remove at most so many deliveries that were answered so many days ago; how many."""
     parameters = {"older_than_days": older_than_days, "limit": limit}
-    return int((await _fetch(conn, "delete_delivered", parameters))[0]["deleted"])
+    return int((await _QUERIES.fetch(conn, "delete_delivered", parameters))[0]["deleted"])
 
 
 async def count_dead(conn: Connection, webhook: str | None = None) -> int:
     """Count dead letters, of one subscription or of all."""
-    return int((await _fetch(conn, "count_dead", {"webhook": webhook}))[0]["dead"])
+    return int((await _QUERIES.fetch(conn, "count_dead", {"webhook": webhook}))[0]["dead"])
 
 
 async def list_dead(conn: Connection, webhook: str | None = None, *, limit: int) -> list[Json]:
@@ -228,7 +227,7 @@ async def list_dead(conn: Connection, webhook: str | None = None, *, limit: int)
     Returns:
         `event_id`, `type`, `order_ledger_id`, `seq`, `occurred_at`, `webhook`, `attempts`, `dead_at` and `error`.
     """
-    return await _fetch(conn, "list_dead", {"webhook": webhook, "limit": limit})
+    return await _QUERIES.fetch(conn, "list_dead", {"webhook": webhook, "limit": limit})
 
 
 async def replay_dead(
@@ -247,18 +246,18 @@ async def replay_dead(
         `event_id` and `webhook` of each that will be.
     """
     parameters = {"event_id": event_id, "webhook": webhook, "limit": limit, "before": before}
-    return await _fetch(conn, "replay_dead", parameters)
+    return await _QUERIES.fetch(conn, "replay_dead", parameters)
 
 
 async def count_deliveries(conn: Connection) -> tuple[int, int]:
     """Return how many deliveries wait, and how many are dead."""
-    row = (await _fetch(conn, "count_deliveries", {}))[0]
+    row = (await _QUERIES.fetch(conn, "count_deliveries", {}))[0]
     return row["pending"], row["dead"]
 
 
 async def read_clock(conn: Connection) -> datetime:
     """Return the database's time."""
-    now: datetime = (await _fetch(conn, "read_clock", {}))[0]["now"]
+    now: datetime = (await _QUERIES.fetch(conn, "read_clock", {}))[0]["now"]
     return now
 
 
@@ -287,9 +286,3 @@ def _delivery(row: Json) -> Delivery:
         occurred_at=row["created_at"],
         data=row["payload"],
     )
-
-
-async def _fetch(conn: Connection, name: LiteralString, parameters: dict[str, Any]) -> list[Json]:
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_QUERIES[name], parameters)
-        return await cursor.fetchall()
