@@ -47,21 +47,22 @@ async def pay_order(request: web.Request) -> web.Response:
             # Another client's order must look like one that does not exist.
             if await reading.get_order(conn, order_ledger_id, client_id) is None:
                 raise order_not_found()
-            row = (await ledger.get_rows(conn, [order_ledger_id]))[order_ledger_id]
-            payment = payment_of(await definitions.of(conn, row.definition_id), row, asked.payment_method)
+            row = (await ledger.get_rows(conn, [order_ledger_id])).get(order_ledger_id)
+        if row is None:
+            raise order_not_found()
         ask = Request(
             order_ledger_id=order_id(client_id, key),
             client_id=client_id,
             client_request_id=key,
             request_hash=fingerprint(f"POST /orders/{order_ledger_id}/pay", asked.canonical()),
-            input=payment,
+            input=payment_of(row, asked.payment_method),
             metadata=asked.metadata,
             correlation_id=request[keys.CORRELATION_ID],
             traceparent=request[keys.TRACEPARENT],
             parent_id=order_ledger_id,
         )
         return await begin(request, definitions.named(PAY_ORDER.name), ask, wait_s, insert_payment)
-    except (OrderNotFound, KeyError):
+    except OrderNotFound:
         raise order_not_found() from None
     except NotPayable as error:
         raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None

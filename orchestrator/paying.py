@@ -5,12 +5,11 @@ somebody cancels it.
 """
 
 from datetime import datetime
-from typing import Any
 
-from orchestrator.saga import Saga
+import msgspec
+
 from orchestrator.sagas.orders import PlaceOrder
 from orchestrator.sagas.pay_order import PAY_ORDER, PLACE_UNPAID_ORDER, PayOrder
-from orchestrator.work import Work
 from sql import ledger
 from sql.families import Family, lock_family
 from sql.ledger import LedgerError, OrderNotFound
@@ -21,20 +20,20 @@ class NotPayable(LedgerError):
     """There is nothing of the order to pay for now; nothing was changed."""
 
 
-def payment_of(saga: Saga[Any], row: SagaRow, payment_method: str) -> PayOrder:
+def payment_of(row: SagaRow, payment_method: str) -> PayOrder:
     """Return what pays an order.
 
     Args:
-        saga: The definition that the order runs on.
         row: The order.
         payment_method: Token of the payment method.
 
     Raises:
         NotPayable: It is no order that is paid for after it was placed.
     """
-    placed = Work.of(saga, row).input if row.saga == PLACE_UNPAID_ORDER.name else None
-    if not isinstance(placed, PlaceOrder):
+    if row.saga != PLACE_UNPAID_ORDER.name:
         raise NotPayable(f"order {row.order_ledger_id} is not paid for later: its saga is {row.saga}")
+    # Whatever version of its saga the order ran on, and whatever personal data of it were erased since.
+    placed = PlaceOrder.model_validate_json(msgspec.json.encode({**row.input, **row.personal}))
     return PayOrder.of(str(row.order_ledger_id), placed, payment_method)
 
 
@@ -42,7 +41,7 @@ async def insert_payment(conn: ledger.Connection, order: NewOrder) -> datetime |
     """Insert a run of `pay_order` if the order that it is about can be paid for.
 
     Returns:
-        As `ledger.insert_order`; a repeat of a payment that was begun is none of the reasons to raise.
+        As `ledger.insert_order`: None for a repeat of a payment that was begun before, whatever became of it.
 
     Raises:
         OrderNotFound: There is no such order any more.

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from orchestrator.definitions import Definitions
@@ -61,7 +62,7 @@ async def place(conn: Connection, saga: str = "place_unpaid_order", status: Stat
 
 
 def payment(row: SagaRow, key: str = "pay") -> NewOrder:
-    paid = payment_of(DEFINITIONS.named(row.saga), row, "pm_card")
+    paid = payment_of(row, "pm_card")
     id_ = order_id("tests", f"{key} {row.order_ledger_id}")
     ask = Request(id_, "tests", key + str(row.order_ledger_id), b"hash", paid, {}, "c", parent_id=row.order_ledger_id)
     return open_order(DEFINITIONS.named("pay_order"), ask).order
@@ -70,10 +71,11 @@ def payment(row: SagaRow, key: str = "pay") -> NewOrder:
 async def test_what_pays_an_order_is_what_the_ledger_has_of_it(conn: Connection) -> None:
     row = await place(conn)
 
-    paid = payment_of(DEFINITIONS.named(row.saga), row, "pm_card")
+    paid = payment_of(row, "pm_card")
 
     assert (paid.order, paid.customer_id, paid.currency, paid.total_minor) == (str(row.order_ledger_id), "17850", "GBP", 700)
     assert paid.lines == (StockLine(sku="mug", quantity=2), StockLine(sku="mug", quantity=1))
+    assert payment_of(replace(row, personal={}), "pm_card") == paid, "its own personal data may be erased by then"
     order = payment(row)
     assert (order.personal, "payment_method" in order.input, order.items) == ({"payment_method": "pm_card"}, False, ())
     assert (order.total_minor, order.currency, order.customer_id) == (700, "GBP", "17850")
@@ -84,7 +86,7 @@ async def test_an_order_that_pays_itself_is_not_paid_for_later(conn: Connection,
     row = await place(conn, saga)
 
     with pytest.raises(NotPayable, match=f"its saga is {saga}"):
-        payment_of(DEFINITIONS.named(saga), row, "pm_card")
+        payment_of(row, "pm_card")
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.STUCK, Status.FAILED, Status.CANCELLED])
