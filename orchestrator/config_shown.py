@@ -41,8 +41,7 @@ class Shown:
     @property
     def participants(self) -> list[str]:
         """Names of those whom new orders call."""
-        steps = self.runs.calls
-        return sorted({end.participant for step in steps for end in (step.action, step.compensation, step.probe) if end})
+        return sorted({endpoint.participant for step in self.runs.calls for endpoint in step.endpoints})
 
     def document(self) -> Json:
         """Return all of it as JSON: `active` and `next` revision, what new orders `runs` on, and the `differences`."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from orchestrator.configuration import Configuration, Unsafe, configured
 from orchestrator.saga import DefinitionError, Saga
 from orchestrator.settings import Settings
@@ -120,11 +118,6 @@ class Definitions:
             LookupError: There is none.
         """
         return self._plans[name].saga
-
-    def of_input(self, name: str, model: type[BaseModel]) -> Saga[Any] | None:
-        """Return the saga of this name if that model starts it; None otherwise."""
-        plan = self._plans.get(name)
-        return plan.saga if plan is not None and plan.saga.input is model else None
 
     def chosen(self, name: str, order_ledger_id: UUID) -> Chosen:
         """Return what one new order starts on; the same one for the same order as long as nothing is configured anew.

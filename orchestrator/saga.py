@@ -96,7 +96,7 @@ class Saga(Generic[Input]):
         invariants: What holds of its orders, checked by `saga audit` and by a canary.
         undo_failure: What becomes of the earlier steps when one can't be undone: `continue` undoes them all the same, `stop`
             leaves them as they are; the order is STUCK either way, with the list.
-        retry, timeout_s: Of steps that state none of their own.
+        retry, timeout_s: Of steps that state none of their own; a process that runs it puts those of its settings here.
         deadline_s: Seconds after which an order that waits is undone; when the undoing has waited as long again it is
             STUCK. None for that of the settings.
         startable: Whether a client may start it by its name; False for one that is only ever begun on another order.

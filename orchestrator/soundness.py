@@ -22,6 +22,7 @@ from sql.definitions import Registered
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Of a saga and of a step: stands in addresses, in operation keys and in labels of metrics."""
+_NO_NAME: Final = "its name must be lower-case letters, digits and _, a letter first, at most 63"
 LABELS: Final = "metadata"
 """Member of every request that starts a saga: the client's own labels."""
 WAIT_MAX_S: Final = 3600.0
@@ -80,7 +81,7 @@ _Told = Iterator[tuple[Level, str]]
 
 def _whole(saga: Saga[Any]) -> _Told:
     if not NAME.fullmatch(saga.name):
-        yield Level.ERROR, "its name must be lower-case letters, digits and _, a letter first, at most 63"
+        yield Level.ERROR, _NO_NAME
     if saga.version < 1:
         yield Level.ERROR, "its version must be 1 or more"
     try:
@@ -115,7 +116,7 @@ def _input(model: type[BaseModel]) -> _Told:
 
 def _one(saga: Saga[Any], step: AnyStep[Any], before: tuple[AnyStep[Any], ...]) -> _Told:
     if not NAME.fullmatch(step.name):
-        yield Level.ERROR, "its name must be lower-case letters, digits and _, a letter first, at most 63"
+        yield Level.ERROR, _NO_NAME
     for role in ("on_success", "on_rejection", "on_undo"):
         type_ = getattr(step, role, None)
         if type_ is not None and not issubclass(CATALOGUE.get(type_, StepEvent), StepEvent):
@@ -253,7 +254,6 @@ def _compared(saga: Saga[Any], known: Sequence[Registered], participants: Collec
                 Level.WARNING,
                 f"{one.unfinished} orders are on version {one.version}: keep its code until they are done (`saga drain`)",
             )
-    called = dict.fromkeys(e.participant for step in saga.calls for e in (step.action, step.compensation, step.probe) if e)
-    for name in called:
+    for name in dict.fromkeys(endpoint.participant for step in saga.calls for endpoint in step.endpoints):
         if name not in participants:
             yield Level.WARNING, f"participant {name} has no address: `saga participants add {name} URL`"

@@ -106,8 +106,8 @@ class Step(Generic[Input, Request]):
             the participant answers that. What it says is final: an answer counts as the action's own, a refusal means
             that it was not done and never will be. Anything else leaves the step unclear, so that it is undone. None to
             undo without asking.
-        retry: None for the policy of the settings.
-        timeout_s: Total seconds of one call; None for that of the settings.
+        retry: None for the policy of the saga.
+        timeout_s: Total seconds of one call; None for that of the saga.
         deadline_s: Seconds from its first attempt after which no further one is made: the saga is undone, or goes on
             without it where it is optional. None for as long as attempts are left.
         at_edge: Whether the edge API tries it once before it answers; only the first step can be.
@@ -138,6 +138,11 @@ class Step(Generic[Input, Request]):
     on_success: str | None = None
     on_rejection: str | None = None
     on_undo: str | None = None
+
+    @property
+    def endpoints(self) -> tuple[Endpoint[Any, BaseModel], ...]:
+        """All that it may call: its action, its compensation and its probe."""
+        return tuple(endpoint for endpoint in (self.action, self.compensation, self.probe) if endpoint is not None)
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,7 @@ def remove(database_url: str, name: str, *, force: bool) -> None:
 
 def needs(saga: Saga[Any], participant: str) -> bool:
     """Tell whether a saga calls a participant."""
-    endpoints = (e for step in saga.calls for e in (step.action, step.compensation, step.probe) if e)
-    return any(endpoint.participant == participant for endpoint in endpoints)
+    return any(endpoint.participant == participant for step in saga.calls for endpoint in step.endpoints)
 
 
 async def _needing(database_url: str, name: str) -> dict[str, int]:
