@@ -14,9 +14,7 @@ with taken_back as (
         exists (select from ledger_journal j where j.order_ledger_id = l.order_ledger_id and j.kind = 'status'
             and j.outcome = 'COMPLETED') as had_completed,
         array(select c.order_ledger_id from order_ledger c
-            where c.parent_id = l.order_ledger_id and c.saga = 'cancel_order' and c.status = 'COMPLETED'
-            union all select p.order_ledger_id from purged_order p
-            where p.parent_id = l.order_ledger_id and p.saga = 'cancel_order' and p.status = 'COMPLETED') as taken_back_by
+            where c.parent_id = l.order_ledger_id and c.saga = 'cancel_order' and c.status = 'COMPLETED') as taken_back_by
     from order_ledger l
     where l.status = 'CANCELLED' and l.direction = 'action'
 ), undone (done, by) as (

@@ -240,7 +240,11 @@ async def test_what_has_to_be_taken_back_is_read_off_what_was_done(pool: Pool, d
         "actor": "ann",
         "reason": "asked by phone",
     }
-    assert [call.split(":")[0] for call in verdict.calls] == ["void_payment", "send_cancellation_notice", "mark_cancelled"]
+    assert verdict.calls == (
+        "void_payment: POST /payments/void/money at payments",
+        "send_cancellation_notice: POST /notifications at notifications",
+        f"mark_cancelled: PUT /orders/{order}/cancel at orders",
+    )
 
 
 async def test_asked_for_twice_it_is_begun_once(pool: Pool, definitions: Definitions) -> None:
@@ -269,9 +273,10 @@ async def test_a_key_that_the_client_has_used_itself_is_passed_over(pool: Pool, 
     async with pool.connection() as conn:
         assert await ledger.insert_order(conn, open_order(definitions.named("place_order"), own).order)
 
+    shown = await cancel(pool, definitions, order, dry_run=True)
     verdict = await cancel(pool, definitions, order)
 
-    assert verdict.order_ledger_id == order_id("tests", f"retry:1:cancel:{order}")
+    assert shown.order_ledger_id == verdict.order_ledger_id == order_id("tests", f"retry:1:cancel:{order}")
 
 
 async def test_what_nobody_knows_how_to_undo_is_not_cancelled(pool: Pool, ledger_url: str, shop: Shop, done: UUID) -> None:
@@ -346,6 +351,7 @@ async def test_one_that_was_purged_with_its_order_is_still_known_to_be_about_it(
     await rows(pool, COMPLETED, "{}", run)
 
     async with pool.connection() as conn:
-        assert await purge_orders(conn, older_than_days=0, orders_max=10) == 2
+        purged = [await purge_orders(conn, older_than_days=0, orders_max=10) for _ in range(2)]
+    assert purged == [1, 1], "it is kept as long as the order"
 
     assert await rows(pool, "select parent_id from purged_order where order_ledger_id = %s", run) == [(order,)]
