@@ -1,7 +1,6 @@
 """`/admin/config`: what sagas are configured to be, for operators' programs; see `orchestrator/configuring.py`."""
 
-from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +10,9 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import read_body
 from orchestrator import config_shown, configuring
-from orchestrator.configuration import Configuration, Unsafe
-from orchestrator.configuring import FAILURE_RATE_MAX, HISTORY_MAX, ORDERS_MIN, CanaryTerms, NoSuchSaga, NotInThisState
-from orchestrator.definitions import Definitions
+from orchestrator.configuration import Configuration
+from orchestrator.configuring import FAILURE_RATE_MAX, ORDERS_MIN, CanaryTerms
 
-T = TypeVar("T")
 FOR_S_MAX: Final = 30 * 86_400.0
 """A trial that is not over in a month was forgotten."""
 
@@ -72,16 +69,18 @@ async def list_configurations(request: web.Request) -> web.Response:
 
 async def get_configuration(request: web.Request) -> web.Response:
     """Answer `GET /admin/config/SAGA`: what new orders start on, what is pending, and what that would change."""
-    return await _shown(request)
+    async with request.app[keys.POOL].connection() as conn:
+        shown = await config_shown.show(conn, request.app[keys.DEFINITIONS], request.match_info["saga"])
+    return json_response(shown.document())
 
 
 async def put_configuration(request: web.Request) -> web.Response:
     """Answer `PUT /admin/config/SAGA`: what is pending now, in place of what was."""
     asked, saga = await read_body(request, PutConfiguration), request.match_info["saga"]
-    definitions = request.app[keys.DEFINITIONS]
+    configuration = Configuration.read(saga, asked.configuration)
     async with request.app[keys.POOL].connection() as conn:
-        await _allowed(_put(conn, definitions, saga, asked))
-    return await _shown(request)
+        await configuring.put(conn, request.app[keys.DEFINITIONS], saga, configuration, actor=asked.actor, reason=asked.reason)
+    return await get_configuration(request)
 
 
 async def discard_configuration(request: web.Request) -> web.Response:
@@ -91,27 +90,32 @@ async def discard_configuration(request: web.Request) -> web.Response:
         raise Problem(ProblemType.BAD_QUERY, "Say who and why: `?actor=NAME&reason=TEXT`.")
     definitions, saga = request.app[keys.DEFINITIONS], request.match_info["saga"]
     async with request.app[keys.POOL].connection() as conn:
-        await _allowed(configuring.discard(conn, definitions, saga, actor=actor, reason=reason))
-    return await _shown(request)
+        await configuring.discard(conn, definitions, saga, actor=actor, reason=reason)
+    return await get_configuration(request)
 
 
 async def apply_configuration(request: web.Request) -> web.Response:
     """Answer `POST /admin/config/SAGA/apply`: every order that is inserted from now on, or a share of them, starts on it."""
     asked, saga = await read_body(request, ApplyConfiguration), request.match_info["saga"]
     canary = CanaryTerms(**asked.canary.model_dump()) if asked.canary else None
-    said = {"actor": asked.actor, "reason": asked.reason}
     async with request.app[keys.POOL].connection() as conn:
-        await _allowed(
-            configuring.apply(conn, request.app[keys.DEFINITIONS], saga, revision=asked.revision, canary=canary, **said)
+        await configuring.apply(
+            conn,
+            request.app[keys.DEFINITIONS],
+            saga,
+            actor=asked.actor,
+            reason=asked.reason,
+            revision=asked.revision,
+            canary=canary,
         )
-    return await _shown(request)
+    return await get_configuration(request)
 
 
 async def get_history(request: web.Request) -> web.Response:
     """Answer `GET /admin/config/SAGA/history`: what was done, newest first, at most the newest thousand."""
     saga = request.match_info["saga"]
     async with request.app[keys.POOL].connection() as conn:
-        found = await _allowed(configuring.history(conn, request.app[keys.DEFINITIONS], saga, limit=HISTORY_MAX))
+        found = await configuring.history(conn, request.app[keys.DEFINITIONS], saga)
     return json_response({"saga": saga, "history": found})
 
 
@@ -123,31 +127,3 @@ ROUTES: Final = [
     web.post("/admin/config/{saga}/apply", apply_configuration),
     web.get("/admin/config/{saga}/history", get_history, allow_head=False),
 ]
-
-
-async def _put(conn: configuring.Connection, definitions: Definitions, saga: str, asked: PutConfiguration) -> int:
-    configuration = Configuration.read(saga, asked.configuration)
-    return await configuring.put(conn, definitions, saga, configuration, actor=asked.actor, reason=asked.reason)
-
-
-async def _shown(request: web.Request) -> web.Response:
-    async with request.app[keys.POOL].connection() as conn:
-        shown = await _allowed(config_shown.show(conn, request.app[keys.DEFINITIONS], request.match_info["saga"]))
-    return json_response(shown.document())
-
-
-async def _allowed(act: Awaitable[T]) -> T:
-    """Do something, or say why not.
-
-    Raises:
-        Problem: 404, 409 or 422; nothing was changed.
-    """
-    try:
-        return await act
-    except NoSuchSaga as error:
-        raise Problem(ProblemType.NOT_FOUND, f"{error}.") from None
-    except NotInThisState as error:
-        raise Problem(ProblemType.CONFIGURATION_CONFLICT, f"{error}.") from None
-    except Unsafe as error:
-        errors = tuple(("#/configuration", reason) for reason in error.reasons)
-        raise Problem(ProblemType.INVALID, "The saga must not be configured so; see `errors`.", errors=errors) from None

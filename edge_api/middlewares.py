@@ -17,7 +17,10 @@ from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.operating import METRICS
 from edge_api.problems import Problem, ProblemType
+from orchestrator.configuration import Unsafe
+from orchestrator.configuring import NoSuchSaga, NotInThisState
 from orchestrator.definitions import Unfit
+from orchestrator.webhooks.subscribing import NameTaken, NoWebhook
 from sql.connect import OUTAGE
 
 ANONYMOUS: Final = "default"
@@ -27,6 +30,13 @@ WAITING_PATHS: Final = frozenset({"/events"})
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
 READ_TIMEOUT_S: Final = 5.5
 """A little more than the statement's own limit, which holds as long as the server can be reached."""
+REFUSALS: Final = {
+    NoSuchSaga: ProblemType.NOT_FOUND,
+    NoWebhook: ProblemType.NOT_FOUND,
+    NotInThisState: ProblemType.CONFIGURATION_CONFLICT,
+    NameTaken: ProblemType.NAME_TAKEN,
+}
+"""What is refused further in, to whoever asks: each says itself, in a sentence, why nothing was changed."""
 _CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -65,6 +75,11 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         problem = raised
     except web.HTTPException as error:
         problem = _http_problem(error)
+    except tuple(REFUSALS) as error:
+        problem = Problem(REFUSALS[type(error)], f"{error}.")
+    except Unsafe as error:
+        errors = tuple(("#/configuration", reason) for reason in error.reasons)
+        problem = Problem(ProblemType.INVALID, "The saga must not be configured so; see `errors`.", errors=errors)
     except Unfit as error:
         # Another edge may have the code that the saga is configured for, and this one soon.
         log.error("saga_not_started", error=str(error))

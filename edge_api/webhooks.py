@@ -12,9 +12,7 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import read_body
 from orchestrator.webhooks import subscribing
-from orchestrator.webhooks.subscribing import NameTaken, NoWebhook
 from sql import webhooks
-from sql.models import Json
 
 DEAD_LIMIT_DEFAULT: Final = 50
 DEAD_LIMIT_MAX: Final = 1_000
@@ -63,19 +61,16 @@ class Disabling(_Asked):
 async def list_webhooks(request: web.Request) -> web.Response:
     """Answer `GET /admin/webhooks`: every webhook by name, none with its secret."""
     async with request.app[keys.POOL].connection() as conn:
-        return json_response({"webhooks": [_shown(row) for row in await webhooks.list_subscriptions(conn)]})
+        return json_response({"webhooks": await webhooks.list_subscriptions(conn)})
 
 
 async def add_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks`: 201 with the secret, which nothing shows again."""
     asked = await read_body(request, NewWebhook)
     async with request.app[keys.POOL].connection() as conn:
-        try:
-            secret = await subscribing.subscribe(conn, asked.name, asked.url, asked.types, from_start=asked.from_start)
-        except NameTaken as error:
-            raise Problem(ProblemType.NAME_TAKEN, f"{error}.") from None
+        secret = await subscribing.subscribe(conn, asked.name, asked.url, asked.types, from_start=asked.from_start)
         row = await subscribing.describe(conn, asked.name)
-    response = json_response({**_shown(row), "secret": secret})
+    response = json_response({**row, "secret": secret})
     response.set_status(201)
     response.headers["Location"] = f"/admin/webhooks/{asked.name}"
     return response
@@ -84,16 +79,13 @@ async def add_webhook(request: web.Request) -> web.Response:
 async def get_webhook(request: web.Request) -> web.Response:
     """Answer `GET /admin/webhooks/NAME`."""
     async with request.app[keys.POOL].connection() as conn:
-        return json_response(_shown(await _described(conn, request.match_info["name"])))
+        return json_response(await subscribing.describe(conn, request.match_info["name"]))
 
 
 async def remove_webhook(request: web.Request) -> web.Response:
     """Answer `DELETE /admin/webhooks/NAME`: 204, with its deliveries and dead letters."""
     async with request.app[keys.POOL].connection() as conn:
-        try:
-            await subscribing.remove(conn, request.match_info["name"])
-        except NoWebhook as error:
-            raise _not_found(error) from None
+        await subscribing.remove(conn, request.match_info["name"])
     return web.Response(status=204)
 
 
@@ -101,33 +93,24 @@ async def rotate_secret(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/rotate`: the new secret."""
     asked, name = await read_body(request, Rotation), request.match_info["name"]
     async with request.app[keys.POOL].connection() as conn:
-        try:
-            secret = await subscribing.rotate(conn, name, grace_s=asked.grace_s)
-        except NoWebhook as error:
-            raise _not_found(error) from None
-        return json_response({**_shown(await _described(conn, name)), "secret": secret})
+        secret = await subscribing.rotate(conn, name, grace_s=asked.grace_s)
+        return json_response({**await subscribing.describe(conn, name), "secret": secret})
 
 
 async def enable_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/enable`: it goes on where it stood."""
     name = request.match_info["name"]
     async with request.app[keys.POOL].connection() as conn:
-        try:
-            await subscribing.enable(conn, name)
-        except NoWebhook as error:
-            raise _not_found(error) from None
-        return json_response(_shown(await _described(conn, name)))
+        await subscribing.enable(conn, name)
+        return json_response(await subscribing.describe(conn, name))
 
 
 async def disable_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/disable`: nothing more is sent until it is enabled."""
     asked, name = await read_body(request, Disabling), request.match_info["name"]
     async with request.app[keys.POOL].connection() as conn:
-        try:
-            await subscribing.disable(conn, name, asked.reason)
-        except NoWebhook as error:
-            raise _not_found(error) from None
-        return json_response(_shown(await _described(conn, name)))
+        await subscribing.disable(conn, name, asked.reason)
+        return json_response(await subscribing.describe(conn, name))
 
 
 async def list_dead(request: web.Request) -> web.Response:
@@ -169,17 +152,6 @@ ROUTES: Final = [
 ]
 
 
-async def _described(conn: webhooks.Connection, name: str) -> Json:
-    try:
-        return await subscribing.describe(conn, name)
-    except NoWebhook as error:
-        raise _not_found(error) from None
-
-
-def _shown(row: Json) -> Json:
-    return {**row, "enabled": row["disabled_at"] is None}
-
-
 def _dead_query(request: web.Request) -> dict[str, str]:
     known = ("webhook", "limit") if request.method == "GET" else ("webhook",)
     asked = dict(request.query)
@@ -188,10 +160,6 @@ def _dead_query(request: web.Request) -> dict[str, str]:
     if "\0" in asked.get("webhook", ""):
         raise _no_dead_letter()
     return asked
-
-
-def _not_found(error: NoWebhook) -> Problem:
-    return Problem(ProblemType.NOT_FOUND, f"{error}.")
 
 
 def _no_dead_letter() -> Problem:

@@ -113,8 +113,8 @@ async def list_subscriptions(conn: Connection, name: str | None = None) -> list[
         name: One; None for all.
 
     Returns:
-        `name`, `url`, `types`, `created_at`, `failing_since`, `disabled_at`, `disabled_reason`, `missed`, `old_secret_until`,
-        and the numbers of its deliveries that are `waiting` and `dead`.
+        `name`, `url`, `types`, `created_at`, `enabled`, `failing_since`, `disabled_at`, `disabled_reason`, `missed`,
+        `old_secret_until`, and the numbers of its deliveries that are `waiting` and `dead`.
     """
     return await _QUERIES.fetch(conn, "list_subscriptions", {"name": name})
 

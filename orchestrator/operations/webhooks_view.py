@@ -46,7 +46,7 @@ def show_list(database_url: str, *, as_json: bool) -> None:
     """Print every webhook."""
     rows = _asked(database_url, webhooks.list_subscriptions)
     if as_json:
-        print_json({"webhooks": [{**row, "enabled": row["disabled_at"] is None} for row in rows]})
+        print_json({"webhooks": rows})
         return
     console = open_console()
     shown = [(row["name"], _state(row), row["waiting"], row["dead"], ", ".join(row["types"]) or "all") for row in rows]

@@ -12,7 +12,8 @@ returning subscription_id;
 
 -- name: list_subscriptions
 -- Subscriptions by name, one or all, with how many deliveries wait and are dead; no secrets.
-select s.name, s.url, s.types, s.created_at, s.failing_since, s.disabled_at, s.disabled_reason, s.missed,
+select s.name, s.url, s.types, s.created_at, s.disabled_at is null as enabled, s.failing_since, s.disabled_at,
+    s.disabled_reason, s.missed,
     case when s.old_secret_until > clock_timestamp() then s.old_secret_until end as old_secret_until,
     (select count(*) from event_delivery d where d.subscription_id = s.subscription_id
         and d.delivered_at is null and d.dead_at is null) as waiting,
