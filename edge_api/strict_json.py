@@ -9,6 +9,9 @@ import re
 from typing import Any, Final, NoReturn
 
 DEPTH_MAX: Final = 32
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**64 - 1
+"""What 64 bits hold, signed or not: other readers round an integer beyond, and we could not write it down."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -33,7 +36,9 @@ def loads(body: bytes) -> Any:
         raise NotJson("starts with a byte order mark")
     _check_depth(text)
     try:
-        document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite, parse_int=_short
+        )
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at character {error.pos}") from None
     except NotJson:
@@ -95,5 +100,12 @@ def _no_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
+        raise NotJson("holds a number out of range")
+    return value
+
+
+def _short(text: str) -> int:
+    value = int(text)
+    if not INTEGER_MIN <= value <= INTEGER_MAX:
         raise NotJson("holds a number out of range")
     return value

@@ -18,6 +18,7 @@ from edge_api.strict_json import DEPTH_MAX, NotJson, loads
         (b'"[[[[{{{{ \\" [["', '[[[[{{{{ " [['),
         (b'["\\\\", ["\\\\\\"["]]', ["\\", ['\\"[']]),
         (b"9007199254740993", 9007199254740993),
+        (b"[18446744073709551615, -9223372036854775808]", [2**64 - 1, -(2**63)]),
     ],
 )
 def test_strict_json_is_read(body: bytes, document: Any) -> None:
@@ -39,6 +40,8 @@ def test_strict_json_is_read(body: bytes, document: Any) -> None:
         pytest.param(b"1e400", id="infinite by size"),
         pytest.param(b"-1e400", id="infinite by size, negative"),
         pytest.param(b"1" * 5000, id="5,000 digits"),
+        pytest.param(b"18446744073709551616", id="an integer beyond 64 bits"),
+        pytest.param(b'{"a": [-9223372036854775809]}', id="an integer beyond 64 bits, negative"),
         pytest.param(b'{"a": 1, "a": 1}', id="member twice"),
         pytest.param(b'{"a": 1, "\\u0061": 2}', id="member twice in two spellings"),
         pytest.param(b'[{"x": {"b": 1, "b": 2}}]', id="member twice, deep inside"),
