@@ -167,7 +167,7 @@ async def test_a_shipment_that_has_not_left_is_called_off_first(shop: Shop) -> N
     ]
 
 
-async def test_a_shipped_order_stands_whatever_is_asked(shop: Shop) -> None:
+async def test_a_shipped_order_stands_whatever_is_asked(shop: Shop, tmp_path: Path) -> None:
     order = await send(shop, "shipped")
     await hand_over(shop, order)
 
@@ -181,6 +181,11 @@ async def test_a_shipped_order_stands_whatever_is_asked(shop: Shop) -> None:
     assert again.status == 409
     assert "the goods have left" in again.json["detail"]
     assert len(await shop.children(order)) == 1
+    # An operator may have reason to think that they came back, and has the shipping service asked once more.
+    asked = ["ledger", "cancel", order, "--reason", "the parcel came back", "--actor", "ann"]
+    told = saga(*asked, cwd=tmp_path, SAGA_DATABASE_URL=shop.stack.databases["ledger"])
+    assert told.returncode == 0, told.stderr
+    assert (await shop.ends(shop.id_of(f"retry:1:cancel:{order}")))["status"] == "FAILED"
 
 
 async def test_goods_that_leave_while_the_order_is_being_cancelled_stay_sold(shop: Shop) -> None:

@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator import cancelling
@@ -39,6 +41,11 @@ from tests.integration.orchestrator.shop import (
 
 Pool = AsyncConnectionPool[Any]
 BLOCKED = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+END_THE_WRITER = """select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+        and query like '%from saga_definition where definition_id%'"""
+STATUSES = "select status from order_ledger where order_ledger_id in (%s, %s) order by status"
 
 
 class Recall(Wire):
@@ -149,6 +156,40 @@ async def test_neither_end_is_written_while_somebody_holds_the_other_order(
     assert seen == {Status.RUNNING}
     assert (await row_of(pool, done)).status is Status.CANCELLED
     assert shop.paths().count("/call-back") == 1, "it is only written again, not done again"
+
+
+async def test_a_connection_that_breaks_between_the_two_ends_leaves_neither_and_later_both(
+    pool: Pool, ledger_url: str, shop: Shop, done: UUID
+) -> None:
+    called, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(request: web.Request) -> web.StreamResponse:
+        called.set()
+        await go_on.wait()
+        return web.json_response({"order_id": (await request.json())["order_id"]})
+
+    shop.behaviours["/call-back"] = [held]
+    async with (
+        open_replica(pool, ledger_url, shop, RECALL) as replica,
+        await psycopg.AsyncConnection.connect(ledger_url) as other,
+        await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as looker,
+    ):
+        run = await recall(replica, done)
+        await asyncio.wait_for(called.wait(), 5)
+        # The one end is written when the definition of the other order is asked for.
+        await other.execute("lock table saga_definition in access exclusive mode")
+        go_on.set()
+        ended: list[Any] = []
+        async with asyncio.timeout(5):
+            while not ended:
+                ended = await (await looker.execute(END_THE_WRITER)).fetchall()
+                await asyncio.sleep(0.01)
+        assert (await (await looker.execute(STATUSES, (run, done))).fetchall()) == [("COMPLETED",), ("RUNNING",)]
+        await other.rollback()
+        await until(pool, run, Status.COMPLETED)
+
+    assert (await row_of(pool, done)).status is Status.CANCELLED
+    assert shop.paths().count("/call-back") == 1
 
 
 async def test_what_is_not_completed_any_more_is_left_to_an_operator(
