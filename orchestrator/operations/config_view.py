@@ -1,6 +1,5 @@
 """`saga config`: what sagas are configured to be, shown and changed from the command line."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from orchestrator.configuration import Configuration, Unsafe
 from orchestrator.configuring import CanaryTerms
 from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
-from orchestrator.operations.ledger_view import Connection, connected
+from orchestrator.operations.asking import Connection, ask
 from orchestrator.operations.place import Place, checked_settings
 from orchestrator.operations.render import open_console, plain, print_json, print_table
 from orchestrator.saga import Signal, Step
@@ -201,12 +200,9 @@ def _without_empty(document: Json) -> Json:
 
 
 def _ask(place: Place, question: Callable[[Connection, Definitions], Awaitable[T]]) -> T:
-    async def ask() -> T:
-        settings = checked_settings(database_url=place.database_url)
-        async with connected(place.database_url) as conn:
-            return await question(conn, Definitions(registered(settings), settings))
-
-    return asyncio.run(ask())
+    settings = checked_settings(database_url=place.database_url)
+    definitions = Definitions(registered(settings), settings)
+    return ask(place.database_url, lambda conn: question(conn, definitions))
 
 
 def _tell(shown: Shown, as_json: bool) -> None:

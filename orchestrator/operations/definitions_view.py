@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from orchestrator.describing import describe
 from orchestrator.loading import ModuleUnusable, find_queries, find_sagas, registered
-from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.asking import connected
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table
 from orchestrator.saga import AnyStep, DefinitionError, Saga, Signal, Step, Timer

@@ -5,7 +5,7 @@ import time
 from datetime import UTC
 from typing import Final
 
-from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.asking import connected
 from orchestrator.operations.render import open_console, plain, print_json, print_table
 from sql import config
 from sql.ledger import LedgerError

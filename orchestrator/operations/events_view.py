@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from orchestrator.operations.ledger_view import Connection, connected
+from orchestrator.operations.asking import Connection, connected
 from orchestrator.operations.render import open_console, plain
 from sql import events
 from sql.events import Cursor, FeedError, StoredEvent

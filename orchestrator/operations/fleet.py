@@ -9,7 +9,7 @@ from orchestrator import circuit
 from orchestrator.breaker import change, circuit_of
 from orchestrator.circuit import Circuit, State
 from orchestrator.loading import registered
-from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.asking import connected
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table
 from orchestrator.saga import Saga

@@ -1,24 +1,16 @@
 """What commands show of the ledger."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any
 from uuid import UUID
 
-import psycopg
-
+from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.render import open_console, print_json, print_order, print_orders
 from orchestrator.operations.stats_view import print_stats
 from orchestrator.settings import SettingsError
 from sql import reading
 from sql.ledger import OrderNotFound
 from sql.models import Status
-
-CONNECT_TIMEOUT_S: Final = 5
-Connection = psycopg.AsyncConnection[Any]
-T = TypeVar("T")
 
 
 def show_list(
@@ -47,7 +39,7 @@ def show_list(
         "cursor": _position(cursor) if cursor else None,
     }
     # One more than is shown tells whether there is another page.
-    orders = _ask(database_url, lambda conn: reading.list_orders(conn, **filters, limit=limit + 1))
+    orders = ask(database_url, lambda conn: reading.list_orders(conn, **filters, limit=limit + 1))
     page = orders[:limit]
     next_cursor = reading.encode_cursor(reading.position_of(page[-1])) if len(orders) > limit else None
     if as_json:
@@ -72,7 +64,7 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
         order = await reading.get_order(conn, order_ledger_id, None)
         return order, await reading.get_journal(conn, order_ledger_id)
 
-    order, journal = _ask(database_url, read)
+    order, journal = ask(database_url, read)
     if order is None:
         raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
     if as_json:
@@ -83,7 +75,7 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
 
 def show_statistics(database_url: str, *, window_s: float, as_json: bool) -> None:
     """Print what the ledger is doing, and what it did in the seconds before."""
-    statistics = _ask(database_url, lambda conn: reading.statistics(conn, window_s=window_s))
+    statistics = ask(database_url, lambda conn: reading.statistics(conn, window_s=window_s))
     if as_json:
         print_json(statistics)
     else:
@@ -101,23 +93,6 @@ async def client_of(database_url: str, order_ledger_id: UUID) -> str:
     if order is None:
         raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
     return str(order["client_id"])
-
-
-@asynccontextmanager
-async def connected(database_url: str) -> AsyncIterator[Connection]:
-    """Connect to the ledger, in autocommit."""
-    async with await psycopg.AsyncConnection.connect(
-        database_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="saga cli"
-    ) as conn:
-        yield conn
-
-
-def _ask(database_url: str, question: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-    async def ask() -> T:
-        async with connected(database_url) as conn:
-            return await question(conn)
-
-    return asyncio.run(ask())
 
 
 def _position(cursor: str) -> reading.Position:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 
-from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.asking import connected
 from orchestrator.operations.render import open_console, print_json, progress_bar
 from orchestrator.retention import BATCH
 from sql import retention

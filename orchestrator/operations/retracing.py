@@ -9,8 +9,8 @@ from uuid import UUID
 from rich.console import Console
 from rich.status import Status as Spinner
 
+from orchestrator.operations.asking import connected
 from orchestrator.operations.audit_report import ROWS_MAX
-from orchestrator.operations.ledger_view import connected
 from orchestrator.operations.render import open_console, plain, print_json
 from orchestrator.retrace import Difference, retrace
 from orchestrator.saga import Saga

@@ -12,7 +12,7 @@ from orchestrator import cancelling, operating
 from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
 from orchestrator.operating import Verdict
-from orchestrator.operations.ledger_view import connected
+from orchestrator.operations.asking import connected
 from orchestrator.operations.render import open_console, plain, print_json
 from orchestrator.settings import load_settings
 

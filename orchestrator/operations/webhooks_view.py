@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
 from orchestrator.events import CATALOGUE
-from orchestrator.operations.ledger_view import Connection, connected
+from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.render import open_console, plain, print_json, print_table, progress_bar
 from orchestrator.webhooks import subscribing
 from sql import webhooks
@@ -30,7 +29,7 @@ def add(database_url: str, name: str, url: str, types: tuple[str, ...], *, from_
     Raises:
         NameTaken: There is one of this name.
     """
-    secret = _asked(database_url, lambda conn: subscribing.subscribe(conn, name, url, types, from_start=from_start))
+    secret = ask(database_url, lambda conn: subscribing.subscribe(conn, name, url, types, from_start=from_start))
     if as_json:
         print_json({"name": name, "url": url, "types": sorted(set(types)), "secret": secret})
         return
@@ -44,7 +43,7 @@ def add(database_url: str, name: str, url: str, types: tuple[str, ...], *, from_
 
 def show_list(database_url: str, *, as_json: bool) -> None:
     """Print every webhook."""
-    rows = _asked(database_url, webhooks.list_subscriptions)
+    rows = ask(database_url, webhooks.list_subscriptions)
     if as_json:
         print_json({"webhooks": rows})
         return
@@ -67,7 +66,7 @@ def rotate(database_url: str, name: str, *, grace_s: float, as_json: bool) -> No
     Raises:
         NoWebhook: There is none of this name.
     """
-    secret = _asked(database_url, lambda conn: subscribing.rotate(conn, name, grace_s=grace_s))
+    secret = ask(database_url, lambda conn: subscribing.rotate(conn, name, grace_s=grace_s))
     if as_json:
         print_json({"name": name, "secret": secret})
         return
@@ -84,7 +83,7 @@ def enable(database_url: str, name: str) -> None:
     Raises:
         NoWebhook: There is none of this name.
     """
-    _asked(database_url, lambda conn: subscribing.enable(conn, name))
+    ask(database_url, lambda conn: subscribing.enable(conn, name))
     print(f"{name} goes on where it stood")
 
 
@@ -94,7 +93,7 @@ def disable(database_url: str, name: str, reason: str) -> None:
     Raises:
         NoWebhook: There is none of this name.
     """
-    _asked(database_url, lambda conn: subscribing.disable(conn, name, reason))
+    ask(database_url, lambda conn: subscribing.disable(conn, name, reason))
     print(f"{name} gets nothing more until `saga webhooks enable {name}`; retention does not wait for it")
 
 
@@ -104,17 +103,17 @@ def remove(database_url: str, name: str) -> None:
     Raises:
         NoWebhook: There is none of this name.
     """
-    _asked(database_url, lambda conn: subscribing.remove(conn, name))
+    ask(database_url, lambda conn: subscribing.remove(conn, name))
     print(f"{name} is removed, with its dead letters")
 
 
 def show_dead(database_url: str, *, webhook: str | None, limit: int, as_json: bool) -> None:
     """Print dead letters, those given up last first."""
 
-    async def ask(conn: Connection) -> tuple[list[Json], int]:
+    async def read(conn: Connection) -> tuple[list[Json], int]:
         return await webhooks.list_dead(conn, webhook, limit=limit), await webhooks.count_dead(conn, webhook)
 
-    dead, total = _asked(database_url, ask)
+    dead, total = ask(database_url, read)
     if as_json:
         print_json({"dead": dead, "total": total})
         return
@@ -144,7 +143,7 @@ def replay(database_url: str, event_id: UUID | None, *, webhook: str | None, rat
     if event_id is None:
         replayed = asyncio.run(_replay_all(database_url, webhook, rate, quiet=as_json))
     else:
-        replayed = len(_asked(database_url, lambda conn: webhooks.replay_dead(conn, event_id, webhook=webhook, limit=1_000)))
+        replayed = len(ask(database_url, lambda conn: webhooks.replay_dead(conn, event_id, webhook=webhook, limit=1_000)))
         if not replayed:
             raise NoDeadLetter(f"there is no dead letter of event {event_id}: see `saga outbox dead`")
     if as_json:
@@ -170,14 +169,6 @@ async def _replay_all(database_url: str, webhook: str | None, rate: float, *, qu
                     await subscribing.wake(conn)
                 await asyncio.sleep(TICK_S)
     return replayed
-
-
-def _asked(database_url: str, ask: Callable[[Connection], Awaitable[T]]) -> T:
-    async def asked() -> T:
-        async with connected(database_url) as conn:
-            return await ask(conn)
-
-    return asyncio.run(asked())
 
 
 def _print_secret(secret: str) -> None:
