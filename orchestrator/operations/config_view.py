@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from rich.console import Console
@@ -15,7 +14,7 @@ from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
 from orchestrator.operations.asking import Connection, ask
 from orchestrator.operations.place import Place, checked_settings
-from orchestrator.operations.render import open_console, plain, print_json, print_table
+from orchestrator.operations.render import open_console, print_json, print_table, say, short
 from orchestrator.saga import Signal, Step
 from sql.models import Json
 
@@ -44,14 +43,14 @@ def show(place: Place, saga: str, *, as_json: bool) -> None:
         return
     console = open_console()
     version = f"version {shown.runs.version}, of {', '.join(map(str, shown.versions))} here"
-    _say(console, f"saga {saga}: new orders start on {version}; deadline {shown.runs.deadline_s:g} s")
-    _say(
+    say(console, f"saga {saga}: new orders start on {version}; deadline {shown.runs.deadline_s:g} s")
+    say(
         console,
         f"{_revision(shown.active)} is active" if shown.active else "as code and settings have it: no revision is active",
     )
     _print_steps(console, shown)
     print_table(console, ("PARTICIPANT", "ADDRESS"), [(name, at or "not registered") for name, at in addresses.items()])
-    _say(console, "where they are is said to `saga participants`, for orders on their way too")
+    say(console, "where they are is said to `saga participants`, for orders on their way too")
     _print_next(console, shown)
 
 
@@ -151,10 +150,10 @@ def history(place: Place, saga: str, *, limit: int, as_json: bool) -> None:
         print_json({"saga": saga, "history": found})
         return
     console = open_console()
-    rows = [(e["seq"], f"{_utc(e['at'])}", e["revision"], _DONE[e["act"]], f"{e['actor']}: {e['reason']}") for e in found]
+    rows = [(e["seq"], short(e["at"]), e["revision"], _DONE[e["act"]], f"{e['actor']}: {e['reason']}") for e in found]
     print_table(console, ("SEQ#", "AT UTC", "REVISION#", "WAS", "BY AND WHY"), rows, gap=1)
     if not rows:
-        _say(console, f"saga {saga} was never configured")
+        say(console, f"saga {saga} was never configured")
 
 
 def changed_by(saga: str, begun: Json, changes: Sequence[str], unset: Sequence[str]) -> Json:
@@ -210,7 +209,7 @@ def _tell(shown: Shown, as_json: bool) -> None:
         print_json(shown.document())
         return
     console = open_console()
-    _say(console, f"{_revision(shown.active)} is active" if shown.active else "no revision is active")
+    say(console, f"{_revision(shown.active)} is active" if shown.active else "no revision is active")
     _print_next(console, shown)
 
 
@@ -230,23 +229,23 @@ def _print_steps(console: Console, shown: Shown) -> None:
 
 def _print_next(console: Console, shown: Shown) -> None:
     if shown.unfit:
-        _say(console, f"does not fit: {shown.unfit}")
+        say(console, f"does not fit: {shown.unfit}")
     following = shown.following
     if following is None:
-        _say(console, "nothing is pending")
+        say(console, "nothing is pending")
         return
     if following["state"] == "canary":
         terms = (
-            f"{following['canary_percent']:g} % of new orders until {_utc(following['canary_until'])} UTC, unless more than"
+            f"{following['canary_percent']:g} % of new orders until {short(following['canary_until'])} UTC, unless more than"
             f" {following['canary_failure_rate_max']:.1%} of them, of {following['canary_orders_min']} at least, fail"
         )
-        _say(console, f"{_revision(following)} is tried on {terms}")
+        say(console, f"{_revision(following)} is tried on {terms}")
     else:
-        _say(console, f"{_revision(following)} is pending")
+        say(console, f"{_revision(following)} is pending")
     for each in shown.differences:
         if each["key"] == "order":  # too long for a column
-            _say(console, f"steps now:  {', '.join(each['before'])}")
-            _say(console, f"steps then: {', '.join(each['after'])}")
+            say(console, f"steps now:  {', '.join(each['before'])}")
+            say(console, f"steps then: {', '.join(each['after'])}")
     rows = [
         (each["key"], _shown(each["before"]), _shown(each["after"])) for each in shown.differences if each["key"] != "order"
     ]
@@ -255,16 +254,8 @@ def _print_next(console: Console, shown: Shown) -> None:
 
 
 def _revision(row: Mapping[str, Any]) -> str:
-    return f"revision {row['revision']} ({row['actor']}, {_utc(row['created_at'])} UTC: {row['reason']})"
+    return f"revision {row['revision']} ({row['actor']}, {short(row['created_at'])} UTC: {row['reason']})"
 
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%m-%d %H:%M:%S}"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(plain(text), soft_wrap=True)

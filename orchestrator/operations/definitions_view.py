@@ -8,7 +8,7 @@ from orchestrator.describing import describe
 from orchestrator.loading import ModuleUnusable, find_queries, find_sagas, registered
 from orchestrator.operations.asking import connected
 from orchestrator.operations.place import checked_settings
-from orchestrator.operations.render import open_console, print_json, print_table
+from orchestrator.operations.render import open_console, print_json, print_table, say
 from orchestrator.saga import AnyStep, DefinitionError, Saga, Signal, Step, Timer
 from orchestrator.settings import Settings
 from orchestrator.soundness import Finding, Level, compare, examine
@@ -43,12 +43,12 @@ def show_one(name: str, *, as_json: bool) -> None:
         print_json(describe(saga))
         return
     console = open_console()
-    console.print(f"{saga.name}, version {saga.version}: {saga.says or 'it does not say what it does'}", soft_wrap=True)
+    say(console, f"{saga.name}, version {saga.version}: {saga.says or 'it does not say what it does'}")
     print_table(console, ("STEP", "KIND", "DOES", "UNDONE BY"), [_row(step) for step in saga.steps])
     needed = ", ".join(name for name, field in saga.input.model_fields.items() if field.is_required())
-    console.print(f"needs: {needed or 'nothing'}", soft_wrap=True)
+    say(console, f"needs: {needed or 'nothing'}")
     for invariant in saga.invariants:
-        console.print(f"holds: {invariant.says} ({invariant.query})", soft_wrap=True)
+        say(console, f"holds: {invariant.says} ({invariant.query})")
 
 
 def named(name: str) -> Saga[Any]:
@@ -85,7 +85,7 @@ def check(modules: Sequence[str], database_url: str | None, *, as_json: bool) ->
             print_table(console, ("LEVEL", "SAGA", "STEP", "WHAT"), rows)
         against = "" if settings.database_url is None else ", also against the ledger"
         counts = f"sagas checked{against}: {len(sagas)}; errors: {errors}; warnings: {len(found) - errors}"
-        console.print(counts, soft_wrap=True)
+        say(console, counts)
     return 1 if errors else 0
 
 

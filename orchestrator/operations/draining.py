@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from datetime import UTC
 from typing import Final
 
 from orchestrator.operations.asking import connected
-from orchestrator.operations.render import open_console, plain, print_json, print_table
+from orchestrator.operations.render import open_console, print_json, print_table, say, short
 from sql import config
 from sql.ledger import LedgerError
 from sql.models import Json
@@ -56,10 +55,10 @@ async def _left(database_url: str, saga: str, version: int, timeout_s: float | N
 def _print(saga: str, version: int, left: list[Json], orders: int) -> None:
     console = open_console()
     if not left:
-        console.print(plain(f"nothing is on version {version} of saga {saga}"), soft_wrap=True)
+        say(console, f"nothing is on version {version} of saga {saga}")
         return
-    console.print(plain(f"{orders} orders are on version {version} of saga {saga}"), soft_wrap=True)
-    rows = [(row["status"], row["orders"], f"{row['oldest_at'].astimezone(UTC):%m-%d %H:%M:%S}", row["oldest"]) for row in left]
+    say(console, f"{orders} orders are on version {version} of saga {saga}")
+    rows = [(row["status"], row["orders"], short(row["oldest_at"]), row["oldest"]) for row in left]
     print_table(console, ("STATUS", "ORDERS#", "OLDEST UTC", "WHICH"), rows)
     if any(row["status"] == "STUCK" for row in left):
-        console.print(plain("what is STUCK waits for an operator: see `saga ledger list --stuck`"), soft_wrap=True)
+        say(console, "what is STUCK waits for an operator: see `saga ledger list --stuck`")

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from orchestrator.operations.asking import Connection, connected
-from orchestrator.operations.render import open_console, plain
+from orchestrator.operations.render import open_console, say, short
 from sql import events
 from sql.events import Cursor, FeedError, StoredEvent
 
@@ -39,8 +39,8 @@ def tail(database_url: str, *, beginning: Beginning, as_json: bool) -> None:
 
 
 def line(event: StoredEvent) -> str:
-    """Return an event as one line: when, order, position in its journal, type."""
-    return f"{event.occurred_at:%m-%d %H:%M:%S} {event.order_ledger_id} {event.seq:>3} {event.type}"
+    """Return an event as one line: when (UTC), order, position in its journal, type."""
+    return f"{short(event.occurred_at)} {event.order_ledger_id} {event.seq:>3} {event.type}"
 
 
 async def _tail(database_url: str, beginning: Beginning, *, as_json: bool) -> None:
@@ -53,7 +53,7 @@ async def _tail(database_url: str, beginning: Beginning, *, as_json: bool) -> No
                 if as_json:
                     print(orjson.dumps(_document(event), option=orjson.OPT_UTC_Z).decode())
                 else:
-                    console.print(plain(line(event)), soft_wrap=True)
+                    say(console, line(event))
             sys.stdout.flush()
             after = page.cursor
             if not page.has_more:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from orchestrator import circuit
@@ -11,7 +10,7 @@ from orchestrator.circuit import Circuit, State
 from orchestrator.loading import registered
 from orchestrator.operations.asking import connected
 from orchestrator.operations.place import checked_settings
-from orchestrator.operations.render import open_console, print_json, print_table
+from orchestrator.operations.render import open_console, print_json, print_table, short
 from orchestrator.saga import Saga
 from orchestrator.settings import Settings
 from sql import fleet, reading, registry
@@ -45,7 +44,7 @@ def show_breakers(database_url: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"breakers": [_breaker(row, settings) for row in rows.values()]})
         return
-    shown = [(name, row["state"], row["recent"], _at(row["updated_at"]), _why(row, settings)) for name, row in rows.items()]
+    shown = [(name, row["state"], row["recent"], short(row["updated_at"]), _why(row, settings)) for name, row in rows.items()]
     print_table(open_console(), ("PARTICIPANT", "STATE", "CALLS", "SINCE UTC", "WHY"), shown)
 
 
@@ -164,7 +163,3 @@ def _why(row: Json, settings: Settings) -> str:
         left_s = circuit.wait_s(circuit_of(row), settings.breaker)
         return f"a call tries it in {left_s:.0f} s" if left_s else "the next call tries it"
     return "a call tries it now" if row["state"] == State.HALF_OPEN else ""
-
-
-def _at(moment: datetime | None) -> str:
-    return f"{moment:%m-%d %H:%M:%S}" if moment else ""

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 
 from orchestrator.operations.asking import connected
-from orchestrator.operations.render import open_console, print_json, progress_bar
+from orchestrator.operations.render import open_console, print_json, progress_bar, utc
 from orchestrator.retention import BATCH
 from sql import retention
 
@@ -48,4 +48,4 @@ def _days(number: float) -> str:
 
 
 def _since(oldest: datetime | None) -> str:
-    return f"; the oldest was created on {oldest:%Y-%m-%d}" if oldest else ""
+    return f"; the oldest was created on {utc(oldest):%Y-%m-%d}" if oldest else ""

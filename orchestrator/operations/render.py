@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -40,6 +40,21 @@ def plain(value: object) -> Text:
     return Text(shown, style=STATUS_STYLES.get(shown, ""))
 
 
+def say(console: Console, sentence: str) -> None:
+    """Print a sentence on one line, which a terminal may wrap, so that what is copied of it is whole."""
+    console.print(plain(sentence), soft_wrap=True)
+
+
+def utc(moment: datetime | str) -> datetime:
+    """Return a moment in UTC, in which all are shown; a session with the database may be in any zone."""
+    return (moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)).astimezone(UTC)
+
+
+def short(moment: datetime | None) -> str:
+    """Return a moment in UTC without its year, for narrow columns; empty for none."""
+    return f"{utc(moment):%m-%d %H:%M:%S}" if moment else ""
+
+
 def progress_bar(*, quiet: bool) -> Progress:
     """Return a bar on stderr for what takes long; nothing of it is shown where stderr is no terminal, or when quiet."""
     return Progress(
@@ -73,7 +88,7 @@ def print_table(console: Console, headings: Sequence[str], rows: Iterable[Sequen
 def print_orders(console: Console, orders: Sequence[Row]) -> None:
     """Print rows of the ledger, one line each; where there is room, with more of each."""
     if console.width < WIDE:
-        narrow = [(o["order_ledger_id"], o["status"], o["step"], f"{_time(o['created_at']):%m-%d %H:%M}") for o in orders]
+        narrow = [(o["order_ledger_id"], o["status"], o["step"], f"{utc(o['created_at']):%m-%d %H:%M}") for o in orders]
         print_table(console, ("ORDER", "STATUS", "STEP", "CREATED UTC"), narrow, gap=1)
         return
     rows = [
@@ -114,7 +129,7 @@ def print_order(console: Console, order: Row, journal: Sequence[Row]) -> None:
         print_table(console, ("STEP", "STATE", "ATTEMPTS#", "ERROR"), step_rows)
     if journal:
         console.print(Text("\nJournal", style="bold"))
-        start = _time(journal[0]["at"])
+        start = utc(journal[0]["at"])
         print_table(console, ("SEQ#", "AFTER#", "WHAT", "STEP", "OUTCOME"), (_journal_row(e, start) for e in journal))
 
 
@@ -178,16 +193,12 @@ def _journal_row(entry: Row, start: datetime) -> tuple[object, ...]:
         notes.append(f"by {entry['actor']}")
     if entry.get("duration_ms") is not None:
         outcome += f" in {entry['duration_ms']:.0f} ms"
-    after_s = (_time(entry["at"]) - start).total_seconds()
+    after_s = (utc(entry["at"]) - start).total_seconds()
     return entry["seq"], f"{after_s:.3f} s", what, step, ": ".join(filter(None, (outcome, "; ".join(notes))))
 
 
-def _time(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
-
-
 def _moment(value: Any) -> str:
-    return f"{_time(value):%Y-%m-%d %H:%M:%S}" if value else ""
+    return f"{utc(value):%Y-%m-%d %H:%M:%S}" if value else ""
 
 
 def _compact(value: object) -> object:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from orchestrator.operations.render import plain, print_table
+from orchestrator.operations.render import plain, print_table, say
 
 Row = Mapping[str, Any]
 _NOTHING: Final = "-"
@@ -15,7 +15,7 @@ _NOTHING: Final = "-"
 def print_stats(console: Console, told: Row) -> None:
     """Print statistics of `sql.reading.statistics` within 80 columns."""
     for sentence in _sentences(told):
-        console.print(plain(sentence), soft_wrap=True)
+        say(console, sentence)
     _print_part(
         console,
         "Unfinished now",

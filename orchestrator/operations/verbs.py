@@ -13,7 +13,7 @@ from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
 from orchestrator.operating import Verdict
 from orchestrator.operations.asking import connected
-from orchestrator.operations.render import open_console, plain, print_json
+from orchestrator.operations.render import open_console, print_json, say
 from orchestrator.settings import load_settings
 
 VERBS: Final = MappingProxyType({"retry": operating.retry, "cancel": cancelling.cancel})
@@ -46,16 +46,16 @@ def _print(console: Console, verb: str, asked: UUID, verdict: Verdict, *, dry_ru
     elif verdict.order_ledger_id != asked:
         order += f", which was undone and is tried anew as order {verdict.order_ledger_id},"
     if dry_run:
-        console.print(f"{verb} of {order} would be followed by:", soft_wrap=True)
+        say(console, f"{verb} of {order} would be followed by:")
     elif verdict.done:
-        console.print(f"{verb} of {order} is recorded; it is {verdict.status}, and goes on with:", soft_wrap=True)
+        say(console, f"{verb} of {order} is recorded; it is {verdict.status}, and goes on with:")
     else:
-        console.print(f"{verb} of {order} had been asked for before; it is {verdict.status}", soft_wrap=True)
+        say(console, f"{verb} of {order} had been asked for before; it is {verdict.status}")
     for number, call in enumerate(verdict.calls, start=1):
-        console.print(plain(f"{number:>4}  {call}"), soft_wrap=True)
+        say(console, f"{number:>4}  {call}")
     if not verdict.calls:
         console.print("      no calls")
     for sentence in verdict.irreversible:
-        console.print(plain(f"can't be undone: {sentence}"), soft_wrap=True)
+        say(console, f"can't be undone: {sentence}")
     if dry_run:
         console.print("nothing was changed")

@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
 from orchestrator.events import CATALOGUE
 from orchestrator.operations.asking import Connection, ask, connected
-from orchestrator.operations.render import open_console, plain, print_json, print_table, progress_bar
+from orchestrator.operations.render import open_console, print_json, print_table, progress_bar, say, short
 from orchestrator.webhooks import subscribing
 from sql import webhooks
 from sql.ledger import LedgerError
@@ -51,11 +50,11 @@ def show_list(database_url: str, *, as_json: bool) -> None:
     shown = [(row["name"], _state(row), row["waiting"], row["dead"], ", ".join(row["types"]) or "all") for row in rows]
     print_table(console, ("WEBHOOK", "STATE", "WAITING#", "DEAD#", "TYPES"), shown)
     for row in rows:
-        console.print(plain(f"{row['name']}: {row['url']}"), soft_wrap=True)
+        say(console, f"{row['name']}: {row['url']}")
         if row["disabled_reason"]:
-            console.print(plain(f"{row['name']} is disabled since {_at(row['disabled_at'])} UTC: {row['disabled_reason']}"))
+            say(console, f"{row['name']} is disabled since {short(row['disabled_at'])} UTC: {row['disabled_reason']}")
         if row["missed"]:
-            console.print(plain(f"{row['name']} missed {row['missed']:,} events: retention removed them first"))
+            say(console, f"{row['name']} missed {row['missed']:,} events: retention removed them first")
     if not rows:
         console.print("no webhooks: see `saga webhooks add --help`")
 
@@ -119,11 +118,9 @@ def show_dead(database_url: str, *, webhook: str | None, limit: int, as_json: bo
         return
     console = open_console()
     for row in dead:
-        console.print(plain(f"{row['event_id']} {row['type']} of {row['order_ledger_id']}"), soft_wrap=True)
-        console.print(
-            plain(f"  {row['webhook']}, given up {_at(row['dead_at'])} UTC after {row['attempts']} attempts: {row['error']}"),
-            soft_wrap=True,
-        )
+        say(console, f"{row['event_id']} {row['type']} of {row['order_ledger_id']}")
+        given_up = f"given up {short(row['dead_at'])} UTC after {row['attempts']} attempts"
+        say(console, f"  {row['webhook']}, {given_up}: {row['error']}")
     console.print(f"{total:,} dead" + (f", {len(dead):,} shown: --limit" if total > len(dead) else ""))
 
 
@@ -178,11 +175,7 @@ def _print_secret(secret: str) -> None:
 def _state(row: Json) -> str:
     if row["disabled_at"]:
         return "disabled"
-    return f"failing since {_at(row['failing_since'])}" if row["failing_since"] else "well"
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment:%m-%d %H:%M}"
+    return f"failing since {short(row['failing_since'])}" if row["failing_since"] else "well"
 
 
 def _hours(seconds: float) -> str:

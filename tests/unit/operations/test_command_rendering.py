@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from orchestrator.operations.render import (
     print_json,
     print_order,
     print_orders,
+    short,
 )
 from orchestrator.settings import Settings
 from participants.settings import ParticipantSettings
@@ -141,3 +142,13 @@ def test_every_setting_has_a_meaning_and_none_shows_a_value() -> None:
     assert {"SAGA_DATABASE_URL", "SAGA_LEASE_S", "SAGA_FAULTS", "MOCK_LATENCY_MS"} <= set(names)
     assert len(names) == len(set(names))
     assert all(setting["meaning"] for setting in settings)
+
+
+def test_moments_are_shown_in_utc_whatever_the_zone_of_the_session() -> None:
+    there = AT.astimezone(timezone(timedelta(hours=13)))
+    to, out = console(200)
+
+    print_orders(to, [{**ORDER, "created_at": there}])
+
+    assert "2026-03-01 12:00:00" in out.getvalue()
+    assert short(there) == "03-01 12:00:00"
