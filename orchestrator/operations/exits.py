@@ -15,6 +15,10 @@ _ROOTS: Final = (("edge_api.main", "EdgeError"), ("participants.errors", "Partic
 def run_command(command: click.Command, name: str) -> NoReturn:
     """Run a command and end the process: 0 done, 1 failed, 2 wrongly asked for."""
     try:
+        "".join(sys.argv).encode()
+    except UnicodeEncodeError:
+        _end(name, "the arguments are not all text in UTF-8", 2)
+    try:
         code = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:

@@ -38,6 +38,7 @@ def taken_port() -> Iterator[int]:
             ["ledger", "retry", "00000000-0000-0000-0000-000000000000", "--reason", " ", "--database-url", AWAY],
             "must not be empty",
         ),
+        (["config", "discard", "place_order", "--reason", "r", "--actor", "", "--database-url", AWAY], "must not be empty"),
         (["health", "--only", "warehouse", "--database-url", AWAY], "there is no part 'warehouse'"),
     ],
 )
@@ -46,6 +47,12 @@ def test_wrong_usage_is_told_with_code_2(tmp_path: Path, arguments: list[str], p
 
     assert_told(result, 2, part, "--help`")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_argument_that_is_no_text_is_told_with_code_2(tmp_path: Path) -> None:
+    result = saga("ledger", "list", "--customer", "17850\udcff", "--database-url", AWAY, cwd=tmp_path)
+
+    assert_told(result, 2, "UTF-8")
 
 
 @pytest.mark.parametrize(

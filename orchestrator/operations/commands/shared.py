@@ -2,6 +2,7 @@
 
 import functools
 import getpass
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -47,8 +48,18 @@ def operator(command: Command) -> Command:
 def by_somebody(command: Command) -> Command:
     """Give a command what every act of an operator says: who and why."""
     command = AS_JSON(command)
-    command = click.option("--actor", default=getpass.getuser, show_default="login name", help="Who; is recorded.")(command)
+    command = click.option("--actor", type=TEXT, default=login_name, show_default="login name", help="Who; is recorded.")(
+        command
+    )
     return click.option("--reason", required=True, type=TEXT, help="Why; is recorded.")(command)
+
+
+def login_name() -> str:
+    """Return who runs this; in a container it may be a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def databases_of(ledger_url: str) -> Mapping[str, str]:

@@ -1,8 +1,13 @@
-"""What commands take for an address and a name, and what they refuse."""
+"""What commands take for an address, a name and a time span, what they refuse, and who asked."""
+
+import os
+import pwd
+from typing import NoReturn
 
 import click
 import pytest
 
+from orchestrator.operations.commands.shared import login_name
 from orchestrator.operations.parameters import ADDRESS, DURATION, NAME
 
 
@@ -54,3 +59,14 @@ def test_a_time_span_is_a_number_and_a_unit(given: str, taken_s: float) -> None:
 def test_what_is_no_time_span_is_refused(given: str) -> None:
     with pytest.raises(click.BadParameter, match="must be a number above 0 and a unit"):
         DURATION.convert(given, None, None)
+
+
+def test_who_has_no_login_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    assert login_name() == f"uid {os.getuid()}"
