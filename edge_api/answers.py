@@ -44,6 +44,14 @@ class Cancelling(_Answer):
     links: Links
 
 
+class Signalled(_Answer):
+    """An order that has the answer which it waits for, or will wait for."""
+
+    order_ledger_id: UUID
+    status: Status
+    links: Links
+
+
 class OrderItem(_Answer):
     """One line of an order; its price is in minor units of the order's currency."""
 

@@ -151,7 +151,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Give a waiting step the answer that it waits for, in the form that its saga declares; the same answer twice is one.",
         {
             202: Success(
-                "The order has the answer, and goes on with it when its turn has come.", answers.Cancelling, ("Location",)
+                "The order has the answer, and goes on with it when its turn has come.", answers.Signalled, ("Location",)
             )
         },
         (ProblemType.ORDER_NOT_FOUND, ProblemType.NOT_FOUND, ProblemType.CONFLICT, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 from aiohttp import web
 
-from edge_api import keys, problems
-from edge_api.problems import Problem, ProblemType
+from edge_api import keys
+from edge_api.problems import Problem, ProblemType, order_not_found
+from edge_api.requests import order_id_of
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.sagas.pay_order import PAY_ORDER
 from sql import reading
@@ -24,7 +24,6 @@ LIMIT_MAX: Final = 200
 METADATA_PREFIX: Final = "metadata."
 _EXACT: Final = ("saga", "customer_id", "client_request_id")
 _PARAMETERS: Final = frozenset({*_EXACT, "status", "since", "cursor", "limit"})
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
 )
@@ -32,11 +31,11 @@ _RFC_3339: Final = re.compile(
 
 async def get_order(request: web.Request) -> web.Response:
     """Answer `GET /orders/ID`."""
-    order_ledger_id = _id_of(request)
+    order_ledger_id = order_id_of(request)
     async with request.app[keys.POOL].connection() as conn:
         row = await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID])
     if row is None:
-        raise problems.order_not_found()
+        raise order_not_found()
     return json_response(representation(row))
 
 
@@ -54,11 +53,11 @@ async def list_orders(request: web.Request) -> web.Response:
 
 async def get_journal(request: web.Request) -> web.Response:
     """Answer `GET /orders/ID/journal`."""
-    order_ledger_id = _id_of(request)
+    order_ledger_id = order_id_of(request)
     async with request.app[keys.POOL].connection() as conn:
         entries = await reading.get_journal(conn, order_ledger_id, request[keys.CLIENT_ID])
     if entries is None:
-        raise problems.order_not_found()
+        raise order_not_found()
     return json_response({"order_ledger_id": order_ledger_id, "entries": entries})
 
 
@@ -159,13 +158,6 @@ def _limit(value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= LIMIT_MAX:
         raise _bad_query(f"'limit' must be a whole number from 1 to {LIMIT_MAX}.")
     return int(value)
-
-
-def _id_of(request: web.Request) -> UUID:
-    text = request.match_info["order_ledger_id"]
-    if not _UUID.fullmatch(text):
-        raise problems.order_not_found()
-    return UUID(text)
 
 
 def _bad_query(detail: str) -> Problem:

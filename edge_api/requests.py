@@ -3,17 +3,19 @@
 import asyncio
 import re
 from typing import Final
+from uuid import UUID
 
 from aiohttp import hdrs, web
 
 from edge_api import strict_json
 from edge_api.idempotency import nul_pointer
-from edge_api.problems import Problem, ProblemType
+from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.schemas import Model, validated
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 10.0
 WAIT_MAX_S: Final = 30
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 async def read_body(request: web.Request, model: type[Model]) -> Model:
@@ -32,6 +34,18 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     if pointer is not None:
         raise Problem(ProblemType.INVALID, "The body does not fit; see `errors`.", errors=((pointer, "must not hold U+0000"),))
     return validated(body, model)
+
+
+def order_id_of(request: web.Request) -> UUID:
+    """Return the id of the order that a path names.
+
+    Raises:
+        Problem: 404; a text that is no id is answered like the id of nothing.
+    """
+    text = request.match_info["order_ledger_id"]
+    if not _UUID.fullmatch(text):
+        raise order_not_found()
+    return UUID(text)
 
 
 def preferred_wait_s(request: web.Request) -> int:

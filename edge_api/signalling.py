@@ -1,7 +1,6 @@
 """`POST /orders/ID/signals/NAME`: the answer from outside that an order waits for."""
 
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 from aiohttp import web
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge_api import keys
 from edge_api.problems import Problem, ProblemType, order_not_found
-from edge_api.requests import read_body
+from edge_api.requests import order_id_of, read_body
 from orchestrator.operating import Busy, NoSuchSignal, NotAwaited, signal
 from orchestrator.saga import Saga, Signal
 from sql import ledger, reading
@@ -23,11 +22,7 @@ class AnyPayload(BaseModel):
 
 async def send_signal(request: web.Request) -> web.Response:
     """Give a waiting step its answer: 202 when the order goes on with it, or will; the same answer again is no other one."""
-    try:
-        order_ledger_id = UUID(request.match_info["order_ledger_id"])
-    except ValueError:
-        raise order_not_found() from None
-    name = request.match_info["name"]
+    order_ledger_id, name = order_id_of(request), request.match_info["name"]
     async with request.app[keys.POOL].connection() as conn:
         # Another client's order must look like one that does not exist.
         if await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID]) is None:
