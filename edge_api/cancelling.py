@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
 from edge_api.middlewares import unavailable
+from edge_api.operating import METRICS
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.requests import read_body
 from orchestrator.cancelling import cancel
 from orchestrator.operating import Busy, NotCancellable
 from orchestrator.saga import DefinitionError
+from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from sql import reading
 from sql.ledger import OrderNotFound
 from sql.models import Status
@@ -62,6 +64,8 @@ async def cancel_order(request: web.Request) -> web.Response:
         except DefinitionError as error:
             log.error("cancel_not_begun", error=str(error))
             raise unavailable() from None
+    if verdict.done and verdict.order_ledger_id != order_ledger_id:
+        request.app[METRICS].started.labels(CANCEL_ORDER.name).inc()
     path, links = f"/orders/{order_ledger_id}", {"self": f"/orders/{order_ledger_id}"}
     status = verdict.status
     if verdict.order_ledger_id != order_ledger_id:

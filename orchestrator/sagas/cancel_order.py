@@ -3,7 +3,8 @@
 It is begun on an order that has completed (`orchestrator/cancelling.py`), as a row of its own, and undoes nothing of itself:
 goods that were called off and money that was given back do not come again. So whatever changes something is a pivot: a
 refusal before anything was done leaves the order as it was (a shipped order stays COMPLETED, and this saga is FAILED); from the
-first change on it only goes forward, for a quarter of an hour by itself and then by an operator's `retry` (STUCK).
+first change on it only goes forward, for a quarter of an hour by itself and then by an operator's `retry` (STUCK). The shipment
+comes first, since that is what may be refused; then the money, then the stock, and no configuration changes that.
 """
 
 from typing import Final
@@ -62,6 +63,7 @@ cancel_shipment: Step[CancelOrder, shipping.ShipmentRef] = Step(
     when=lambda ctx: ctx.input.shipment_id is not None,
     retry=PATIENT,
     on_success="ShipmentCancelled",
+    after=("check_cancellable",),
 )
 refund_payment: Step[CancelOrder, payments.AuthorizationRef] = Step(
     name="refund_payment",
@@ -71,6 +73,7 @@ refund_payment: Step[CancelOrder, payments.AuthorizationRef] = Step(
     when=lambda ctx: ctx.input.captured,
     retry=PATIENT,
     on_success="PaymentRefunded",
+    after=("cancel_shipment",),
 )
 void_payment: Step[CancelOrder, payments.AuthorizationRef] = Step(
     name="void_payment",
@@ -80,6 +83,7 @@ void_payment: Step[CancelOrder, payments.AuthorizationRef] = Step(
     when=lambda ctx: ctx.input.authorization_id is not None and not ctx.input.captured,
     retry=PATIENT,
     on_success="PaymentVoided",
+    after=("cancel_shipment",),
 )
 release_inventory: Step[CancelOrder, inventory.ReservationRef] = Step(
     name="release_inventory",
@@ -89,6 +93,7 @@ release_inventory: Step[CancelOrder, inventory.ReservationRef] = Step(
     when=lambda ctx: ctx.input.holds_stock,
     retry=PATIENT,
     on_success="StockReleased",
+    after=("refund_payment", "void_payment"),
 )
 send_cancellation_notice: Step[CancelOrder, notifications.Notify] = Step(
     name="send_cancellation_notice",
@@ -101,6 +106,7 @@ send_cancellation_notice: Step[CancelOrder, notifications.Notify] = Step(
     action=notifications.send,
     optional=True,
     when=lambda ctx: ctx.input.customer_id is not None,
+    after=("refund_payment", "void_payment"),
 )
 mark_cancelled: Step[CancelOrder, orders.OrderRef] = Step(
     name="mark_cancelled",
@@ -109,6 +115,7 @@ mark_cancelled: Step[CancelOrder, orders.OrderRef] = Step(
     kind=StepKind.PIVOT,
     when=lambda ctx: ctx.input.recorded,
     retry=PATIENT,
+    after=("release_inventory",),
 )
 
 CANCEL_ORDER = Saga(

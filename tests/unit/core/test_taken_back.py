@@ -3,9 +3,13 @@
 import pytest
 
 from orchestrator import machine
+from orchestrator.configuration import Configuration, Unsafe
+from orchestrator.definitions import Definitions
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Progress, Retried, StepState, TakenBack
 from orchestrator.saga import Demand, Saga
+from orchestrator.sagas.cancel_order import CANCEL_ORDER
+from orchestrator.settings import Settings
 from sql.models import Direction, Kind, Status
 from tests.unit.core.sagas import pivot, plain_saga, read_only, saga, step
 
@@ -104,3 +108,15 @@ def test_that_a_saga_takes_back_its_parent_is_part_of_its_code() -> None:
     other = Saga("test", 1, CANCEL.input, CANCEL.steps, takes_back=lambda _: Demand("ann", "x"))
 
     assert other.fingerprint != CANCEL.fingerprint
+
+
+def test_no_configuration_moves_the_money_before_the_shipment() -> None:
+    code = Definitions([CANCEL_ORDER], Settings())
+    order = [step.name for step in CANCEL_ORDER.steps]
+    order.insert(0, order.pop(order.index("refund_payment")))
+
+    with pytest.raises(Unsafe, match="step refund_payment can't come before cancel_shipment"):
+        code.fit(CANCEL_ORDER.name, Configuration.read(CANCEL_ORDER.name, {"order": order}), 1)
+    # A shipment that has left can't be called off, so who does not want to ask first need not.
+    off = code.fit(CANCEL_ORDER.name, Configuration.read(CANCEL_ORDER.name, {"off": ["check_cancellable"]}), 1)
+    assert [step.name for step in off.steps][:2] == ["cancel_shipment", "refund_payment"]
