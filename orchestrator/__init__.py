@@ -2,13 +2,15 @@
 
 ::
 
-    saga      what a saga is: typed steps, retry, snapshot        (pure)
-    machine   what an observation changes, and what comes next    (pure)
-    participant   one call over HTTP and what its answer means
-    runner    one claimed saga: plan, write, call, decide, write, until it ends or must wait
-    writer    group commit: the transitions of all sagas in one fenced statement
-    worker    claims, leases, wake-ups, graceful stop
-    listener  LISTEN on a session of its own
+    a definition     step saga (what it is: typed steps)  identity  fingerprint snapshot  describing drawing  events  sagas/
+      is it sound    builders (what functions read)  soundness dependencies expiry  loading (a team's own)
+      as configured  configuration configuring config_shown (pending, active)  canary  definitions (what a process runs)
+    the core, pure   progress outcome (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
+    an order         opening (how it begins)  work preview  operating cancelling paying (what is asked of it)
+      at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
+    a call           prepared participant (what an answer means)  transport/  fleet circuit breaker bulkhead (whether at all)
+    a replica        main connecting settings logs metrics  worker listener watchdog  retention  webhooks/
+    commands         operations/
 
-Imports inside run from right to left: saga ← machine ← runner ← worker.
+Imports inside run one way: step ← saga ← progress ← turns ← undoing ← answers ← asked ← machine ← work ← runner ← worker.
 """

@@ -89,6 +89,18 @@ def test_inside_the_orchestrator_imports_run_from_worker_to_saga(index: int) -> 
     assert not imports(ROOT / "orchestrator" / f"{ORDER[index]}.py") & later
 
 
+def test_the_orchestrator_shows_every_module_in_its_place() -> None:
+    folder = ROOT / "orchestrator"
+    parts = {path.stem for path in folder.glob("*.py")} - {"__init__"} | {
+        f"{path.parent.name}/" for path in folder.glob("*/__init__.py")
+    }
+
+    shown = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+
+    assert parts - set(re.findall(r"[a-z_]+/?", shown)) == set()
+    assert re.findall(r"(?<=[ :])[a-z_]+(?= ←| *\.$)", shown.rpartition("Imports")[2]) == list(ORDER)
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
