@@ -6,6 +6,7 @@
 import ipaddress
 import math
 import re
+import socket
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -63,7 +64,13 @@ def _is_forbidden(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        try:
+            # What connects also takes 2852039166, 0xA9FEA9FE or 169.254.43518 for an address.
+            address = ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return False
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
     return address.is_link_local or address.is_multicast or address.is_unspecified
 
 

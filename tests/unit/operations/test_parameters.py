@@ -30,6 +30,7 @@ def test_an_address_is_taken_without_its_last_slash(given: str, taken: str) -> N
         "", "inventory", "ftp://inventory", "http://", "http://x:99999", "http://x:0", "http://x y", "http://x\n",
         "http://user:canary@x", "http://x?a=b", "http://x#a", "http://[::1",
         "http://169.254.169.254/latest", "http://[fe80::1]", "http://224.0.0.1", "http://0.0.0.0:80", "http://[::]:80",
+        "http://2852039166", "http://0xA9FEA9FE", "http://0251.0376.43518", "http://[::ffff:169.254.169.254]", "http://0",
     ],
 )  # fmt: skip
 def test_what_no_participant_can_have_is_refused_without_repeating_it(given: str) -> None:
