@@ -2,11 +2,12 @@
 
 ::
 
-    middlewares   correlation, problems, metrics, who is asking
-    placing       POST /orders: key, body, ledger row, authorization, answer
-    reading       GET /orders …, journal
-    operating     health, statistics, metrics: the admin listener
-    openapi       the contract, generated from routes and models
+    every request  middlewares (ids, who is asking, problems)  requests (body, preference, path)  idempotency (its key)
+                   schemas strict_json pointers  problems (errors as answers)  answers acceptance  limits keys
+    clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
+                   reading  feed  contract openapi (made from routes and models)
+    operators      operating (health, statistics, metrics)  configuring  webhooks  dashboard/
+    the process    main app listening waking clients errors
 
 Two listeners in one process: one for clients, one for operators. The edge imports the orchestrator's definitions, core
 and HTTP caller, never its worker or listener.

@@ -2,10 +2,13 @@
 
 ::
 
-    sql/migrations/   what the tables are
-    sql/queries/      what is asked of them, `-- name: verb_noun`
-    sql/audit/        what must hold of them, and what auditors ask
-    sql/ledger.py     one async function per query of the ledger, of the same name
+    sql/migrations/   what the tables are; migrate applies them
+    sql/queries/      what is asked of them, `-- name: verb_noun`; loader reads and runs them
+    sql/audit/        what must hold of them, and what auditors ask; auditing runs it
+    one function a query, of the same name, a module a subject:
+                      ledger reading families events webhooks config definitions fleet registry retention histories
+    models            statuses, rows, transitions
+    the server        connect (limits of every wait)  embedded (one from a wheel)
 
 Imports nothing else of this project.
 """

@@ -2,18 +2,16 @@
 
 ::
 
-    commands/  what `saga` understands: each command a few lines over the modules below
-    place      which ledger, edge and participants a command talks to
-    plan       what a stack consists of: ports, environments          (no processes)
-    stack      the parts as processes: started, watched, stopped
-    lifeline   how a part waits for its start, and ends with the stack
-    shop       a client of the edge and of the participants, as a shop's own backend would be one
-    scenarios  what a demo places and what each order must come to    (pure)
-    demo       the stack, the scenarios, the summary, the audit
-    replay     a file of invoices as orders, every line accounted for (pure)
-    replaying  the stack, the file's orders, the summary, the audit
-    render     tables for people
-    failures   an exception as one sentence
+    commands/      what `saga` understands: each command a few lines over the modules below
+    all of them    place (which installation)  asking (its ledger)  parameters  render (for people)  exits failures environment
+    orders         ledger_view stats_view events_view  verbs (retry, cancel)  purging retracing
+    the fleet      fleet (breakers, registry)  health checking  config_view draining  webhooks_view  schema
+    definitions    definitions_view flows (drawn)  catalogue (of events)
+    a stack        up  plan (ports, environments; pure)  stack part ports  lifeline (how a part waits for its start, and ends)
+    a demo         demo  shop (a client, as a shop's own backend would be one)  scenarios (pure)  acts board
+      of a file    replaying  replay invoices returns (invoices as orders, cancellations matched to them; pure)
+    the audit      audit  audit_compare audit_log audit_spool audit_report audit_render
+    conformance    conform  conform_contracts conform_case conform_checks conform_undo
 
 Services are started through the command line, never imported.
 """

@@ -89,16 +89,22 @@ def test_inside_the_orchestrator_imports_run_from_worker_to_saga(index: int) -> 
     assert not imports(ROOT / "orchestrator" / f"{ORDER[index]}.py") & later
 
 
-def test_the_orchestrator_shows_every_module_in_its_place() -> None:
-    folder = ROOT / "orchestrator"
-    parts = {path.stem for path in folder.glob("*.py")} - {"__init__"} | {
-        f"{path.parent.name}/" for path in folder.glob("*/__init__.py")
-    }
+def _said(package: str) -> str:
+    return ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))) or ""
 
-    shown = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
 
-    assert parts - set(re.findall(r"[a-z_]+/?", shown)) == set()
-    assert re.findall(r"(?<=[ :])[a-z_]+(?= ←| *\.$)", shown.rpartition("Imports")[2]) == list(ORDER)
+@pytest.mark.parametrize("package", ["sql", "edge_api", "orchestrator", "orchestrator/operations"])
+def test_a_package_shows_every_module_in_its_place(package: str) -> None:
+    modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    packages = {f"{path.parent.name}/" for path in (ROOT / package).glob("*/__init__.py")}
+
+    assert (modules | packages) - set(re.findall(r"[a-z_]+/?", _said(package))) == set()
+
+
+def test_the_orchestrator_says_in_which_order_imports_run() -> None:
+    order = re.findall(r"[a-z]+(?= ←|\.$)", _said("orchestrator").rpartition("Imports")[2])
+
+    assert order == list(ORDER)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
