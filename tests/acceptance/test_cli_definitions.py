@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.sagas import SHIPPED
+from participants.settings import PORTS
 from tests.acceptance.commands import assert_told, saga
 
 pytestmark = pytest.mark.acceptance
@@ -124,7 +125,9 @@ def test_a_teams_invariant_is_audited(tmp_path: Path, ledger_url: str) -> None:
     (tmp_path / "audit").mkdir()
     header = "-- title: No trips\n-- database: ledger\n-- kind: invariant\n-- a row means: somebody knows of trips\n"
     (tmp_path / "audit/no_trips.sql").write_text(header + "select saga from saga_definition where saga = 'trip';\n")
-    settings = {"SAGA_DEFINITIONS": "trips", "SAGA_DATABASE_URL": ledger_url}
+    # Not at their own ports, where a stack of somebody's may run.
+    away = {f"SAGA_{name.upper()}_URL": "http://127.0.0.1:1" for name in PORTS}
+    settings = {"SAGA_DEFINITIONS": "trips", "SAGA_DATABASE_URL": ledger_url, **away}
 
     before = saga("audit", "--json", cwd=tmp_path, timeout_s=120, **settings)
     register(tmp_path, settings)
