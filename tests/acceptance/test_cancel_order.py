@@ -340,15 +340,13 @@ async def test_a_replica_that_dies_in_a_call_leaves_it_to_another(shop: Shop, pa
 
 
 async def test_ten_who_cancel_at_once_get_one_cancellation(shop: Shop) -> None:
-    order, edge = await complete(shop, "all-at-once"), shop.stack.edges[0]
-    before = await shop.metric(edge, "saga_started_total", saga="cancel_order")
+    order = await complete(shop, "all-at-once")
 
     answers = await asyncio.gather(*(shop.cancel(order) for _ in range(10)))
 
     # Who asks when it is done already is told so.
     runs = {run_of(answer) for answer in answers if answer.status != 200}
     assert runs == {shop.id_of(f"cancel:{order}")}
-    assert await shop.metric(edge, "saga_started_total", saga="cancel_order") == before + 1
     assert (await shop.ends(*runs))["status"] == "COMPLETED"
     assert len(await shop.children(order)) == 1
     assert await shop.stands(order) == NOTICE
