@@ -116,8 +116,9 @@ def test_readme_draws_every_status_and_where_it_ends() -> None:
 
     assert {end for arrow in arrows for end in arrow} - {"[*]"} == set(Status)
     assert {before for before, after in arrows if after == "[*]"} == TERMINAL
-    # The one way out of a terminal status would be a saga of its own.
-    assert {before for before, after in arrows if after != "[*]"} == set(Status) - TERMINAL | {"[*]"}
+    # The one way out of a terminal status is that of a saga which takes back what is completed.
+    assert {before for before, after in arrows if after != "[*]"} == set(Status) - TERMINAL | {"[*]", Status.COMPLETED}
+    assert {after for before, after in arrows if before == Status.COMPLETED} == {"[*]", Status.CANCELLED}
 
 
 def test_problem_types_are_those_of_the_api() -> None:
