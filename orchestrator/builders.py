@@ -57,52 +57,51 @@ def read(function: Callable[..., Any]) -> Reading:
     Raises:
         OSError, TypeError, SyntaxError: Its source can't be read.
     """
-    node = _parsed(function)
-    names = _names_of(function)
+    node, names = _parsed(function), _names_of(function)
     context = node.args.args[0].arg if node.args.args else ""
-    inputs: set[str] = set()
-    results: set[str] = set()
-    guarded: set[str] = set()
-    ids: list[Any] = []
-    uses = [part for part in ast.walk(node) if isinstance(part, ast.Name) and part.id == context]
+    found: dict[str, list[Any]] = {"inputs": [], "results": [], "guarded": [], "ids": [], "whole": []}
     followed: set[int] = set()
+    for used, what, which in _uses(node, names):
+        if used.id == context and which is not None:
+            found[what].append(which)
+            followed.add(id(used))
+    made, members = _made(node, names, function)
+    return Reading(
+        inputs=frozenset(found["inputs"]),
+        results=frozenset(found["results"] + found["guarded"]),
+        guarded=frozenset(found["guarded"]),
+        ids=tuple(found["ids"]),
+        impure=tuple(dict.fromkeys(_impure(node, names, DEPTH_MAX))),
+        made=made,
+        members=members,
+        opaque=any(isinstance(part, ast.Name) and part.id == context and id(part) not in followed for part in ast.walk(node)),
+    )
+
+
+def _uses(node: ast.AST, names: Mapping[str, Any]) -> Iterator[tuple[ast.Name, str, Any]]:
+    """Give what is read of names as of a context: the name, what, and which of it; None where that can't be told."""
     for part in ast.walk(node):
         match part:
-            case ast.Attribute(value=ast.Name(id=name) as used, attr="input" | "order_id") if name == context:
-                followed.add(id(used))
-        match part:
-            case ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="input"), attr=member) if name == context:
-                inputs.add(member)
-            case ast.Subscript(value=ast.Attribute(value=ast.Name(id=name) as used, attr="results"), slice=of) if (
-                name == context
-            ):
-                if (step := _step_named(of, names)) is not None:
-                    results.add(step)
-                    followed.add(id(used))
+            case ast.Attribute(value=ast.Name() as used, attr="input" | "order_id" as which):
+                yield used, "whole", which
+            case ast.Attribute(value=ast.Attribute(value=ast.Name() as used, attr="input"), attr=member):
+                yield used, "inputs", member
+            case ast.Subscript(value=ast.Attribute(value=ast.Name() as used, attr="results"), slice=of):
+                yield used, "results", _step_named(of, names)
             case (
                 ast.Call(
-                    func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name) as used, attr="results"), attr="get"),
+                    func=ast.Attribute(value=ast.Attribute(value=ast.Name() as used, attr="results"), attr="get"),
                     args=[of, *_],
                 )
                 | ast.Compare(
                     left=of,
                     ops=[ast.In() | ast.NotIn()],
-                    comparators=[ast.Attribute(value=ast.Name(id=name) as used, attr="results")],
+                    comparators=[ast.Attribute(value=ast.Name() as used, attr="results")],
                 )
-            ) if name == context:
-                if (step := _step_named(of, names)) is not None:
-                    guarded.add(step)
-                    followed.add(id(used))
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name) as used, attr="id_of"), args=[of]) if name == context:
-                if (found := _resolved(of, names)) is not None:
-                    ids.append(found)
-                    followed.add(id(used))
-    made, members = _made(node, names, function)
-    impure = tuple(dict.fromkeys(_impure(node, names, DEPTH_MAX)))
-    opaque = any(id(used) not in followed for used in uses)
-    return Reading(
-        frozenset(inputs), frozenset(results | guarded), frozenset(guarded), tuple(ids), impure, made, members, opaque
-    )
+            ):
+                yield used, "guarded", _step_named(of, names)
+            case ast.Call(func=ast.Attribute(value=ast.Name() as used, attr="id_of"), args=[of]):
+                yield used, "ids", _resolved(of, names)
 
 
 def _parsed(function: Callable[..., Any]) -> ast.Lambda | ast.FunctionDef:
