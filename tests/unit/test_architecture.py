@@ -31,7 +31,15 @@ PURE = (
     "circuit",
     "snapshot",
     "retrace",
+    "work",
+    "preview",
+    "dependencies",
+    "configuration",
+    "describing",
+    "drawing",
     "webhooks/settling",
+    "operations/replay",
+    "operations/returns",
 )
 IMPURE = {"time", "datetime", "random", "asyncio", "aiohttp", "psycopg", "psycopg_pool", "socket", "os", "secrets", "uuid4"}
 ORDER = ("step", "saga", "progress", "turns", "undoing", "answers", "asked", "machine", "work", "runner", "worker")
@@ -76,7 +84,7 @@ def test_the_edge_never_imports_worker_or_listener(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PURE)
-def test_the_core_has_no_clock_no_randomness_and_no_io(name: str) -> None:
+def test_what_is_pure_has_no_clock_no_randomness_and_no_io(name: str) -> None:
     used = {part for imported in imports(ROOT / "orchestrator" / f"{name}.py") for part in imported.split(".")}
 
     assert not used & IMPURE
