@@ -116,15 +116,16 @@ async def test_an_order_is_cancelled_while_a_call_is_on_its_way(shop: Shop) -> N
     assert (await shop.cancel(order)).status == 200
 
 
-async def test_a_completed_order_cannot_be_cancelled(shop: Shop) -> None:
+async def test_a_failed_order_cannot_be_cancelled(shop: Shop) -> None:
+    await shop.fail("inventory", "reject", "/inventory/reservations")
     order = await shop.place("too-late")
-    await shop.ends(order)
+    assert (await shop.ends(order))["status"] == "FAILED"
     before = await shop.journal(order)
 
     assert (await shop.cancel(order)).status == 409
 
     assert await shop.journal(order) == before
-    assert await shop.stands(order) == STANDS
+    assert await shop.children(order) == []
 
 
 async def test_what_is_waited_for_is_shown(shop: Shop) -> None:
