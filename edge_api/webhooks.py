@@ -1,6 +1,5 @@
 """`/admin/webhooks` and `/admin/outbox/dead`: who gets events sent, and what could not be delivered."""
 
-import re
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from edge_api import keys
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
-from edge_api.requests import read_body
+from edge_api.requests import parameters_of, read_body, whole_number
 from orchestrator.webhooks import subscribing
 from sql import webhooks
 
@@ -115,18 +114,16 @@ async def disable_webhook(request: web.Request) -> web.Response:
 
 async def list_dead(request: web.Request) -> web.Response:
     """Answer `GET /admin/outbox/dead`: dead letters, those given up last first, and how many there are."""
-    asked = _dead_query(request)
-    limit = asked.get("limit", str(DEAD_LIMIT_DEFAULT))
-    if not re.fullmatch(r"[0-9]{1,4}", limit) or not 1 <= int(limit) <= DEAD_LIMIT_MAX:
-        raise Problem(ProblemType.BAD_QUERY, f"'limit' must be a whole number from 1 to {DEAD_LIMIT_MAX}.")
+    asked = _dead_query(request, "webhook", "limit")
+    limit = whole_number("limit", asked.get("limit", str(DEAD_LIMIT_DEFAULT)), DEAD_LIMIT_MAX)
     async with request.app[keys.POOL].connection() as conn:
-        dead = await webhooks.list_dead(conn, asked.get("webhook"), limit=int(limit))
+        dead = await webhooks.list_dead(conn, asked.get("webhook"), limit=limit)
         return json_response({"dead": dead, "total": await webhooks.count_dead(conn, asked.get("webhook"))})
 
 
 async def replay_dead(request: web.Request) -> web.Response:
     """Answer `POST /admin/outbox/dead/ID/replay`: the deliveries of an event that are tried again."""
-    asked = _dead_query(request)
+    asked = _dead_query(request, "webhook")
     try:
         event_id = UUID(request.match_info["event_id"])
     except ValueError:
@@ -139,24 +136,22 @@ async def replay_dead(request: web.Request) -> web.Response:
     return json_response({"replayed": replayed})
 
 
+_ONE: Final = f"/admin/webhooks/{{name:{subscribing.NAME}}}"
 ROUTES: Final = [
     web.get("/admin/webhooks", list_webhooks, allow_head=False),
     web.post("/admin/webhooks", add_webhook),
-    web.get("/admin/webhooks/{name}", get_webhook, allow_head=False),
-    web.delete("/admin/webhooks/{name}", remove_webhook),
-    web.post("/admin/webhooks/{name}/rotate", rotate_secret),
-    web.post("/admin/webhooks/{name}/enable", enable_webhook),
-    web.post("/admin/webhooks/{name}/disable", disable_webhook),
+    web.get(_ONE, get_webhook, allow_head=False),
+    web.delete(_ONE, remove_webhook),
+    web.post(f"{_ONE}/rotate", rotate_secret),
+    web.post(f"{_ONE}/enable", enable_webhook),
+    web.post(f"{_ONE}/disable", disable_webhook),
     web.get("/admin/outbox/dead", list_dead, allow_head=False),
     web.post("/admin/outbox/dead/{event_id}/replay", replay_dead),
 ]
 
 
-def _dead_query(request: web.Request) -> dict[str, str]:
-    known = ("webhook", "limit") if request.method == "GET" else ("webhook",)
-    asked = dict(request.query)
-    if len(request.query) > len(asked) or not asked.keys() <= set(known):
-        raise Problem(ProblemType.BAD_QUERY, f"There are {' and '.join(known)}, each at most once.")
+def _dead_query(request: web.Request, *known: str) -> dict[str, str]:
+    asked = parameters_of(request.query, known)
     if "\0" in asked.get("webhook", ""):
         raise _no_dead_letter()
     return asked

@@ -153,6 +153,18 @@ async def test_the_admin_api_keeps_webhooks(admin: Admin, conn: Connection) -> N
         assert (await admin(method, path, body, status=404))["detail"] == "there is no webhook crm."
 
 
+@pytest.mark.parametrize("name", ["%00", "crm%00", "CRM", "x" * 64, "crm%0a"])
+async def test_a_name_that_no_webhook_has_is_not_found(admin: Admin, name: str) -> None:
+    for method, path, body in (
+        ("GET", name, None),
+        ("DELETE", name, None),
+        ("POST", f"{name}/rotate", {}),
+        ("POST", f"{name}/enable", None),
+        ("POST", f"{name}/disable", {"reason": "x"}),
+    ):
+        assert (await admin(method, f"webhooks/{path}", body, status=404))["type"].endswith("/not-found")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
