@@ -20,7 +20,7 @@ from edge_api.limits import in_time
 from edge_api.middlewares import READ_TIMEOUT_S, unavailable
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
-from edge_api.requests import WAIT_MAX_S
+from edge_api.requests import WAIT_MAX_S, parameters_of, whole_number
 from sql import events
 from sql.events import Cursor, CursorGone, Page
 
@@ -180,15 +180,11 @@ def read_query(query: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         Problem: 400; the detail names the parameter.
     """
-    for name in query:
-        if name not in _PARAMETERS:
-            raise _bad_query(f"There is no parameter {name!r}; there are {', '.join(_PARAMETERS)}.")
-    if len(query) > len(set(query)):
-        raise _bad_query("Each parameter may stand once.")
+    asked = parameters_of(query, _PARAMETERS)
     return {
-        "after": _after(query["after"]) if "after" in query else None,
-        "limit": _limit(query.get("limit", str(LIMIT_DEFAULT))),
-        "wait_s": _wait_s(query.get("wait", "0")),
+        "after": _after(asked["after"]) if "after" in asked else None,
+        "limit": whole_number("limit", asked.get("limit", str(LIMIT_DEFAULT)), LIMIT_MAX),
+        "wait_s": _wait_s(asked.get("wait", "0")),
     }
 
 
@@ -197,12 +193,6 @@ def _after(value: str) -> Cursor:
         return events.decode_cursor(value)
     except ValueError:
         raise _bad_query("'after' must be the `next_cursor` of an earlier answer.") from None
-
-
-def _limit(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= LIMIT_MAX:
-        raise _bad_query(f"'limit' must be a whole number from 1 to {LIMIT_MAX}.")
-    return int(value)
 
 
 def _wait_s(value: str) -> float:

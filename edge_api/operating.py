@@ -1,9 +1,7 @@
 """What operators and their tools ask of the edge: liveness and readiness, metrics, statistics, the participants' health."""
 
 import asyncio
-import re
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -17,6 +15,7 @@ from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
+from edge_api.requests import parameters_of, whole_number
 from orchestrator.circuit import State
 from orchestrator.metrics import StepMetrics, breaker_state
 from sql import reading, webhooks
@@ -116,7 +115,8 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def statistics(request: web.Request) -> web.Response:
     """Answer `GET /statistics`, with `?window=SECONDS` to look further back or less; see `sql.reading.statistics`."""
-    window_s = _window_s(request.query)
+    asked = parameters_of(request.query, ["window"])
+    window_s = whole_number("window", asked.get("window", f"{reading.WINDOW_S:.0f}"), int(reading.WINDOW_MAX_S))
     async with request.app[keys.POOL].connection() as conn:
         return json_response(await reading.statistics(conn, window_s=window_s))
 
@@ -169,16 +169,6 @@ async def _probe(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     latency_ms = round((time.monotonic() - began_s) * 1000, 3)
     found = {"status": "down" if error else "up", "url": url, "latency_ms": latency_ms}
     return {**found, "error": error} if error else found
-
-
-def _window_s(query: Mapping[str, str]) -> float:
-    unknown = query.keys() - {"window"}
-    text = query.get("window", f"{reading.WINDOW_S:.0f}")
-    if unknown or not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= reading.WINDOW_MAX_S:
-        raise Problem(
-            ProblemType.BAD_QUERY, f"There is one parameter, 'window': whole seconds from 1 to {reading.WINDOW_MAX_S:.0f}."
-        )
-    return float(text)
 
 
 def _not_ready(detail: str) -> Problem:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from edge_api import keys
 from edge_api.problems import Problem, ProblemType, order_not_found
-from edge_api.requests import order_id_of
+from edge_api.requests import order_id_of, whole_number
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.sagas.pay_order import PAY_ORDER
 from sql import reading
@@ -120,7 +120,7 @@ def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
         elif name == "cursor":
             found["cursor"] = _cursor(value)
         elif name == "limit":
-            found["limit"] = _limit(value)
+            found["limit"] = whole_number(name, value, LIMIT_MAX)
         else:
             known = ", ".join(sorted(_PARAMETERS))
             raise _bad_query(f"There is no parameter {name!r}; there are {known} and {METADATA_PREFIX}KEY.")
@@ -152,12 +152,6 @@ def _cursor(value: str) -> reading.Position:
         return reading.decode_cursor(value)
     except ValueError:
         raise _bad_query("'cursor' must be the `next_cursor` of an earlier answer.") from None
-
-
-def _limit(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= LIMIT_MAX:
-        raise _bad_query(f"'limit' must be a whole number from 1 to {LIMIT_MAX}.")
-    return int(value)
 
 
 def _bad_query(detail: str) -> Problem:

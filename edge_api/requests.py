@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -46,6 +47,32 @@ def order_id_of(request: web.Request) -> UUID:
     if not _UUID.fullmatch(text):
         raise order_not_found()
     return UUID(text)
+
+
+def parameters_of(query: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of a query.
+
+    Raises:
+        Problem: 400; one is not known, or stands twice.
+    """
+    for name in query:
+        if name not in known:
+            raise Problem(ProblemType.BAD_QUERY, f"There is no parameter {name!r}; there are {', '.join(known)}.")
+    asked = dict(query)
+    if len(query) > len(asked):
+        raise Problem(ProblemType.BAD_QUERY, "Each parameter may stand once.")
+    return asked
+
+
+def whole_number(name: str, text: str, most: int) -> int:
+    """Return the number that a parameter gives, from 1.
+
+    Raises:
+        Problem: 400; it is none, or above the most.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise Problem(ProblemType.BAD_QUERY, f"{name!r} must be a whole number from 1 to {most}.")
+    return int(text)
 
 
 def preferred_wait_s(request: web.Request) -> int:
