@@ -76,8 +76,7 @@ class Acts:
         return sum(any(entry["kind"] == "takeover" for entry in journal) for journal in journals)
 
     async def _play(self, order: DemoOrder) -> End:
-        faults = list(order.faults(self._client_id))
-        for fault in faults:
+        for fault in order.faults(self._client_id):
             await self._shop.misbehave(fault.participant, fault.route, fault.body)
         if order.scenario is Scenario.CANCELLED:
             return await self._cancel(order)
@@ -93,19 +92,20 @@ class Acts:
             return End(order, "COMPLETED" if wrong else "CANCELLED", wrong)
         if order.scenario is Scenario.PAID_LATER and placed.status == "COMPLETED":
             payment = await self._shop.pay(str(placed.order_ledger_id))
-            wrong = (
-                "" if payment.status == "COMPLETED" else f"the payment of order {placed.order_ledger_id} is {payment.status}"
+            paid = payment.status == "COMPLETED"
+            return End(
+                order, placed.status, "" if paid else f"the payment of order {placed.order_ledger_id} is {payment.status}"
             )
-            return End(order, placed.status, wrong)
-        return await self._judge(order, placed, EXPECTED[order.scenario])
+        return await self._judge(order, placed)
 
     async def _cancel(self, order: DemoOrder) -> End:
         placed = await self._shop.submit(order.key, order.body)
         await self._shop.cancel(str(placed.order_ledger_id), "the customer changed their mind")
         placed = await self._shop.wait(placed)
-        return await self._judge(order, placed, EXPECTED[order.scenario])
+        return await self._judge(order, placed)
 
-    async def _judge(self, order: DemoOrder, placed: Placed, expected: str) -> End:
+    async def _judge(self, order: DemoOrder, placed: Placed) -> End:
+        expected = EXPECTED[order.scenario]
         if placed.status != expected:
             return End(order, placed.status, f"order {placed.order_ledger_id} ended {placed.status}, not {expected}")
         if order.scenario is Scenario.PERMANENT:

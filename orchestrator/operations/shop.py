@@ -1,7 +1,8 @@
 """A shop's own backend: stocks products, places orders through the edge, and knows how to repeat a request."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from sql.models import TERMINAL
+from sql.models import TERMINAL, Status
 
 WAIT_S: Final = 20
 """Asked for by `Prefer: wait`; below the limit of 30 that the edge grants."""
@@ -143,25 +144,15 @@ class Shop:
         Raises:
             ShopError: It was not within the shop's patience.
         """
-        url = f"{self._edge_url}/orders/{placed.order_ledger_id}"
-        deadline = asyncio.get_running_loop().time() + self._patience_s
-        order: Mapping[str, Any] = placed.answer
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                status, _, order = await self._call("GET", url)
-            except ShopError:
-                status = 0
-            if status == 200 and order["status"] in TERMINAL:
-                return Placed(placed.order_ledger_id, order["status"], order, placed.repeats)
-            await asyncio.sleep(POLL_S)
-        raise ShopError(f"order {placed.order_ledger_id} was still {order.get('status')} after {self._patience_s:g} s")
+        order = await self._reached(str(placed.order_ledger_id), TERMINAL)
+        return Placed(placed.order_ledger_id, order["status"], order, placed.repeats)
 
     async def journal(self, order_ledger_id: str) -> list[dict[str, Any]]:
         """Return an order's journal."""
         status, _, answer = await self._call("GET", f"{self._edge_url}/orders/{order_ledger_id}/journal")
         if status != 200:
             raise ShopError(f"the journal of {order_ledger_id} was answered {status}")
-        entries: list[dict[str, Any]] = answer["entries"] if "entries" in answer else answer["journal"]
+        entries: list[dict[str, Any]] = answer["entries"]
         return entries
 
     async def cancel(self, order_ledger_id: str, reason: str) -> int:
@@ -174,19 +165,33 @@ class Shop:
         """Have a completed order cancelled, and wait until it is; return an empty text, or what came instead.
 
         Raises:
-            ShopError: The edge did not answer.
+            ShopError: The edge did not answer when it was asked to.
         """
         status = await self.cancel(order_ledger_id, reason)
         if status not in (200, 202):
             return f"it was answered {status}"
-        url = f"{self._edge_url}/orders/{order_ledger_id}"
+        try:
+            await self._reached(order_ledger_id, {Status.CANCELLED})
+        except ShopError as error:
+            return str(error)
+        return ""
+
+    async def _reached(self, order_ledger_id: str, statuses: Collection[str]) -> dict[str, Any]:
+        """Wait until an order is in one of these statuses, and return it.
+
+        Raises:
+            ShopError: It was not within the shop's patience.
+        """
         deadline = asyncio.get_running_loop().time() + self._patience_s
+        order: dict[str, Any] = {}
         while asyncio.get_running_loop().time() < deadline:
-            _, _, order = await self._call("GET", url)
-            if order.get("status") == "CANCELLED":
-                return ""
+            with contextlib.suppress(ShopError):
+                status, _, answer = await self._call("GET", f"{self._edge_url}/orders/{order_ledger_id}")
+                order = answer if status == 200 else order
+            if order.get("status") in statuses:
+                return order
             await asyncio.sleep(POLL_S)
-        return f"its order was still {order.get('status')} after {self._patience_s:g} s"
+        raise ShopError(f"order {order_ledger_id} was still {order.get('status')} after {self._patience_s:g} s")
 
     async def _tell(self, participant: str, path: str, body: Mapping[str, Any], *, key: str | None = None) -> None:
         headers = {"Idempotency-Key": key} if key else {}
