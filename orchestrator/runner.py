@@ -141,8 +141,7 @@ class Runner:
                 observation = await self._answers(work, move.calls, calls, hold, leave)
             finally:
                 if not isinstance(leave, Parked):
-                    for passed in leave:
-                        await self._fleet.back(passed)
+                    await self._give_back(leave)
 
     def _onward(self, work: Work, settled: Move, hold: Hold) -> Move:
         """Return a decision with what comes next; without it where the code can't tell and something was observed."""

@@ -168,7 +168,7 @@ class Work(Struct, frozen=True):
             forward
             and not progress.on_its_way
             and machine.current_step(self.saga, progress) is not None
-            and not (is_committed(self.saga, progress))
+            and not is_committed(self.saga, progress)
         )
 
     def elapsed(self, move: Move) -> Move:
