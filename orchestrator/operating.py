@@ -245,7 +245,8 @@ async def _place_again(
         calls = preview(opening.work, opening.work.progress)
         entry = Entry(Kind.OPERATOR, outcome="retry", actor=actor, reason=reason)
         before = (await ledger.get_rows(conn, [request.order_ledger_id])).get(request.order_ledger_id)
-        if before is not None and before.status in UNDONE:
+        if before is not None and (before.status in UNDONE or before.parent_id is None):
+            # Failed as well; or no retry at all: a client may take for an order of its own whatever key it likes.
             continue
         if before is not None:
             # Asked for twice: it is on its way, or stands already. A second one would be paid a second time.

@@ -10,6 +10,8 @@ from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
+from orchestrator.identity import order_id
+from orchestrator.opening import Request, open_order
 from orchestrator.operating import NotCancellable, NotRetryable, cancel, retry
 from orchestrator.saga import DefinitionError, Saga
 from sql import ledger
@@ -300,6 +302,21 @@ async def test_a_failed_order_is_tried_anew_as_an_order_of_its_own(pool: Pool, l
 
     assert verdict.order_ledger_id != order
     assert row.client_request_id == f"retry:1:{failed.client_request_id}"
+
+
+async def test_an_order_that_a_client_placed_under_the_key_of_a_retry_is_not_taken_for_it(
+    pool: Pool, ledger_url: str, shop: Shop
+) -> None:
+    shop.behaviours["/first"] = [status(422)]
+    async with open_replica(pool, ledger_url, shop) as replica, pool.connection() as conn:
+        failed = await until(pool, await place(replica), Status.FAILED)
+        key = f"retry:1:{failed.client_request_id}"
+        request = Request(order_id("tests", key), "tests", key, b"other", Basket(), {}, "correlation")
+        await ledger.insert_order(conn, open_order(replica.definitions.named("errand"), request).order)
+        verdict = await retry(conn, replica.definitions, failed.order_ledger_id, actor="ann", reason="in stock again")
+
+    assert verdict.done
+    assert verdict.order_ledger_id == order_id("tests", f"retry:2:{failed.client_request_id}")
 
 
 async def test_changed_code_under_the_same_version_refuses_to_start(pool: Pool, ledger_url: str, shop: Shop) -> None:
