@@ -6,7 +6,7 @@
                    schemas strict_json pointers  problems (errors as answers)  answers acceptance  limits keys
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
                    reading  feed  contract openapi (made from routes and models)
-    operators      operating (health, statistics, metrics)  configuring  webhooks  dashboard/
+    operators      monitoring (health, statistics, metrics)  configuring  webhooks  dashboard/
     the process    main app listening waking clients errors
 
 Two listeners in one process: one for clients, one for operators. The edge imports the orchestrator's definitions, core

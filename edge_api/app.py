@@ -15,8 +15,8 @@ from edge_api import (
     dashboard,
     feed,
     keys,
+    monitoring,
     openapi,
-    operating,
     paying,
     placing,
     reading,
@@ -26,7 +26,7 @@ from edge_api import (
 from edge_api.feed import FEED, Feed
 from edge_api.listening import note_requests
 from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
-from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
+from edge_api.monitoring import METRICS, PROBES, READY, EdgeMetrics
 from edge_api.requests import BODY_BYTES_MAX
 from edge_api.starting import EDGE_NAME, FINISHES, WAKER
 from edge_api.waking import Finishes, Waker
@@ -42,7 +42,7 @@ CLIENT_ROUTES: Final = (
     paying.ROUTES,
     signalling.ROUTES,
     feed.ROUTES,
-    operating.CLIENT_ROUTES,
+    monitoring.CLIENT_ROUTES,
 )
 """What the clients' listener serves, beside the description of it."""
 
@@ -104,7 +104,7 @@ def admin_app(parts: Parts) -> web.Application:
         middlewares=[note_requests, identify_request, answer_problems, limit_reads], client_max_size=BODY_BYTES_MAX
     )
     _put(parts, app)
-    for routes in (operating.ADMIN_ROUTES, operating.CLIENT_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES):
+    for routes in (monitoring.ADMIN_ROUTES, monitoring.CLIENT_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES):
         app.add_routes(routes)
     return app
 

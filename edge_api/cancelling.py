@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
 from edge_api.middlewares import unavailable
-from edge_api.operating import METRICS
+from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.requests import read_body
 from orchestrator.cancelling import cancel

@@ -16,7 +16,7 @@ from edge_api.clients import read_api_keys
 from edge_api.errors import EdgeError
 from edge_api.feed import Feed
 from edge_api.listening import Listening, listen
-from edge_api.operating import EdgeMetrics
+from edge_api.monitoring import EdgeMetrics
 from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.definitions import Definitions

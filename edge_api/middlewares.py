@@ -15,7 +15,7 @@ from psycopg_pool import PoolClosed
 
 from edge_api import keys
 from edge_api.limits import in_time
-from edge_api.operating import METRICS
+from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType
 from orchestrator.configuration import Unsafe
 from orchestrator.configuring import NoSuchSaga, NotInThisState

@@ -30,7 +30,7 @@ from edge_api.acceptance import Answer, accepted, answer_for, in_progress, outco
 from edge_api.idempotency import fingerprint
 from edge_api.limits import in_time
 from edge_api.middlewares import unavailable
-from edge_api.operating import METRICS
+from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import representation
 from edge_api.schemas import StartRequest, input_of

@@ -14,9 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg_pool import AsyncConnectionPool
 
-from edge_api import keys, operating
+from edge_api import keys, monitoring
 from edge_api.middlewares import answer_problems, authenticate, identify_request
-from edge_api.operating import METRICS, PROBES, READY, EdgeMetrics
+from edge_api.monitoring import METRICS, PROBES, READY, EdgeMetrics
 from edge_api.problems import CONTENT_TYPE
 from orchestrator.fleet import Fleet
 from orchestrator.outcome import Unknown
@@ -27,7 +27,7 @@ from tests.integration.audit.shop import Shop, scripted
 
 @dataclass
 class Edge:
-    """An edge's operating routes on one listener, and the shop that fills its ledger."""
+    """An edge's monitoring routes on one listener, and the shop that fills its ledger."""
 
     shop: Shop
     client: TestClient[Any, Any]
@@ -79,8 +79,8 @@ async def participants() -> AsyncIterator[dict[str, str]]:
 @pytest.fixture
 async def edge(ledger_url: str, participants: dict[str, str]) -> AsyncIterator[Edge]:
     app = web.Application(middlewares=[identify_request, answer_problems, authenticate({})])
-    app.add_routes(operating.CLIENT_ROUTES)
-    app.add_routes(operating.ADMIN_ROUTES)
+    app.add_routes(monitoring.CLIENT_ROUTES)
+    app.add_routes(monitoring.ADMIN_ROUTES)
     app[METRICS] = EdgeMetrics()
     app[READY] = ready = asyncio.Event()
     app[keys.SETTINGS] = load_settings(**{f"{name}_url": url for name, url in participants.items()})
@@ -115,7 +115,7 @@ async def test_an_edge_whose_ledger_does_not_answer_is_alive_but_not_ready(edge:
         began_s = asyncio.get_running_loop().time()
         await edge.get("/readyz", 503)
 
-        assert asyncio.get_running_loop().time() - began_s < operating.LEDGER_TIMEOUT_S + 0.5
+        assert asyncio.get_running_loop().time() - began_s < monitoring.LEDGER_TIMEOUT_S + 0.5
         await edge.get("/healthz")
 
 
@@ -192,7 +192,7 @@ async def test_each_participant_is_told_of(edge: Edge, participants: dict[str, s
     began_s = asyncio.get_running_loop().time()
     told = (await edge.get("/health/participants"))["participants"]
 
-    assert asyncio.get_running_loop().time() - began_s < operating.PARTICIPANT_TIMEOUT_S + 1
+    assert asyncio.get_running_loop().time() - began_s < monitoring.PARTICIPANT_TIMEOUT_S + 1
     assert {name: one["status"] for name, one in told.items()} == {
         "orders": "up",
         "inventory": "down",

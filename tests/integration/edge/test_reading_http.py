@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from edge_api import answers, keys, reading
 from edge_api.middlewares import answer_problems, authenticate, identify_request
-from edge_api.operating import METRICS, EdgeMetrics
+from edge_api.monitoring import METRICS, EdgeMetrics
 from edge_api.problems import BASE
 from orchestrator.outcome import Unknown
 from sql.connect import open_pool

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from edge_api import keys
 from edge_api import webhooks as routes
 from edge_api.middlewares import answer_problems, identify_request
-from edge_api.operating import METRICS, EdgeMetrics
+from edge_api.monitoring import METRICS, EdgeMetrics
 from sql import webhooks
 from sql.connect import Pool
 from tests.acceptance.commands import assert_told, saga

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from edge_api import operating
+from edge_api import monitoring
 from edge_api.app import CLIENT_ROUTES
 from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS
 from edge_api.openapi import DOCUMENT, add_to, document
@@ -45,7 +45,7 @@ def test_every_route_is_described_and_nothing_else(contract: dict[str, Any]) -> 
 
 def test_a_route_that_is_not_described_stops_the_start() -> None:
     app = web.Application()
-    app.add_routes([web.get("/secret", operating.liveness, allow_head=False)])
+    app.add_routes([web.get("/secret", monitoring.liveness, allow_head=False)])
 
     with pytest.raises(LookupError, match="GET /secret is not described"):
         document(app)
