@@ -52,7 +52,7 @@ class _Address(click.ParamType[str]):
 
 
 class _Name(click.ParamType[str]):
-    """A participant's name."""
+    """A name of a participant or a webhook."""
 
     name = "name"
 
