@@ -14,6 +14,7 @@ from orchestrator.operating import cancel
 from orchestrator.outcome import Rejected, Succeeded
 from sql import ledger
 from sql.models import Status
+from tests.integration.orchestrator.kinds_histories import KINDS_HISTORIES
 from tests.integration.orchestrator.past import Held, Past
 from tests.integration.orchestrator.shop import Behaviour, new_order, place, row_of, status, until
 
@@ -276,4 +277,4 @@ HISTORIES: dict[str, Callable[[Past], Awaitable[UUID]]] = {
         poisoned_at_a_later_step,
         on_its_way,
     )
-}
+} | KINDS_HISTORIES
