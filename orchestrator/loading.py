@@ -107,10 +107,10 @@ def _imported(module: str) -> ModuleType:
         sys.path.append(folder)
     try:
         return importlib.import_module(module)
-    except Exception as error:  # a module of somebody's: whatever it raises, it can't be used
+    except (Exception, SystemExit) as error:  # a module of somebody's: whatever it raises, it can't be used
         raise ModuleUnusable(f"SAGA_DEFINITIONS: module {module} can't be imported: {_why(error)}") from None
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     said = " ".join(str(error).split())
     return said if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {said}"

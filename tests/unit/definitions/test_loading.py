@@ -74,6 +74,7 @@ def test_tries_that_expire_before_all_their_attempts_are_refused(write: Write) -
         ("this is no Python", "can't be imported: SyntaxError"),
         ("EMPTY = Saga(name='empty', version=1, input=Trip, steps=())", "DefinitionError: saga empty has no steps"),
         ("raise SystemError('a\\nb')", "can't be imported: SystemError: a b"),
+        ("raise SystemExit(3)", "can't be imported: SystemExit: 3"),
         ("SAGAS = ()", "holds no Saga at its top level"),
         ("MINE = saga(name='place_order')", "names a saga place_order, which is one that ships"),
         ("ONE = saga(name='one')\nTWO = saga(name='one')", "two sagas are named one and are version 1"),
