@@ -84,9 +84,16 @@ def representation(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "links": links}
 
 
-def json_response(document: Any) -> web.Response:
-    """Return a document as an answer that nobody may keep; times are in UTC, marked `Z`."""
-    return web.Response(body=_dump(document), content_type="application/json", headers={"Cache-Control": "no-store"})
+def json_response(document: Any, *, status: int = 200, location: str | None = None) -> web.Response:
+    """Return a document as an answer that nobody may keep; times are in UTC, marked `Z`.
+
+    Args:
+        document: What is answered.
+        status: HTTP status.
+        location: Path of what was made, or goes on; None for none.
+    """
+    headers = {"Cache-Control": "no-store"} | ({"Location": location} if location else {})
+    return web.Response(status=status, body=_dump(document), content_type="application/json", headers=headers)
 
 
 def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

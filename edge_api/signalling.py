@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from edge_api import keys
 from edge_api.problems import Problem, ProblemType, order_not_found
+from edge_api.reading import json_response
 from edge_api.requests import order_id_of, read_body
 from orchestrator.operating import Busy, NoSuchSignal, NotAwaited, signal
 from orchestrator.saga import Saga, Signal
@@ -44,8 +44,8 @@ async def send_signal(request: web.Request) -> web.Response:
         except (NotAwaited, NoSuchSignal, Busy) as error:
             raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
     path = f"/orders/{order_ledger_id}"
-    body = {"order_ledger_id": str(order_ledger_id), "status": verdict.status.value, "links": {"self": path}}
-    return web.Response(status=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": path})
+    body = {"order_ledger_id": order_ledger_id, "status": verdict.status, "links": {"self": path}}
+    return json_response(body, status=202, location=path)
 
 
 def _payload_of(saga: Saga[Any], name: str) -> type[BaseModel]:

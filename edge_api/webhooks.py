@@ -69,10 +69,7 @@ async def add_webhook(request: web.Request) -> web.Response:
     async with request.app[keys.POOL].connection() as conn:
         secret = await subscribing.subscribe(conn, asked.name, asked.url, asked.types, from_start=asked.from_start)
         row = await subscribing.describe(conn, asked.name)
-    response = json_response({**row, "secret": secret})
-    response.set_status(201)
-    response.headers["Location"] = f"/admin/webhooks/{asked.name}"
-    return response
+    return json_response({**row, "secret": secret}, status=201, location=f"/admin/webhooks/{asked.name}")
 
 
 async def get_webhook(request: web.Request) -> web.Response:
