@@ -14,7 +14,7 @@ from tests.integration.orchestrator.past import Held, Past
 from tests.integration.orchestrator.shop import Basket, Replica, open_replica, place, row_of, status, step, until
 
 OUTAGE = [status(500)] * 5
-PATIENCE_S = 30.0
+PATIENCE_S = 20.0
 
 
 class Approval(BaseModel):
@@ -98,7 +98,7 @@ async def group_taken_over(past: Past) -> UUID:
 
 
 async def optional_out_of_attempts(past: Past) -> UUID:
-    past.shop.behaviours = {"/tell": OUTAGE}
+    past.shop.behaviours = {"/tell": list(OUTAGE)}
     return await _ends(past, KINDS, Status.COMPLETED)
 
 
@@ -108,7 +108,7 @@ async def pivot_rejected(past: Past) -> UUID:
 
 
 async def pivot_unclear(past: Past) -> UUID:
-    past.shop.behaviours = {"/pay": OUTAGE}
+    past.shop.behaviours = {"/pay": list(OUTAGE)}
     return await _ends(past, KINDS, Status.STUCK)
 
 
@@ -153,7 +153,7 @@ async def signal_too_late(past: Past) -> UUID:
 
 
 async def step_too_slow(past: Past) -> UUID:
-    past.shop.behaviours = {"/slow": OUTAGE}
+    past.shop.behaviours = {"/slow": list(OUTAGE)}
     return await _ends(past, HURRIED, Status.FAILED, approve=False)
 
 
