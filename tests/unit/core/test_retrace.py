@@ -46,7 +46,7 @@ def test_the_journals_of_a_release_hold_every_kind_of_decision(release: str) -> 
     seen = {(entry["kind"], entry["outcome"]) for entry in entries}
 
     assert {outcome for kind, outcome in seen if kind == "outcome"} == {"succeeded", "rejected", "unknown"}
-    assert {outcome for kind, outcome in seen if kind == "operator"} == {"cancel", "retry", "give-up"}
+    assert {outcome for kind, outcome in seen if kind == "operator"} == {"cancel", "retry", "give-up", "signal", "skip"}
     assert {outcome for kind, outcome in seen if kind == "takeover"} == {"unknown", None}
     reached = {outcome for kind, outcome in seen if kind == "status"}
     assert reached == {status.value for status in Status} - {Status.RECEIVED}, "RECEIVED is where orders begin"
