@@ -8,6 +8,9 @@ import click
 
 from sql.models import Status
 
+TEXT_MAX: Final = 500
+"""As over HTTP: what is recorded is shown in tables."""
+
 
 class _Time(click.ParamType[datetime]):
     """An ISO 8601 time, as this project prints it; UTC where it says no zone."""
@@ -33,6 +36,8 @@ class _Text(click.ParamType[str]):
         text = str(value).strip()
         if not text:
             self.fail("must not be empty", param, ctx)
+        if len(text) > TEXT_MAX:
+            self.fail(f"must have at most {TEXT_MAX} characters", param, ctx)
         return text
 
 

@@ -1,4 +1,4 @@
-"""What commands take for an address, a name and a time span, what they refuse, and who asked."""
+"""What commands take for an address, a name, a time span and a reason, what they refuse, and who asked."""
 
 import os
 import pwd
@@ -8,7 +8,7 @@ import click
 import pytest
 
 from orchestrator.operations.commands.shared import login_name
-from orchestrator.operations.parameters import ADDRESS, DURATION, NAME
+from orchestrator.operations.parameters import ADDRESS, DURATION, NAME, TEXT
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,14 @@ def test_a_time_span_is_a_number_and_a_unit(given: str, taken_s: float) -> None:
 def test_what_is_no_time_span_is_refused(given: str) -> None:
     with pytest.raises(click.BadParameter, match="must be a number above 0 and a unit"):
         DURATION.convert(given, None, None)
+
+
+def test_a_reason_says_something_and_no_novel() -> None:
+    assert TEXT.convert(f" {'x' * 500} ", None, None) == "x" * 500
+
+    for given, says in ((" ", "must not be empty"), ("x" * 501, "must have at most 500 characters")):
+        with pytest.raises(click.BadParameter, match=says):
+            TEXT.convert(given, None, None)
 
 
 def test_who_has_no_login_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
