@@ -100,7 +100,7 @@ def _match(reversal: Reversal, orders: Sequence[_Order]) -> _Match:
     goods: Counter[str] = Counter()
     for line in reversal.lines:
         goods[line.sku] += 0 if line.refusal else line.quantity
-    whole = next((order for order in reversed(orders) if +goods and +order.left == +goods), None)
+    whole = next((order for order in reversed(orders) if +order.left == +goods), None)
     lines: list[_Order | Verdict] = []
     touched: dict[str, _Order] = {}
     for line in reversal.lines:

@@ -224,6 +224,15 @@ def test_a_step_that_another_uses_cannot_be_off() -> None:
     assert refused(saga(first, reads_one), off=["one"]) == "step one can't be off: reads_one needs it"
 
 
+def test_a_step_can_be_off_together_with_the_one_that_uses_it() -> None:
+    first = Step[Nothing, Ask]("one", lambda ctx: Ask(), endpoint("one"), kind=StepKind.READ_ONLY)
+    told = Step[Nothing, AskFor](
+        "told", lambda ctx: AskFor(id=ctx.results["one"]["id"]), endpoint_for("told"), kind=StepKind.READ_ONLY
+    )
+
+    assert names(on(saga(first, told, two), off=["one", "told"])) == ["two"]
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [
