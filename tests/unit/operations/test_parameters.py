@@ -7,8 +7,11 @@ from typing import NoReturn
 import click
 import pytest
 
+from orchestrator.configuring import FAILURE_RATE_MAX, ORDERS_MIN
+from orchestrator.operations.commands import config, webhooks
 from orchestrator.operations.commands.shared import login_name
 from orchestrator.operations.parameters import ADDRESS, DURATION, NAME, TEXT
+from orchestrator.webhooks.subscribing import GRACE_S
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,11 @@ def test_who_has_no_login_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pwd, "getpwuid", unknown)
 
     assert login_name() == f"uid {os.getuid()}"
+
+
+def test_what_is_not_said_is_the_same_at_the_command_line_and_over_http() -> None:
+    canary = {option.name: option.default for option in config.apply.params}
+    rotation = {option.name: option.default for option in webhooks.rotate.params}
+
+    assert (canary["failure_rate_max"], canary["orders_min"]) == (FAILURE_RATE_MAX, ORDERS_MIN)
+    assert rotation["grace"] * 3600 == GRACE_S
