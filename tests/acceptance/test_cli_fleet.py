@@ -1,12 +1,14 @@
 """`saga breaker` and `saga participants` on a stack of real processes: hold, reset, move, refuse."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.fleet import LOOK_S
 from tests.acceptance.commands import assert_told, saga
 from tests.acceptance.stack import Stack
 from tests.acceptance.stack_shop import SKU, STANDS, STOCK, Shop, eventually
@@ -44,9 +46,15 @@ async def test_a_participant_that_is_held_gets_no_call_until_it_is_reset(shop: S
     assert told(ask("breaker", "hold", "inventory", *WHY, "--json")) == {
         "participant": "inventory", "state": "held", "actor": "ops", "reason": "maintenance",
     }  # fmt: skip
+    held_s = time.monotonic()
     states = {each["participant"]: each for each in told(ask("breaker", "list", "--json"))["breakers"]}
     assert (states["inventory"]["state"], states["payments"]["state"]) == ("held", "closed")
 
+    async def respected() -> None:
+        # A replica that has just started may have looked before; every call that begins so much later keeps to it.
+        assert time.monotonic() - held_s > LOOK_S
+
+    await eventually(respected)
     order = await shop.place("held")
 
     async def waits() -> None:
