@@ -29,8 +29,10 @@ select {columns} from order_ledger l, generate_series(1, {rows}) n, lateral json
 ENTRIES = 11
 """Of the journal of an order that completed: an intent and an outcome of each of its five steps, and its end."""
 JOURNALS = """
-insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, replica, lease_epoch, hash)
-select c.order_ledger_id, j.seq, clock_timestamp(), j.kind, j.step, j.direction, j.round, j.attempt, j.outcome, j.replica, j.lease_epoch, j.hash
+insert into ledger_journal
+    (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, replica, lease_epoch, hash)
+select c.order_ledger_id, j.seq, clock_timestamp(), j.kind, j.step, j.direction, j.round, j.attempt, j.outcome, j.replica,
+    j.lease_epoch, j.hash
 from order_ledger c join order_ledger o on c.client_request_id ~ ('^' || o.client_request_id || '[0-9]+$')
     join ledger_journal j on j.order_ledger_id = o.order_ledger_id
 """
