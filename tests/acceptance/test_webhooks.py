@@ -137,7 +137,7 @@ async def test_a_service_in_no_sagas_steps_reacts_to_orders_that_complete_or_are
 ) -> None:
     loyalty.start()
     completed = await shop.place("loyal-completed")
-    await shop.delay("inventory", 400, "/inventory/reservations")
+    await shop.delay("inventory", 1000, "/inventory/reservations")
     cancelled = await shop.place("loyal-cancelled")
     await shop.on_its_way(cancelled, "reserve_inventory")
     await shop.cancel(cancelled)
@@ -150,6 +150,21 @@ async def test_a_service_in_no_sagas_steps_reacts_to_orders_that_complete_or_are
         b'{"detail": "no signature is right"}',
     )
     assert len(loyalty.inbox()) == 2
+
+
+async def test_an_order_that_is_taken_back_loses_its_points(shop: Shop, loyalty: Loyalty) -> None:
+    loyalty.start()
+    order = await shop.place("loyal-taken-back")
+    await eventually(of(order, loyalty, "OrderCompleted"), 30.0)
+    assert loyalty.points() == POINTS
+
+    await shop.cancel(order)
+    await eventually(of(order, loyalty, "OrderCancelled", "OrderCompleted"), 30.0)
+    await eventually(has(loyalty, lambda delivery: delivery["delivered_at"]), 30.0)
+
+    # The cancellation has completed too, and has a customer and a total of its own.
+    assert [row["type"] for row in loyalty.inbox() if str(row["order_ledger_id"]) != order] == ["OrderCompleted"]
+    assert loyalty.points() == 0
 
 
 async def test_a_receiver_that_is_dead_hears_of_it_when_it_is_back(shop: Shop, loyalty: Loyalty) -> None:

@@ -85,7 +85,7 @@ class Around:
     def cursor(self, **_: Any) -> Any:
         return nullcontext(self)
 
-    async def execute(self, _: Any, parameters: dict[str, Any]) -> None:
+    async def execute(self, statement: object, parameters: dict[str, Any], **_: object) -> None:
         """Renew the lease: the one statement that a runner makes itself."""
         assert parameters["epochs"] == [self._replica.epoch]
 

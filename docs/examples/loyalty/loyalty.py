@@ -32,6 +32,8 @@ from psycopg_pool import AsyncConnectionPool
 TOLERANCE_S = 300
 """A delivery whose timestamp is further off was recorded and sent again by somebody else."""
 BODY_BYTES_MAX = 64 * 1024
+ON_ORDERS = {"cancel_order", "pay_order"}
+"""What is begun on an order is told of as well, and earns no points of its own."""
 
 POOL = web.AppKey("pool", AsyncConnectionPool[Any])
 SECRETS = web.AppKey("secrets", Sequence[str])
@@ -87,6 +89,8 @@ async def is_new(conn: AsyncConnection[Any], webhook_id: str, event: dict[str, A
 async def react(conn: AsyncConnection[Any], event: dict[str, Any]) -> None:
     """Do what an event asks for; types that are not known ask for nothing."""
     order = event["data"]
+    if order["saga"] in ON_ORDERS:
+        return
     if event["type"] == "OrderCompleted":
         points = (order["total_minor"] or 0) // 100
     elif event["type"] == "OrderCancelled":
