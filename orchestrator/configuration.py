@@ -134,7 +134,8 @@ def configured(code: Saga[Any], configuration: Configuration, revision: int, set
     order = configuration.order or tuple(step.name for step in code.steps)
     names = [name for name in order if name not in configuration.off]
     wrong = [*_wrong_off(code, configuration, needed), *_wrong_order(code, names, needed)]
-    retry = configuration.retry.on(code.retry) if configuration.retry else code.retry
+    stated = code.retry or Retry()
+    retry = configuration.retry.on(stated) if configuration.retry else stated
     try:
         saga = replace(
             code,

@@ -53,6 +53,16 @@ class _Plan:
             yield self.canary
 
 
+def with_settings(saga: Saga[Any], settings: Settings) -> Saga[Any]:
+    """Return a definition with this process's settings where it states nothing of its own."""
+    return replace(
+        saga,
+        retry=saga.retry or settings.retry,
+        timeout_s=saga.timeout_s or settings.step_timeout_s,
+        deadline_s=saga.deadline_s or settings.deadline_s,
+    )
+
+
 class Definitions:
     """Sagas by name and version, with the settings that new orders start on.
 
@@ -71,10 +81,7 @@ class Definitions:
             versions = self._versions.setdefault(saga.name, {})
             if saga.version in versions:
                 raise DefinitionError(f"two sagas are named {saga.name} and are version {saga.version}")
-            deadline_s = saga.deadline_s or settings.deadline_s
-            versions[saga.version] = replace(
-                saga, retry=settings.retry, timeout_s=settings.step_timeout_s, deadline_s=deadline_s
-            )
+            versions[saga.version] = with_settings(saga, settings)
         self._plans = {name: _Plan(self.code(name)) for name in self._versions}
         self._by_fingerprint = {saga.fingerprint: saga for saga in self.all()}
         self._by_id = {saga.definition_id: saga for saga in self.all()}

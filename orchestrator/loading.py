@@ -9,11 +9,11 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from orchestrator.definitions import with_settings
 from orchestrator.dependencies import dependencies_of
 from orchestrator.expiry import expires, expires_too_early
 from orchestrator.saga import Saga
@@ -39,8 +39,7 @@ def registered(settings: Settings) -> tuple[Saga[Any], ...]:
     sagas = (*SHIPPED, *load_sagas(settings.definition_modules))
     for saga in sagas:
         if any(expires(step) for step in saga.calls):
-            timed = replace(saga, retry=settings.retry, timeout_s=settings.step_timeout_s)
-            for wrong in expires_too_early(timed, dependencies_of(saga), settings):
+            for wrong in expires_too_early(with_settings(saga, settings), dependencies_of(saga), settings):
                 raise SettingsError(f"saga {saga.name} can't be run with these settings: {wrong}")
     return sagas
 

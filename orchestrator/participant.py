@@ -111,7 +111,7 @@ def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply) -> Out
 
 def parse_retry_after(value: str | None) -> float | None:
     """Return the seconds that a `Retry-After` header asks for; None for no header, a date or garbage."""
-    return float(value) if value is not None and re.fullmatch(r"[0-9]{1,10}", value) else None
+    return float(value) if value is not None and re.fullmatch(r"[0-9]{1,100}", value) else None
 
 
 def _refusal(endpoint: Endpoint[Any, Any], status: int, answer: Json | None) -> Rejected | None:

@@ -7,7 +7,7 @@ imported from here.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Literal
 from uuid import UUID
@@ -18,6 +18,7 @@ from orchestrator.fingerprint import code_of, source_of
 from orchestrator.identity import uuid8
 from orchestrator.step import (
     RETRY_AFTER_MAX_S,
+    TIMEOUT_S,
     AnyStep,
     Context,
     Input,
@@ -96,9 +97,8 @@ class Saga(Generic[Input]):
         invariants: What holds of its orders, checked by `saga audit` and by a canary.
         undo_failure: What becomes of the earlier steps when one can't be undone: `continue` undoes them all the same, `stop`
             leaves them as they are; the order is STUCK either way, with the list.
-        retry, timeout_s: Of steps that state none of their own; a process that runs it puts those of its settings here.
-        deadline_s: Seconds after which an order that waits is undone; when the undoing has waited as long again it is
-            STUCK. None for that of the settings.
+        retry, timeout_s: Of steps that state none of their own; None for those of the settings.
+        deadline_s: Seconds after which an order that waits is undone, or STUCK as long again after that; None as above.
         startable: Whether a client may start it by its name; False for one that is only ever begun on another order.
         takes_back: Of a saga that takes back the completed order which it is about (its parent): who asked for that, and why.
             The parent becomes CANCELLED in the transaction in which this one becomes COMPLETED. None for every other saga.
@@ -118,8 +118,8 @@ class Saga(Generic[Input]):
     open_accounts: frozenset[str] = frozenset()
     invariants: tuple[Invariant, ...] = ()
     undo_failure: Literal["continue", "stop"] = "continue"
-    retry: Retry = field(default_factory=Retry)
-    timeout_s: float = 5.0
+    retry: Retry | None = None
+    timeout_s: float | None = None
     deadline_s: float | None = None
     startable: bool = True
     takes_back: Callable[[Input], Demand] | None = None
@@ -193,11 +193,11 @@ class Saga(Generic[Input]):
 
     def retry_of(self, step: Step[Input, Any]) -> Retry:
         """Return the retry policy of a step."""
-        return step.retry or self.retry
+        return step.retry or self.retry or Retry()
 
     def timeout_s_of(self, step: Step[Input, Any]) -> float:
         """Return the total seconds of one call of a step."""
-        return step.timeout_s or self.timeout_s
+        return step.timeout_s or self.timeout_s or TIMEOUT_S
 
     @cached_property
     def fingerprint(self) -> str:

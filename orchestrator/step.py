@@ -23,6 +23,8 @@ from sql.models import Json
 Input = TypeVar("Input", bound=BaseModel)
 Request = TypeVar("Request", bound=BaseModel)
 
+TIMEOUT_S: Final = 5.0
+"""Total seconds of one call where nobody says anything else."""
 RETRY_AFTER_MAX_S: Final = 300.0
 """A participant can't ask for a longer pause than this."""
 

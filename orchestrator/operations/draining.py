@@ -7,7 +7,7 @@ from typing import Final
 from orchestrator.operations.asking import connected
 from orchestrator.operations.render import open_console, print_json, print_table, say, short
 from sql import config
-from sql.ledger import LedgerError
+from sql.ledger import LedgerError, list_fingerprints
 from sql.models import Json
 
 POLL_S: Final = 2.0
@@ -18,18 +18,23 @@ class NotDrained(LedgerError):
     """Orders are still on the version; nothing was changed."""
 
 
+class NeverRun(LedgerError):
+    """The ledger has never had this version; a misspelt name must not look like one that nothing is on."""
+
+
 def drain(database_url: str, saga: str, version: int, *, wait: bool, timeout_s: float | None, as_json: bool) -> None:
     """Print what is still on a version of a saga; wait, if asked to, until nothing is.
 
     Args:
         database_url: The ledger.
-        saga: Name of the saga; one that nobody knows any more has nothing on it.
+        saga: Name of the saga; its code may be gone.
         version: Which version.
         wait: Whether to wait.
         timeout_s: Seconds after which waiting is given up; None for never.
         as_json: Print JSON.
 
     Raises:
+        NeverRun: No process has ever registered this version.
         NotDrained: Something was still on it when the time was over.
     """
     left = asyncio.run(_left(database_url, saga, version, timeout_s if wait else 0.0))
@@ -45,6 +50,8 @@ def drain(database_url: str, saga: str, version: int, *, wait: bool, timeout_s: 
 async def _left(database_url: str, saga: str, version: int, timeout_s: float | None) -> list[Json]:
     began_s = time.monotonic()
     async with connected(database_url) as conn:
+        if not await list_fingerprints(conn, saga=saga, version=version):
+            raise NeverRun(f"no process has ever run version {version} of a saga {saga}: see `saga definitions list`")
         while True:
             left = await config.count_unfinished(conn, saga, version)
             if not left or (timeout_s is not None and time.monotonic() - began_s >= timeout_s):

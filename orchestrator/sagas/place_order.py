@@ -3,7 +3,7 @@
 Nothing in it is past undoing: a confirmed order is cancelled, captured money refunded.
 """
 
-from orchestrator.saga import Saga, Step
+from orchestrator.saga import Invariant, Saga, Step
 from orchestrator.sagas.orders import PlaceOrder
 from participants.contracts import inventory, orders, payments
 
@@ -83,4 +83,12 @@ PLACE_ORDER = Saga(
         "inventory.reserved": order.units,
         "payments.captured": order.total_minor,
     },
+    invariants=(
+        Invariant("ledger_completed_whole", "every step of a completed order is done"),
+        Invariant("ledger_undone_whole", "of an order that did not complete, all that was or may have been done is undone"),
+        Invariant("orders_nothing_stands_after_undo", "the orders service has no order that was undone"),
+        Invariant("inventory_nothing_held_after_undo", "no stock is held for an order that was undone"),
+        Invariant("payments_nothing_held_after_undo", "no money is held for an order that was undone"),
+        Invariant("payments_money_within_bounds", "no more is taken than was authorized, nor more given back than was taken"),
+    ),
 )

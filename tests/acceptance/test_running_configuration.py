@@ -164,6 +164,8 @@ async def test_what_is_left_on_a_version_is_told_and_waited_for(shop: Shop, ask:
     finally:
         assert ask("breaker", "reset", "inventory", *WHY).returncode == 0
 
+    misspelt = ask("drain", "--saga", "plcae_order", "--version", "1")
+    assert_told(misspelt, 1, "no process has ever run version 1 of a saga plcae_order")
     waited = told(ask(*version, "--wait", "--timeout", "50s", "--json"))
     assert waited == {"saga": "place_order", "version": 1, "orders": 0, "by_status": []}
     assert (await shop.get(order))["status"] == "COMPLETED"

@@ -202,7 +202,15 @@ async def test_a_pause_that_a_participant_asks_for_is_passed_on(caller: Caller, 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(None, None), ("5", 5.0), ("1000000000", 1e9), ("-1", None), ("1.5", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+    [
+        (None, None),
+        ("5", 5.0),
+        ("1000000000", 1e9),
+        ("1" + "0" * 30, 1e30),
+        ("-1", None),
+        ("1.5", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
 )
 def test_only_plain_seconds_are_read_from_retry_after(value: Any, seconds: float | None) -> None:
     assert parse_retry_after(value) == seconds

@@ -1,5 +1,7 @@
 """A definition that could not be run, or not be undone, is refused where it is written."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.definitions import Definitions
@@ -50,3 +52,11 @@ def test_a_snapshot_keeps_the_settings_that_it_was_made_with() -> None:
     kept = new.on_snapshot(old.snapshot)
 
     assert [kept.retry_of(each).attempts_max for each in kept.steps] == [7, 7]
+
+
+def test_what_a_definition_states_itself_stands_before_the_settings() -> None:
+    stated = Definitions([saga(step("one"), attempts_max=7)], Settings()).named("test")
+    silent = Definitions([replace(saga(step("one")), retry=None)], Settings(retry_attempts=3, step_timeout_s=1.5)).named("test")
+
+    assert stated.retry_of(stated.steps[0]).attempts_max == 7
+    assert (silent.retry_of(silent.steps[0]).attempts_max, silent.timeout_s_of(silent.steps[0])) == (3, 1.5)
