@@ -252,7 +252,7 @@ async def test_a_participant_that_answers_too_late_is_taken_at_its_first_word(sh
 
 
 async def test_a_shipment_that_is_called_off_too_slowly_is_called_off_once(shop: Shop) -> None:
-    order = await send(shop, "slow-carrier")
+    order = await send(shop, "slow-to-call-off")
     await shop.delay("shipping", 0, "/shipments")  # for the check
     await shop.delay("shipping", 1_600, "/shipments")
 

@@ -120,7 +120,7 @@ async def test_a_try_that_is_not_answered_in_time_cancels_both(shop: Shop) -> No
     timeouts = await measured(shop, "saga_tcc_timeouts_total")
     await shop.delay("payments", 3_000, "/payments/try", count=5)
 
-    order = await check_out(shop, "too-late")
+    order = await check_out(shop, "tried-too-late")
 
     assert (await shop.ends(order, 30))["status"] == "FAILED"
     assert attempts(await shop.journal(order)) == [

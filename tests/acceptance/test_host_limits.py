@@ -105,7 +105,7 @@ async def test_orders_are_taken_while_no_replica_runs_and_all_are_served_afterwa
     for replica in stack.replicas:
         replica.kill()
 
-    orders = [await shop.place(f"nobody-{number}") for number in range(30)]
+    orders = [await shop.place(f"limited-{number}") for number in range(30)]
     stack.restore()
 
     for order in orders:

@@ -25,7 +25,6 @@ pytestmark = pytest.mark.acceptance
 SERVICE = ROOT / "docs/examples/loyalty/loyalty.py"
 CUSTOMER = "17850"
 POINTS = TOTAL_MINOR // 100
-FORGED = {"webhook-id": "1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,Zm9yZ2Vk"}
 
 
 class Loyalty:
@@ -112,6 +111,11 @@ def _database(server_url: str, name: str) -> Iterator[str]:
         run("drop database if exists {} with (force)")
 
 
+def forged() -> dict[str, str]:
+    """Headers of a delivery of now that nobody signed who may."""
+    return {"webhook-id": "1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,Zm9yZ2Vk"}
+
+
 def of(order: str, loyalty: Loyalty, *types: str) -> Callable[[], None]:
     """Look until the inbox holds these events of an order, in whatever order they came."""
 
@@ -145,7 +149,7 @@ async def test_a_service_in_no_sagas_steps_reacts_to_orders_that_complete_or_are
     await eventually(of(cancelled, loyalty, "OrderCancelled"), 30.0)
 
     assert loyalty.points() == POINTS
-    assert await asyncio.to_thread(call, f"{loyalty.url}/webhook", {"type": "OrderCompleted"}, **FORGED) == (
+    assert await asyncio.to_thread(call, f"{loyalty.url}/webhook", {"type": "OrderCompleted"}, **forged()) == (
         401,
         b'{"detail": "no signature is right"}',
     )
