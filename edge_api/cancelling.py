@@ -1,9 +1,7 @@
 """`POST /orders/ID/cancel`: a client takes an order back, on its way or completed."""
 
 from typing import Final
-from uuid import UUID
 
-import orjson
 import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,12 +10,12 @@ from edge_api import keys
 from edge_api.middlewares import unavailable
 from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType, order_not_found
-from edge_api.requests import read_body
+from edge_api.reading import json_response, own_row
+from edge_api.requests import order_id_of, read_body
 from orchestrator.cancelling import cancel
 from orchestrator.operating import Busy, NotCancellable
 from orchestrator.saga import DefinitionError
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
-from sql import reading
 from sql.ledger import OrderNotFound
 from sql.models import Status
 
@@ -39,14 +37,9 @@ class CancelRequest(BaseModel):
 async def cancel_order(request: web.Request) -> web.Response:
     """Have an order undone or taken back: 202 when it will be, 200 when it was, 409 when it can't be."""
     asked = await read_body(request, CancelRequest)
-    try:
-        order_ledger_id = UUID(request.match_info["order_ledger_id"])
-    except ValueError:
-        raise order_not_found() from None
+    order_ledger_id = order_id_of(request)
     async with request.app[keys.POOL].connection() as conn:
-        # Another client's order must look like one that does not exist.
-        if await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID]) is None:
-            raise order_not_found()
+        await own_row(request, conn)
         try:
             verdict = await cancel(
                 conn,
@@ -72,14 +65,8 @@ async def cancel_order(request: web.Request) -> web.Response:
         # It stands as it did until the saga that takes it back has ended.
         path, status = f"/orders/{verdict.order_ledger_id}", Status.COMPLETED
         links["cancellation"] = path
-    body = {"order_ledger_id": str(order_ledger_id), "status": status.value, "links": links}
-    cancelled = status is Status.CANCELLED
-    return web.Response(
-        status=200 if cancelled else 202,
-        body=orjson.dumps(body),
-        content_type="application/json",
-        headers={"Location": path},
-    )
+    body = {"order_ledger_id": order_ledger_id, "status": status, "links": links}
+    return json_response(body, status=200 if status is Status.CANCELLED else 202, location=path)
 
 
 ROUTES: Final = [web.post("/orders/{order_ledger_id}/cancel", cancel_order)]

@@ -1,7 +1,6 @@
 """`POST /orders/ID/pay`: a client pays for an order that was placed without payment."""
 
 from typing import Annotated, Final
-from uuid import UUID
 
 from aiohttp import web
 from pydantic import Field
@@ -9,7 +8,8 @@ from pydantic import Field
 from edge_api import keys
 from edge_api.idempotency import fingerprint, key_of
 from edge_api.problems import Problem, ProblemType, order_not_found
-from edge_api.requests import check_type, preferred_wait_s, read_body
+from edge_api.reading import own_row
+from edge_api.requests import check_type, order_id_of, preferred_wait_s, read_body
 from edge_api.schemas import StartRequest
 from edge_api.starting import begin
 from orchestrator.identity import order_id
@@ -17,7 +17,6 @@ from orchestrator.opening import Request
 from orchestrator.paying import NotPayable, insert_payment, payment_of
 from orchestrator.sagas.pay_order import PAY_ORDER
 from participants.contracts import PERSONAL
-from sql import ledger, reading
 from sql.ledger import OrderNotFound
 
 
@@ -37,19 +36,11 @@ async def pay_order(request: web.Request) -> web.Response:
     key = key_of(request)
     wait_s = preferred_wait_s(request)
     asked = await read_body(request, PayRequest)
-    try:
-        order_ledger_id = UUID(request.match_info["order_ledger_id"])
-    except ValueError:
-        raise order_not_found() from None
+    order_ledger_id = order_id_of(request)
     client_id, definitions = request[keys.CLIENT_ID], request.app[keys.DEFINITIONS]
     try:
         async with request.app[keys.POOL].connection() as conn:
-            # Another client's order must look like one that does not exist.
-            if await reading.get_order(conn, order_ledger_id, client_id) is None:
-                raise order_not_found()
-            row = (await ledger.get_rows(conn, [order_ledger_id])).get(order_ledger_id)
-        if row is None:
-            raise order_not_found()
+            row = await own_row(request, conn)
         ask = Request(
             order_ledger_id=order_id(client_id, key),
             client_id=client_id,

@@ -16,8 +16,8 @@ from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.requests import order_id_of, whole_number
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.sagas.pay_order import PAY_ORDER
-from sql import reading
-from sql.models import Status
+from sql import ledger, reading
+from sql.models import SagaRow, Status
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
@@ -59,6 +59,20 @@ async def get_journal(request: web.Request) -> web.Response:
     if entries is None:
         raise order_not_found()
     return json_response({"order_ledger_id": order_ledger_id, "entries": entries})
+
+
+async def own_row(request: web.Request, conn: ledger.Connection) -> SagaRow:
+    """Return the ledger's row of the order that a request names, for what is to be done with it.
+
+    Raises:
+        Problem: 404: this client has no such order.
+    """
+    order_ledger_id = order_id_of(request)
+    stored = await ledger.get_request(conn, order_ledger_id)
+    rows = await ledger.get_rows(conn, [order_ledger_id])
+    if stored is None or stored["client_id"] != request[keys.CLIENT_ID] or order_ledger_id not in rows:
+        raise order_not_found()
+    return rows[order_ledger_id]
 
 
 ROUTES: Final = [

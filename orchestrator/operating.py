@@ -163,10 +163,7 @@ async def signal(
     """
 
     def decide(row: SagaRow, saga: Saga[Any]) -> Observation | None:
-        step = next((step for step in saga.steps if step.name == name), None)
-        if not isinstance(step, Signal):
-            raise NoSuchSignal(f"saga {saga.name} waits for no signal {name}")
-        said: Json = step.payload.model_validate(payload).model_dump(mode="json")
+        said: Json = signal_of(saga, name).payload.model_validate(payload).model_dump(mode="json")
         progress = Progress.from_json(row.progress)
         if name in progress.signals:
             if row.results.get(name) != said:
@@ -177,6 +174,18 @@ async def signal(
         return Signalled(name, said, actor)
 
     return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=False)
+
+
+def signal_of(saga: Saga[Any], name: str) -> Signal[Any]:
+    """Return the step that waits for an answer of this name.
+
+    Raises:
+        NoSuchSignal: The saga has none.
+    """
+    step = next((step for step in saga.steps if step.name == name), None)
+    if not isinstance(step, Signal):
+        raise NoSuchSignal(f"saga {saga.name} waits for no signal {name}")
+    return step
 
 
 async def _apply(
