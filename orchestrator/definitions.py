@@ -166,7 +166,7 @@ class Definitions:
                     f"saga {saga.name} was changed but is still version {saga.version}: raise its version, so that orders"
                     " on their way end on what they started with"
                 )
-            await _store(conn, saga)
+            await store_snapshot(conn, saga)
 
     async def look(self, conn: ledger.Connection) -> None:
         """See what new orders are configured to start on, and register it.
@@ -179,7 +179,7 @@ class Definitions:
             plan = self._planned(name, row) if row else _Plan(self.code(name))
             for saga in plan.sagas():
                 if saga.definition_id not in self._by_id:
-                    await _store(conn, saga)
+                    await store_snapshot(conn, saga)
                     self._by_id[saga.definition_id] = saga
             self._plans[name] = plan
 
@@ -232,7 +232,8 @@ def in_share(order_ledger_id: UUID, revision: int, percent: float) -> bool:
     return int.from_bytes(digest[:8]) < percent / 100 * _WHOLE
 
 
-async def _store(conn: ledger.Connection, saga: Saga[Any]) -> None:
+async def store_snapshot(conn: ledger.Connection, saga: Saga[Any]) -> None:
+    """Store what orders keep of a definition; what is there already is left alone."""
     await ledger.register_definition(
         conn,
         definition_id=saga.definition_id,

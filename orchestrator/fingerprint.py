@@ -63,8 +63,7 @@ def _endpoint(endpoint: Endpoint[Any, Any]) -> Json:
         "request": _model(endpoint.request),
         "response": _model(endpoint.response),
     }
-    refusal = getattr(endpoint, "refusal", None)
-    return said if refusal is None else {**said, "refusal": source_of(refusal)}
+    return said if endpoint.refusal is None else {**said, "refusal": source_of(endpoint.refusal)}
 
 
 def _model(model: type[BaseModel]) -> dict[str, str]:

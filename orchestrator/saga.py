@@ -173,7 +173,7 @@ class Saga(Generic[Input]):
     @cached_property
     def is_judged(self) -> bool:
         """Whether something has to be asked before a step begins: its condition, or its time limit."""
-        return any(step.when is not None or getattr(step, "deadline_s", None) is not None for step in self.steps)
+        return any(step.when is not None for step in self.steps) or any(step.deadline_s is not None for step in self.calls)
 
     @cached_property
     def is_timed(self) -> bool:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from sql.loader import Queries
 
-_LIST_REGISTERED: Final = Queries("definitions")["list_registered"]
+_QUERIES: Final = Queries("definitions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,4 @@ class Registered:
 
 async def list_registered(conn: AsyncConnection[Any]) -> list[Registered]:
     """Return all that was ever registered, by saga and version."""
-    async with conn.cursor(row_factory=class_row(Registered)) as cursor:
-        await cursor.execute(_LIST_REGISTERED)
-        return await cursor.fetchall()
+    return [Registered(**row) for row in await _QUERIES.fetch(conn, "list_registered", {})]

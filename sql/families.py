@@ -10,7 +10,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import tuple_row
 
 from sql import ledger
 from sql.loader import Queries
@@ -19,8 +18,6 @@ from sql.models import TERMINAL, SagaRow, Status
 Connection = AsyncConnection[Any]
 
 _QUERIES: Final = Queries("families")
-_LOCK_PARENT: Final = _QUERIES["lock_parent"]
-_LIST_CHILDREN: Final = _QUERIES["list_children"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +72,13 @@ async def lock_family(conn: Connection, order_ledger_id: UUID) -> Family | None:
     Returns:
         None when there is no such order.
     """
-    async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_LOCK_PARENT, {"order_ledger_id": order_ledger_id})
-        found = await cursor.fetchone()
-        if found is None:
-            return None
-        await cursor.execute(_LIST_CHILDREN, {"order_ledger_id": order_ledger_id})
-        children = await cursor.fetchall()
+    found = await _QUERIES.fetch(conn, "lock_parent", {"order_ledger_id": order_ledger_id})
+    if not found:
+        return None
+    children = await _QUERIES.fetch(conn, "list_children", {"order_ledger_id": order_ledger_id})
     rows = await ledger.get_rows(conn, [order_ledger_id])
     return Family(
         parent=rows[order_ledger_id],
-        client_id=found[0],
-        children=tuple(Child(child_id, saga, Status(status), at) for child_id, saga, status, at in children),
+        client_id=found[0]["client_id"],
+        children=tuple(Child(**{**child, "status": Status(child["status"])}) for child in children),
     )

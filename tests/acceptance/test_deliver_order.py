@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.stack import Process
-from tests.acceptance.stack_shop import ACTIONS, SKU, STANDS, STOCK, Shop, attempts, eventually, succeeded
+from tests.acceptance.stack_shop import ACTIONS, SKU, STANDS, STOCK, Shop, attempts, succeeded
 
 pytestmark = pytest.mark.acceptance
 
@@ -255,12 +254,7 @@ async def test_a_replica_that_dies_in_a_call_leaves_it_to_another(shop: Shop, pa
     await shop.delay(participant, 1_000, path)
     order = await deliver(shop, f"killed-in-{step}")
 
-    async def holder() -> Process:
-        row = await shop.row(order)
-        assert (row["step"], row["lease_owner"] is None) == (step, False)
-        return shop.stack.replica_of(row["lease_owner"])
-
-    (await eventually(holder)).kill()
+    (await shop.holder(order, step)).kill()
 
     assert (await shop.ends(order, 30))["status"] == "COMPLETED"
     before, after = STEPS[: STEPS.index(step)], STEPS[STEPS.index(step) :]

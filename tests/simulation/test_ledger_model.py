@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from msgspec.structs import replace
 
+from orchestrator.definitions import store_snapshot
 from orchestrator.identity import order_id
 from orchestrator.saga import Saga
 from sql import auditing, ledger
@@ -152,22 +153,10 @@ class Real:
         return replace(transition, order_ledger_id=self.id, lease_epoch=epoch, last_seq=last_seq, replica=replica)
 
 
-async def register(conn: Connection, saga: Saga[Any]) -> None:
-    await ledger.register_definition(
-        conn,
-        definition_id=saga.definition_id,
-        saga=saga.name,
-        version=saga.version,
-        hash=saga.snapshot_hash,
-        fingerprint=saga.fingerprint,
-        body=saga.snapshot,
-    )
-
-
 async def test_the_real_ledger_does_what_the_simulated_one_did(ledger_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn:
         for scene in SCENES:
-            await register(conn, scene.saga)
+            await store_snapshot(conn, scene.saga)
         seen: set[str] = set()
         for seed in SEEDS:
             assert run(seed, planted=Recorded).broken is None

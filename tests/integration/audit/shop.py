@@ -8,7 +8,7 @@ import psycopg
 from msgspec import structs
 
 from orchestrator import cancelling, operating
-from orchestrator.definitions import Definitions
+from orchestrator.definitions import Definitions, store_snapshot
 from orchestrator.events import event_payload
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
@@ -64,15 +64,7 @@ class Shop:
     answer: Answering
 
     async def open(self) -> None:
-        await ledger.register_definition(
-            self.conn,
-            definition_id=SAGA.definition_id,
-            saga=SAGA.name,
-            version=SAGA.version,
-            hash=SAGA.snapshot_hash,
-            fingerprint=SAGA.fingerprint,
-            body=SAGA.snapshot,
-        )
+        await store_snapshot(self.conn, SAGA)
 
     async def receive(self, key: str, answer: Answering | None = None, **order: Any) -> Work:
         """Do the edge's part: the row, the authorization, the frozen answer."""
