@@ -32,7 +32,7 @@ test: $(VENV)/.dev ## Run the tests, but for the slow ones
 	$(PYTEST) --cache-clear -n auto --dist loadfile -m "not slow" || { echo "once more, what failed, one by one:"; $(AGAIN) -m "not slow"; }
 
 test-slow: $(VENV)/.dev ## Run the slow tests
-	$(PYTEST) --cache-clear -n auto --dist loadfile -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) -m slow; }
+	$(PYTEST) --cache-clear -n auto --dist loadfile --timeout 900 -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) --timeout 900 -m slow; }
 
 test-poll: $(VENV)/.dev ## Run the acceptance tests with NOTIFY switched off
 	SAGA_TEST_NOTIFY=off $(BIN)/python -m pytest -q -n auto --dist loadfile -m acceptance tests/acceptance

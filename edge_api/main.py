@@ -27,6 +27,7 @@ from orchestrator.participant import Caller
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
 from sql.connect import Pool
+from sql.tasks import end_task
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
@@ -119,7 +120,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             ready=asyncio.Event(),
         )
         for loop in (waker.run(), finishes.run(), feed.run(), fleet.run()):
-            stack.push_async_callback(_cancelled, asyncio.create_task(loop))
+            stack.push_async_callback(end_task, asyncio.create_task(loop))
         yield parts
 
 
@@ -142,12 +143,6 @@ async def _stop(parts: Parts, listeners: list[Listening]) -> None:
     parts.finishes.close()
     parts.feed.close()
     await asyncio.gather(*(listening.stop() for listening in listeners))
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _stopped_by_signal() -> asyncio.Event:

@@ -22,6 +22,7 @@ from orchestrator.settings import Settings
 from sql import ledger
 from sql.connect import OUTAGE
 from sql.models import Claim
+from sql.tasks import end_task
 
 CLAIM_MAX: Final = 100
 """Rows of one claim: few enough that a backlog is shared among replicas."""
@@ -98,8 +99,7 @@ class Worker:
                     await self._pause()
         finally:
             self._resting.set()
-            renewal.cancel()
-            await asyncio.gather(renewal, return_exceptions=True)
+            await end_task(renewal)
 
     async def stop(self, limit_s: float) -> None:
         """Claim nothing more, let every call on its way end and be written, then give back what is left.

@@ -1,7 +1,6 @@
 """One way to make all five services: a pool, the routes that a service declares, and what all have in common."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +19,7 @@ from participants.idempotency import StoredAnswer, find_operation
 from participants.problems import answer_problems
 from participants.settings import Name, ParticipantSettings
 from participants.telemetry import REGISTRY, get_metrics, observe_requests, set_headers
+from sql.tasks import end_task
 
 _ROUTES: Final = MappingProxyType[Name, tuple[Route, ...]](
     {
@@ -57,9 +57,7 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
     async def keep_expiring(app: web.Application) -> AsyncIterator[None]:
         expiring = asyncio.create_task(expire_for_ever(app[POOL], _EXPIRE[name], lifetime_s))
         yield
-        expiring.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await expiring
+        await end_task(expiring)
 
     registry = CollectorRegistry()
     app = web.Application(middlewares=[observe_requests(registry), answer_problems], client_max_size=BODY_MAX_BYTES)

@@ -8,7 +8,7 @@
     one function a query, of the same name, a module a subject:
                       ledger reading families events webhooks config definitions fleet registry retention histories
     models            statuses, rows, transitions
-    the server        connect (limits of every wait)  embedded (one from a wheel)
+    the server        connect (limits of every wait)  tasks (their end)  embedded (one from a wheel)
 
 Imports nothing else of this project.
 """

@@ -43,7 +43,8 @@ async def tailing(url: str, folder: Path, *options: str) -> AsyncIterator[asynci
             yield process
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = await process.communicate()
+        async with asyncio.timeout(30):
+            _, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")
 
 
