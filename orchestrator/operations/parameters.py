@@ -48,7 +48,7 @@ class _Address(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
-        from orchestrator.settings import http_url
+        from orchestrator.addresses import http_url
 
         try:
             return http_url(str(value))

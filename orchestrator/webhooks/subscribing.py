@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.settings import http_url
+from orchestrator.addresses import http_url
 from orchestrator.webhooks.signing import new_secret
 from sql import ledger, webhooks
 from sql.ledger import LedgerError

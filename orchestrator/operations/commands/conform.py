@@ -24,9 +24,9 @@ def conform(
     """
     from typing import cast
 
+    from orchestrator.addresses import http_url
     from orchestrator.operations.conform import show_conformance
     from orchestrator.operations.conform_contracts import Contract
-    from orchestrator.settings import http_url
 
     try:
         url = http_url(url)
