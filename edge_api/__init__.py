@@ -3,7 +3,7 @@
 ::
 
     every request  middlewares (ids, who is asking, problems)  requests (body, preference, path)  idempotency (its key)
-                   schemas strict_json pointers  problems (errors as answers)  answers acceptance  limits rates keys
+                   schemas pointers  problems (errors as answers)  answers acceptance  limits rates keys
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
                    reading  feed  contract openapi (made from routes and models)
     operators      monitoring (health, statistics, metrics)  configuring  webhooks  dashboard/

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from aiohttp import hdrs, web
 
-from edge_api import strict_json
 from edge_api.idempotency import nul_pointer
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.schemas import Model, validated
+from participants.contracts import strict_json
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 10.0

@@ -1,7 +1,7 @@
 """What services and the orchestrator agree on: wire models and endpoints, no IO.
 
-One module a service. A request model says what travels; an `Endpoint` says where it goes and what comes back. Services
-share these contracts, never code::
+`strict_json` says what a body is; then one module a service. A request model says what travels; an `Endpoint` says where
+it goes and what comes back. Services share these contracts, never code::
 
     saga step ──builds──▶ request model ──Endpoint──▶ HTTP ──▶ service
                           answer model  ◀───────────── JSON ◀──┘

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge_api.strict_json import DEPTH_MAX, NotJson, loads
+from participants.contracts.strict_json import DEPTH_MAX, NotJson, loads
 
 
 @pytest.mark.parametrize(

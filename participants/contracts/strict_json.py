@@ -13,6 +13,8 @@ INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**64 - 1
 """What 64 bits hold, signed or not: other readers round an integer beyond, and we could not write it down."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A string as a whole, whatever it holds, or a bracket outside of strings."""
 
 
 class NotJson(ValueError):
@@ -53,18 +55,13 @@ def loads(body: bytes) -> Any:
 
 def _check_depth(text: str) -> None:
     """Refuse deep nesting before the recursive reader sees it."""
-    depth, in_string, escaped = 0, False, False
-    for character in text:
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    depth = 0
+    for token in _STRUCTURE.finditer(text):
+        if token[0] in "[{":
             depth += 1
             if depth > DEPTH_MAX:
                 raise NotJson(f"is nested deeper than {DEPTH_MAX}")
-        elif character in "]}":
+        elif token[0] in "]}":
             depth -= 1
 
 
