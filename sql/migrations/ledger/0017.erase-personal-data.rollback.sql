@@ -1,0 +1,3 @@
+drop function erase_orders(uuid[], text, text);
+delete from order_personal where data = '{}';
+alter table order_personal alter column data drop default, drop column results;
