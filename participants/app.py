@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from participants import inventory, notifications, orders, payment_tries, payments, shipping, stock_tries
+from participants.access import require_secret
 from participants.calls import BODY_MAX_BYTES, FAULTS, POOL, Lookup, Route, add_route, read_body
 from participants.contracts.operations import OperationRef
 from participants.database import Connection, open_pool, ping
@@ -44,8 +45,9 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
         settings: Where its database is, and whether it may be told to misbehave.
 
     Raises:
-        SettingError: No database is set.
+        SettingError: No database is set, or no secret where there must be one.
     """
+    secrets = settings.secrets_of(name)
     url = settings.database_url_of(name)
     lifetime_s = settings.reservation_s
 
@@ -60,7 +62,8 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
         await end_task(expiring)
 
     registry = CollectorRegistry()
-    app = web.Application(middlewares=[observe_requests(registry), answer_problems], client_max_size=BODY_MAX_BYTES)
+    guard = [require_secret(secrets)] if secrets else []
+    app = web.Application(middlewares=[observe_requests(registry), answer_problems, *guard], client_max_size=BODY_MAX_BYTES)
     app[REGISTRY] = registry
     app[FAULTS] = Faults(settings.mock_latency_ms, settings.mock_failure_rate) if name == "payments" else Faults()
     app.on_response_prepare.append(set_headers)

@@ -18,6 +18,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from participants.contracts import strict_json
 from participants.database import Connection, Pool, transaction
 from participants.faults import Faults
 from participants.idempotency import Operation, Posting, StoredAnswer, hash_request, once
@@ -156,9 +157,9 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> Any:
     if raw and request.content_type != "application/json":
         raise Problem(415, "unsupported-media-type", "A body is JSON and says so in Content-Type.")
     try:
-        members = orjson.loads(raw) if raw else {}
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, "not-json", "The body is not JSON.", f"{error.msg}, at character {error.pos}.") from None
+        members = strict_json.loads(raw) if raw else {}
+    except strict_json.NotJson as error:
+        raise Problem(400, "not-json", "The body is not JSON.", f"The body {error}.") from None
     if not isinstance(members, dict):
         raise invalid_member("", "The body must be an object")
     for name, value in request.match_info.items():
@@ -222,8 +223,9 @@ def _response(answer: StoredAnswer) -> web.Response:
 
 
 def _read_key(request: web.Request) -> str:
-    """Read the Idempotency-Key, bare or as a quoted string."""
-    given = request.headers.get("Idempotency-Key", "")
+    """Read the Idempotency-Key, bare or as a quoted string; two of them are none."""
+    sent = request.headers.getall("Idempotency-Key", [])
+    given = sent[0] if len(sent) == 1 else ""
     quoted = _QUOTED_KEY.fullmatch(given)
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
     if not _KEY.fullmatch(key) or (given.startswith('"') and not quoted):

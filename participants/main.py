@@ -13,6 +13,8 @@ from participants.errors import AddressUnavailable, SettingError
 from participants.settings import NAMES, Name, ParticipantSettings, load_settings
 from participants.telemetry import configure_logging
 
+KEEPALIVE_S: Final = 75.0
+"""An idle connection is closed after this, and one whose header does not come: longer than callers keep theirs."""
 SHUTDOWN_S: Final = 5.0  # calls in flight get this long; with closing the pool it stays below 10 s
 
 
@@ -56,7 +58,13 @@ async def serve(
     """
     stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
     host, port = settings.participant_host, settings.port_of(name)
-    runner = web.AppRunner(create_app(name, settings), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        create_app(name, settings),
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+    )
     try:
         await runner.setup()
         site = web.TCPSite(runner, host, port)

@@ -1,5 +1,6 @@
-"""Settings of a participant, from the environment or `.env`, and where its database is."""
+"""Settings of a participant, from the environment or `.env`: where its database is, and who may call it."""
 
+import re
 from typing import Any, Final, Literal, get_args
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,9 @@ Name = Literal["orders", "inventory", "payments", "shipping", "notifications"]
 
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 PORTS: Final[dict[Name, int]] = {name: 8101 + place for place, name in enumerate(NAMES)}
+
+_SECRET: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
+"""Visible ASCII without the comma, which is what a header can carry and the setting can hold."""
 
 
 class ParticipantSettings(BaseSettings):
@@ -38,6 +42,16 @@ class ParticipantSettings(BaseSettings):
     payments_database_url: SecretStr | None = Field(None, description="Database of payments, when it is elsewhere.")
     shipping_database_url: SecretStr | None = Field(None, description="Database of shipping, when it is elsewhere.")
     notifications_database_url: SecretStr | None = Field(None, description="Database of notifications, when it is elsewhere.")
+    environment: Literal["dev", "preview", "prod"] = Field(
+        "dev", description="dev, preview or prod; outside dev a participant must have a secret."
+    )
+    orders_secret: SecretStr | None = Field(None, description="What callers of orders must send; `old,new` takes both.")
+    inventory_secret: SecretStr | None = Field(None, description="What callers of inventory must send; as SAGA_ORDERS_SECRET.")
+    payments_secret: SecretStr | None = Field(None, description="What callers of payments must send; as SAGA_ORDERS_SECRET.")
+    shipping_secret: SecretStr | None = Field(None, description="What callers of shipping must send; as SAGA_ORDERS_SECRET.")
+    notifications_secret: SecretStr | None = Field(
+        None, description="What callers of notifications must send; as SAGA_ORDERS_SECRET."
+    )
     participant_host: str = Field("127.0.0.1", description="Address to listen on.")
     participant_port: int | None = Field(
         None,
@@ -82,6 +96,28 @@ class ParticipantSettings(BaseSettings):
         if self.database_url is None:
             raise SettingError(f"No database for {name}: set SAGA_{name.upper()}_DATABASE_URL or SAGA_DATABASE_URL.")
         return participant_database_url(self.database_url.get_secret_value(), name)
+
+    def secrets_of(self, name: Name) -> tuple[str, ...]:
+        """Return the secrets that a participant accepts, the newest last; none where every caller is let in.
+
+        Raises:
+            SettingError: They can't be sent in a header, or there is none and this is not dev.
+        """
+        own: SecretStr | None = getattr(self, f"{name}_secret")
+        if own is None:
+            if self.environment != "dev":
+                raise SettingError(
+                    f"{name.capitalize()} has no secret, without which {self.environment} lets anybody in:"
+                    f" set SAGA_{name.upper()}_SECRET."
+                )
+            return ()
+        secrets = tuple(secret.strip() for secret in own.get_secret_value().split(","))
+        if not all(_SECRET.fullmatch(secret) for secret in secrets):
+            raise SettingError(
+                f"SAGA_{name.upper()}_SECRET is wrong: a secret is up to 256 visible ASCII characters;"
+                " two are divided by a comma."
+            )
+        return secrets
 
     def port_of(self, name: Name) -> int:
         """Return the port that a participant listens on; 0 for any free one."""

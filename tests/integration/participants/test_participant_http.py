@@ -34,6 +34,15 @@ async def test_a_missing_key_is_refused(notifications: Participant) -> None:
     assert await raw(notifications, "POST", "/notifications", b"{}", **JSON) == (400, "idempotency-key")
 
 
+async def test_a_key_that_comes_twice_is_none(notifications: Participant) -> None:
+    headers = [("Idempotency-Key", "k"), ("Idempotency-Key", "k")]
+    async with notifications.session.post(f"{notifications.url}/notifications", json=MESSAGE, headers=headers) as response:
+        assert (response.status, (await response.json(content_type=None))["type"].rpartition("/")[2]) == (
+            400,
+            "idempotency-key",
+        )
+
+
 async def test_a_quoted_key_is_the_bare_one(notifications: Participant) -> None:
     first = await notifications.post("/notifications", MESSAGE, key="k")
     again = await notifications.post("/notifications", MESSAGE, key='"k"')
@@ -49,6 +58,12 @@ async def test_a_quoted_key_is_the_bare_one(notifications: Participant) -> None:
         (b'{"order_id": NaN}', (400, "not-json")),
         (b'{"order_id": "\xff"}', (400, "not-json")),
         (b"[" * 100_000, (400, "not-json")),
+        (b'{"order_id": "o", "order_id": "p"}', (400, "not-json")),
+        (b'{"order_id": ' + b"[" * 32 + b"]" * 32 + b"}", (400, "not-json")),
+        (b'{"order_id": "\\ud800"}', (400, "not-json")),
+        (b'{"order_id": 1' + b"0" * 5_000 + b"}", (400, "not-json")),
+        (b'\xef\xbb\xbf{"order_id": "o"}', (400, "not-json")),
+        ('{"order_id": "o"}'.encode("utf-16"), (400, "not-json")),
         (b"[]", (422, "invalid")),
         (b"", (422, "invalid")),
         (b'{"notification_id": "n\\u0000", "order_id": "o", "customer_id": "c", "template": "t"}', (422, "invalid")),
