@@ -4,6 +4,7 @@ The server is the one that `SAGA_TEST_DATABASE_URL` names, or an embedded one th
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from sql import migrate
 from sql.embedded import embedded_server, with_database
 from tests.servers import Server, servers
 
+# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 SCHEMAS = ("ledger", "orders", "inventory", "payments", "shipping", "notifications")
 
 
