@@ -28,7 +28,9 @@ class ProblemType(Enum):
     KEY_INVALID = _Kind("idempotency-key-invalid", 400, "Idempotency-Key is malformed")
     MALFORMED_JSON = _Kind("malformed-json", 400, "The body is not strict JSON")
     BAD_QUERY = _Kind("invalid-query", 400, "The query is not valid")
+    MALFORMED_REQUEST = _Kind("malformed-request", 400, "The request is not valid HTTP")
     UNAUTHORIZED = _Kind("unauthorized", 401, "A valid API key is required")
+    FORBIDDEN = _Kind("forbidden", 403, "The key does not allow this")
     DECLINED = _Kind("payment-declined", 402, "The payment was declined")
     NOT_FOUND = _Kind("not-found", 404, "There is no such resource")
     ORDER_NOT_FOUND = _Kind("order-not-found", 404, "There is no such order")
@@ -43,11 +45,21 @@ class ProblemType(Enum):
     CURSOR_GONE = _Kind("cursor-gone", 410, "One can't go on from this cursor")
     TOO_LARGE = _Kind("payload-too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = _Kind("unsupported-media-type", 415, "The body must be application/json")
+    MISDIRECTED = _Kind("misdirected-request", 421, "No such host is served here")
     INVALID = _Kind("validation-error", 422, "The request is not valid")
     KEY_REUSED = _Kind("idempotency-key-reused", 422, "Idempotency-Key was used with a different request")
+    RATE_LIMITED = _Kind("rate-limited", 429, "Too many requests", retryable=True)
+    HEAD_TOO_LARGE = _Kind("head-too-large", 431, "The request's head is too large")
     INTERNAL = _Kind("internal-error", 500, "Something went wrong here", retryable=True)
     UNAVAILABLE = _Kind("unavailable", 503, "The service is not available now", retryable=True)
+    OVERLOADED = _Kind("overloaded", 503, "There is too much work waiting", retryable=True)
     OUTCOME_UNKNOWN = _Kind("outcome-unknown", 503, "Whether the request was recorded is not known", retryable=True)
+
+
+_ENDS_THE_CONNECTION: Final = frozenset(
+    {ProblemType.MALFORMED_REQUEST, ProblemType.REQUEST_TIMEOUT, ProblemType.TOO_LARGE, ProblemType.HEAD_TOO_LARGE}
+)
+"""After these nobody knows where the next request would begin, or it would take long to get there."""
 
 
 class Problem(Exception):
@@ -105,7 +117,10 @@ class Problem(Exception):
 
     def response(self, instance: str) -> web.Response:
         """Return the answer."""
-        return web.Response(status=self.status, body=self.body(instance), content_type=CONTENT_TYPE, headers=self.headers)
+        found = web.Response(status=self.status, body=self.body(instance), content_type=CONTENT_TYPE, headers=self.headers)
+        if self.type in _ENDS_THE_CONNECTION:
+            found.force_close()
+        return found
 
 
 def order_not_found() -> Problem:

@@ -93,7 +93,8 @@ def check_type(request: web.Request) -> None:
     charset = request.charset
     is_json = request.content_type == "application/json" and hdrs.CONTENT_TYPE in request.headers
     is_utf8 = charset is None or charset.lower().replace("_", "-") in ("utf-8", "utf8")
-    if not is_json or not is_utf8 or request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+    codings = request.headers.getall(hdrs.CONTENT_ENCODING, [])
+    if not is_json or not is_utf8 or any(coding.lower() != "identity" for coding in codings):
         raise Problem(
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
             "Send `Content-Type: application/json` in UTF-8, without a Content-Encoding.",
@@ -108,11 +109,9 @@ async def _read_bytes(request: web.Request) -> bytes:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
     except TimeoutError:
-        raise Problem(
-            ProblemType.REQUEST_TIMEOUT,
-            f"The body did not arrive within {BODY_TIMEOUT_S:g} s.",
-            headers={"Connection": "close"},
-        ) from None
+        raise Problem(ProblemType.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from None
+    except web.RequestPayloadError:
+        raise Problem(ProblemType.MALFORMED_REQUEST, "The body is not framed as HTTP says.") from None
     except ConnectionError:
         # Nobody is there to be told; it is the client's affair, not a fault of ours to be logged as one.
         raise Problem(ProblemType.REQUEST_TIMEOUT, "The body did not arrive whole.") from None
