@@ -5,6 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import structlog
 
 from edge_api.app import Parts, admin_app, clients_app
 from edge_api.clients import read_api_keys
+from edge_api.connections import Connections
 from edge_api.errors import EdgeError
 from edge_api.feed import Feed
 from edge_api.listening import Listening, listen
@@ -52,6 +54,7 @@ def run(settings: Settings, *, admin: bool = True, announce: Announce | None = N
         DefinitionError: A saga's code was changed under its version, or is not what the saga's configuration is for.
     """
     configure_logs(settings.log_level)
+    _allow_descriptors()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings, admin=admin, announce=announce))
 
@@ -76,10 +79,13 @@ async def serve(
         stack.push_async_callback(_stop, parts, listeners)
         stop_s = max(settings.shutdown_s - _CLOSING_S, settings.shutdown_s / 2)
         clients = clients_app(parts, api_keys)
-        listeners.append(await listen(clients, settings.host, settings.port, setting="SAGA_PORT", stop_s=stop_s))
+        room = partial(Connections, settings.connections_max, settings.connections_per_address)
+        host, port = settings.host, settings.port
+        listeners.append(await listen(clients, host, port, setting="SAGA_PORT", stop_s=stop_s, connections=room()))
         if admin:
             host, port = settings.admin_host, settings.admin_port
-            listeners.append(await listen(admin_app(parts), host, port, setting="SAGA_ADMIN_PORT", stop_s=stop_s))
+            admins = admin_app(parts)
+            listeners.append(await listen(admins, host, port, setting="SAGA_ADMIN_PORT", stop_s=stop_s, connections=room()))
         parts.ready.set()
         url, admin_url = listeners[0].url, listeners[1].url if admin else None
         log.info("edge_listening", clients=url, admin=admin_url, edge=parts.name)
@@ -143,6 +149,15 @@ async def _stop(parts: Parts, listeners: list[Listening]) -> None:
     parts.finishes.close()
     parts.feed.close()
     await asyncio.gather(*(listening.stop() for listening in listeners))
+
+
+def _allow_descriptors() -> None:
+    """Take as many file descriptors as the host lets this process have: each connection needs one, and 1,024 are few."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on every platform
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stopped_by_signal() -> asyncio.Event:

@@ -45,6 +45,7 @@ class ProblemType(Enum):
     CURSOR_GONE = _Kind("cursor-gone", 410, "One can't go on from this cursor")
     TOO_LARGE = _Kind("payload-too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = _Kind("unsupported-media-type", 415, "The body must be application/json")
+    EXPECTATION_FAILED = _Kind("expectation-failed", 417, "The expectation can't be met")
     MISDIRECTED = _Kind("misdirected-request", 421, "No such host is served here")
     INVALID = _Kind("validation-error", 422, "The request is not valid")
     KEY_REUSED = _Kind("idempotency-key-reused", 422, "Idempotency-Key was used with a different request")

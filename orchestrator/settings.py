@@ -67,7 +67,33 @@ class Settings(BaseSettings):
     admin_host: str = Field(default="127.0.0.1", description="Address the admin listener binds to")
     admin_port: int = Field(default=8090, ge=0, le=65535, description="Port of the admin listener; 0 picks a free one")
     api_keys: SecretStr | None = Field(
-        default=None, description="Clients and their keys, `client=key,client=key`; none: every caller is one client"
+        default=None,
+        description="Clients and their keys, `client=key,client=key`, beside those of `saga keys`; no key at all, in dev: every"
+        " caller is one client",
+    )
+    admin_token: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="What operators and their tools send to admin listeners and metrics; none, in dev: nobody has to",
+    )
+    allowed_hosts: str | None = Field(
+        default=None,
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(,(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+))*$",
+        description="Host names that requests may be for, `shop.example,10.0.0.7`; none: any, and only loopback ones where"
+        " the admin listener is bound to loopback",
+    )
+    connections_max: int = Field(
+        default=4000, ge=1, le=1_000_000, description="Most connections of each of an edge's listeners"
+    )
+    connections_per_address: int = Field(
+        default=1000, ge=1, le=1_000_000, description="Most connections of one address; a proxy in front is one"
+    )
+    rate_per_s: float = Field(
+        default=1000.0, ge=0, le=1_000_000, description="Requests a second of one client that one edge answers; 0: any number"
+    )
+    rate_burst: int = Field(default=2000, ge=1, le=1_000_000, description="Requests of one client that may come at once")
+    backlog_max: int = Field(
+        default=0, ge=0, le=1_000_000, description="Due orders from which on an edge takes no new ones; 0: any number"
     )
     poll_interval_s: float = Field(default=5.0, gt=0, le=60, description="Seconds between two looks for work, at most")
     notify: bool = Field(default=True, description="Wake orchestrators by NOTIFY; off leaves the poll alone")

@@ -26,7 +26,7 @@ ADDRESSES = [
     f"http://h/?k={CANARY}",
     "http://h:99999",
 ]
-ANYTHING = {"host", "admin_host", "participant_host", "api_keys"}
+ANYTHING = {"host", "admin_host", "participant_host", "api_keys", "allowed_hosts"}
 """What can only be tried out; the listener, or the edge, refuses it with a sentence."""
 
 
