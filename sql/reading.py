@@ -119,6 +119,12 @@ async def count_active(conn: Connection) -> dict[tuple[str, str], int]:
     return {(row["saga"], row["status"]): row["orders"] for row in await _QUERIES.fetch(conn, "count_active", {})}
 
 
+async def count_due(conn: Connection, *, most: int) -> int:
+    """Return how many orders are due and nobody works on, counted no further than `most`."""
+    rows = await _QUERIES.fetch(conn, "count_due", {"most": most})
+    return int(rows[0]["orders"])
+
+
 async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
     """Return what the ledger is doing; what it costs does not depend on how many orders the ledger holds.
 

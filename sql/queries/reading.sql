@@ -74,6 +74,10 @@ where datname = current_database() and application_name like 'saga orchestrator 
 -- How many unfinished orders each saga has in each status.
 select saga, status, count(*) as orders from order_ledger where finished_at is null group by saga, status;
 
+-- name: count_due
+-- How many orders are due and nobody works on, counted no further than a limit, from the index that claims go by.
+select count(*)::integer as orders from (select from order_ledger where due_at <= statement_timestamp() limit %(most)s) due;
+
 -- name: statistics
 -- What the ledger is doing, as of one moment. What it costs depends on what is unfinished and on `sample`, not on how much the
 -- ledger holds: of what ended in the window the newest are looked at, and if there are more of them the window is as long as
