@@ -113,7 +113,7 @@ def check_backlog(request: web.Request) -> None:
 
 
 def _name_of(request: web.Request) -> str:
-    client = request.get(keys.CLIENT_ID)
+    client: str | None = request.get(keys.CLIENT_ID)
     if client is not None:
         return client
     # No client's id has a space.

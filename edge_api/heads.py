@@ -1,4 +1,4 @@
-"""What the head of a request must be, whatever it asks for: HTTP/1, each line once, of a bounded size, for a host served here."""
+"""What the head of a request must be, whatever it asks for: HTTP/1, no line twice, not too large, for a host served here."""
 
 import re
 from collections.abc import Callable
