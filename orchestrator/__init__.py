@@ -8,7 +8,7 @@
     the core, pure   progress outcome (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
     an order         opening (how it begins)  work preview  operating cancelling paying (what is asked of it)
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
-    a call           prepared participant (what an answer means)  addresses transport/  fleet circuit breaker bulkhead (whether at all)
+    a call           prepared participant (what an answer means)  addresses credentials transport/  fleet circuit breaker bulkhead (whether at all)
     a replica        main connecting settings logs metrics  worker listener watchdog  retention  webhooks/
     commands         operations/
 

@@ -3,14 +3,58 @@
 import ipaddress
 import re
 import socket
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-def http_url(text: str) -> str:
+_METADATA: Final = frozenset(
+    ipaddress.ip_address(text) for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+)
+"""Where clouds tell a machine its secrets, beside 169.254.169.254, which is link-local."""
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which addresses may be called; what is said of names holds for what they resolve to.
+
+    Args:
+        link_local: Whether a link-local address may be, and that of a cloud's metadata service.
+        private: Whether loopback, private and otherwise not global addresses may be.
+    """
+
+    link_local: bool = False
+    private: bool = True
+
+    def refusal(self, host: str) -> str | None:
+        """Return why a host must not be called, for a sentence; None for one that may be, and for a name."""
+        address = _address(host)
+        if address is None:
+            return None
+        if address.is_multicast or address.is_unspecified:
+            return "is a multicast or unspecified address"
+        if not self.link_local and (address.is_link_local or address in _METADATA):
+            return "is link-local or a cloud's metadata service, which only SAGA_ALLOW_LINK_LOCAL=1 lets be called"
+        if not self.private and not address.is_global and not (address.is_link_local or address in _METADATA):
+            return "is a loopback or private address, which only SAGA_WEBHOOK_PRIVATE=1 lets webhooks have here"
+        return None
+
+
+PARTICIPANTS: Final = Reach()
+"""Where participants may be, and webhooks in dev, where nothing else is set."""
+
+
+def http_url(text: str, reach: Reach = PARTICIPANTS) -> str:
     """Return the address of a participant as it is stored.
+
+    Args:
+        text: As it was given.
+        reach: Where it may be; a name is looked up only when it is called.
 
     Raises:
         ValueError: It is none, or one that no participant has, such as that of a cloud's metadata service.
@@ -22,25 +66,38 @@ def http_url(text: str) -> str:
         )
     except ValueError:
         usable = False
-    if not usable or parts.username or parts.query or parts.fragment:
+    if not usable or "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must be an http or https address without user, query or fragment")
-    if _is_forbidden(parts.hostname or ""):
-        raise ValueError("must not be a link-local, multicast or unspecified address")
+    if why := reach.refusal(parts.hostname or ""):
+        raise ValueError(f"must not be called: it {why}")
     return text.rstrip("/")
 
 
-def _is_forbidden(host: str) -> bool:
+def _address(host: str) -> Address | None:
+    """Return the address that a host is, however it is written; None for a name."""
     try:
-        address = ipaddress.ip_address(host)
+        address: Address = ipaddress.ip_address(host)
     except ValueError:
         try:
             # What connects also takes 2852039166, 0xA9FEA9FE or 169.254.43518 for an address.
             address = ipaddress.IPv4Address(socket.inet_aton(host))
         except OSError:
-            return False
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
-    return address.is_link_local or address.is_multicast or address.is_unspecified
+            return None
+    return _embedded(address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
-HttpUrl = Annotated[str, AfterValidator(http_url)]
+def _embedded(address: ipaddress.IPv6Address) -> Address:
+    """Return the IPv4 address to which a gateway would send what is sent to this one; itself where there is none."""
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour or address
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _shaped(text: str) -> str:
+    return http_url(text, Reach(link_local=True))
+
+
+HttpUrl = Annotated[str, AfterValidator(_shaped)]
+"""A participant's address in the settings, which say themselves how far they reach."""

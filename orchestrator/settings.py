@@ -6,11 +6,12 @@
 import math
 from enum import StrEnum
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orchestrator.addresses import HttpUrl
+from orchestrator.addresses import HttpUrl, Reach
 from orchestrator.circuit import Policy
 from orchestrator.saga import Retry
 from orchestrator.transport.exchange import Client
@@ -62,6 +63,15 @@ class Settings(BaseSettings):
     payments_url: HttpUrl = Field(default="http://127.0.0.1:8103", description="Address of the payments service")
     shipping_url: HttpUrl = Field(default="http://127.0.0.1:8104", description="Address of the shipping service")
     notifications_url: HttpUrl = Field(default="http://127.0.0.1:8105", description="Address of the notifications service")
+    participant_secrets: SecretStr | None = Field(
+        default=None, description="What participants want to see, `payments=secret,inventory=secret`; none: nothing is sent"
+    )
+    allow_link_local: bool = Field(
+        default=False, description="Call link-local addresses too, and those of a cloud's metadata service"
+    )
+    webhook_private: bool | None = Field(
+        default=None, description="Call webhooks at loopback and private addresses; unset: in dev alone"
+    )
     host: str = Field(default="127.0.0.1", description="Address the edge's clients' listener binds to")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the clients' listener; 0 picks a free one")
     admin_host: str = Field(default="127.0.0.1", description="Address the admin listener binds to")
@@ -167,6 +177,13 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
+    def _participants_may_be_called(self) -> Self:
+        for name, url in self.participants.items():
+            if why := self.participant_reach.refusal(urlsplit(url).hostname or ""):
+                raise ValueError(f"SAGA_{name.upper()}_URL: must not be called: it {why}")
+        return self
+
+    @model_validator(mode="after")
     def _lease_outlasts_a_call(self) -> Self:
         # Leases are renewed every third of their time, so a call may start with two thirds left.
         if self.lease_s * 2 / 3 <= self.step_timeout_s + LEASE_MARGIN_S:
@@ -187,6 +204,17 @@ class Settings(BaseSettings):
                 " and confirm with these settings of retries, time limits and leases, and what it tried must not expire"
             )
         return self
+
+    @property
+    def participant_reach(self) -> Reach:
+        """Where participants may be."""
+        return Reach(link_local=self.allow_link_local)
+
+    @property
+    def webhook_reach(self) -> Reach:
+        """Where webhooks may be: clients may have some, so outside dev not in the operators' own network."""
+        private = self.environment is Environment.DEV if self.webhook_private is None else self.webhook_private
+        return Reach(link_local=self.allow_link_local, private=private)
 
     @property
     def retry(self) -> Retry:

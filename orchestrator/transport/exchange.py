@@ -27,6 +27,10 @@ class TransportError(Exception):
     """There is no whole answer, and the reason in a few words; the request may have been acted on."""
 
 
+class Forbidden(TransportError):
+    """The address is one that must not be called; nothing was sent."""
+
+
 class Reply(Struct, frozen=True, dict=True):
     """An answer, as it came.
 
@@ -63,6 +67,7 @@ class Transport(Protocol):
 
         Raises:
             TimeoutError: It took longer; the request may have been acted on.
+            Forbidden: The address must not be called; nothing was sent.
             TransportError: No whole answer came.
             ValueError: The request can't be written as HTTP, such as a header value with a line break; nothing was sent.
         """

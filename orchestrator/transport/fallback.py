@@ -1,12 +1,25 @@
 """The transport over aiohttp's client."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 
 import aiohttp
 
-from orchestrator.transport.exchange import BODY_BYTES_MAX, CONNECT_TIMEOUT_S, KEEPALIVE_S, Reply, TransportError
+from orchestrator.addresses import PARTICIPANTS, Reach
+from orchestrator.transport.exchange import (
+    BODY_BYTES_MAX,
+    CONNECT_TIMEOUT_S,
+    KEEPALIVE_S,
+    Forbidden,
+    Reply,
+    TransportError,
+)
+
+
+class _NotDialled(OSError):
+    """An address that must not be called; in the form in which the connector takes that a connection can't be had."""
 
 
 class Aiohttp:
@@ -34,16 +47,30 @@ class Aiohttp:
                         response.close()
                         return Reply(response.status, response.raw_headers, None)
                 return Reply(response.status, response.raw_headers, bytes(answer))
+        except aiohttp.ClientConnectorError as error:
+            why = error.os_error
+            if isinstance(why, _NotDialled):
+                raise Forbidden(str(why)) from error
+            raise TransportError(f"no connection: {type(why).__name__}: {why}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise TransportError(f"{type(error).__name__}: {error}") from error
 
 
-def open_session(connections_max: int) -> aiohttp.ClientSession:
+def open_session(connections_max: int, reach: Reach = PARTICIPANTS) -> aiohttp.ClientSession:
     """Return a session with every safety setting; must be made inside the running loop, and closed.
 
     Args:
         connections_max: Most connections to one address.
+        reach: Which addresses may be called.
     """
+
+    def dialled(found: aiohttp.AddrInfoType) -> socket.socket:
+        """Make the socket for an address that is about to be dialled: after this nobody looks up anything."""
+        family, kind, protocol, _, place = found
+        if why := reach.refusal(str(place[0])):
+            raise _NotDialled(f"{place[0]} must not be called: it {why}")
+        return socket.socket(family, kind, protocol)
+
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=0,
@@ -51,6 +78,7 @@ def open_session(connections_max: int) -> aiohttp.ClientSession:
             keepalive_timeout=KEEPALIVE_S,
             ttl_dns_cache=10,
             ssl=ssl.create_default_context(),
+            socket_factory=dialled,
         ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sagaledger"},

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from orchestrator.addresses import Reach
 from orchestrator.transport.connection import Connection
+from orchestrator.transport.dialing import resolve
 from orchestrator.transport.exchange import (
     CONNECT_TIMEOUT_S,
     KEEPALIVE_S,
@@ -32,10 +34,12 @@ class Http1:
 
     Args:
         connections_max: Most connections to one origin; more calls at once wait for one.
+        reach: Which addresses may be called.
     """
 
-    def __init__(self, *, connections_max: int) -> None:
+    def __init__(self, *, connections_max: int, reach: Reach) -> None:
         self._connections_max = connections_max
+        self._reach = reach
         self._origins: dict[str, _Origin] = {}
 
     async def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Reply:
@@ -65,13 +69,13 @@ class Http1:
         await asyncio.sleep(0)
 
     def _origin(self, base: str) -> "_Origin":
-        return self._origins.setdefault(base, _Origin(base, self._connections_max))
+        return self._origins.setdefault(base, _Origin(base, self._connections_max, self._reach))
 
 
 class _Origin:
     """Who is called, and the connections to it."""
 
-    def __init__(self, base: str, connections_max: int) -> None:
+    def __init__(self, base: str, connections_max: int, reach: Reach) -> None:
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError("only http and https addresses without a user can be called")
@@ -81,6 +85,7 @@ class _Origin:
         self._address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
         self._is_tls = parts.scheme == "https"
         self._tls: ssl.SSLContext | None = None
+        self._reach = reach
         self._free = connections_max
         self._line: deque[asyncio.Future[None]] = deque()
         self._idle: deque[Connection] = deque()
@@ -124,15 +129,30 @@ class _Origin:
     async def _connect(self) -> Connection:
         if self._is_tls:
             self._tls = self._tls or ssl.create_default_context()
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await loop.create_connection(lambda: Connection(loop), *self._address, ssl=self._tls)
+                return await self._dial()
         except TimeoutError:
             raise TransportError(f"no connection within {CONNECT_TIMEOUT_S:g} s") from None
         except OSError as error:
             raise TransportError(f"no connection: {type(error).__name__}: {error}") from error
-        return connection
+
+    async def _dial(self) -> Connection:
+        host, port = self._address
+        loop = asyncio.get_running_loop()
+        addresses = await resolve(host, port, self._reach)
+        named = host if self._is_tls else None  # whose certificate it must be
+        while True:
+            address = addresses.pop(0)
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop), address, port, ssl=self._tls, server_hostname=named
+                )
+            except OSError:
+                if not addresses:
+                    raise
+            else:
+                return connection
 
     async def _take_place(self) -> None:
         if self._free:
