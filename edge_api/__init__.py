@@ -4,10 +4,11 @@
 
     every request  middlewares (ids, who is asking, problems)  requests (body, preference, path)  idempotency (its key)
                    schemas pointers  problems (errors as answers)  answers acceptance  limits rates keys
+                   heads (what comes first)  admission (how many)
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
                    reading  feed  contract openapi (made from routes and models)
     operators      monitoring (health, statistics, metrics)  configuring  webhooks  dashboard/
-    the process    main app listening waking clients errors
+    the process    main app listening connections waking errors  doors access clients (who may come in)
 
 Two listeners in one process: one for clients, one for operators. The edge imports the orchestrator's definitions, core
 and HTTP caller, never its worker or listener.

@@ -1,7 +1,6 @@
 """The two applications of an edge, one for clients and one for operators, over the same parts."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,9 +9,11 @@ from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
 from edge_api import (
+    access,
     cancelling,
     configuring,
     dashboard,
+    doors,
     feed,
     keys,
     monitoring,
@@ -23,9 +24,12 @@ from edge_api import (
     signalling,
     webhooks,
 )
+from edge_api.admission import BACKLOG, Backlog, limit_rate
+from edge_api.clients import KeyRing
 from edge_api.feed import FEED, Feed
+from edge_api.heads import check_heads, served_hosts
 from edge_api.listening import note_requests
-from edge_api.middlewares import answer_problems, authenticate, identify_request, limit_reads
+from edge_api.middlewares import answer_problems, identify_request, limit_reads
 from edge_api.monitoring import METRICS, PROBES, READY, EdgeMetrics
 from edge_api.requests import BODY_BYTES_MAX
 from edge_api.starting import EDGE_NAME, FINISHES, WAKER
@@ -54,6 +58,7 @@ class Parts:
     Attributes:
         name: Of this edge, as leases and the journal show it.
         settings: As given.
+        ring: Who has which key.
         pool: Autocommit connections to the ledger.
         definitions: Registered sagas.
         caller: For the authorization of payments.
@@ -63,11 +68,13 @@ class Parts:
         finishes: Lets requests wait for orders to finish.
         feed: Reads the feed of events, and lets requests wait for them.
         metrics: What is counted.
+        backlog: Whether too much work waits for more.
         ready: Set while orders are taken.
     """
 
     name: str
     settings: Settings
+    ring: KeyRing
     pool: AsyncConnectionPool[Any]
     definitions: Definitions
     caller: Caller
@@ -77,31 +84,50 @@ class Parts:
     finishes: Finishes
     feed: Feed
     metrics: EdgeMetrics
+    backlog: Backlog
     ready: asyncio.Event
 
 
-def clients_app(parts: Parts, api_keys: Mapping[str, str]) -> web.Application:
+def clients_app(parts: Parts) -> web.Application:
     """Return the application of the clients' listener.
 
-    Args:
-        parts: What handlers work with.
-        api_keys: Client of each key; empty when every caller is one client.
+    Raises:
+        LookupError: It is not said of a route what it answers, or who may use it.
     """
+    settings = parts.settings
     app = web.Application(
-        middlewares=[note_requests, identify_request, answer_problems, authenticate(api_keys), limit_reads],
+        middlewares=[
+            note_requests,
+            identify_request,
+            answer_problems,
+            check_heads(served_hosts(settings.allowed_hosts, settings.host, guarded=False)),
+            doors.clients_door(settings, parts.ring),
+            limit_rate(settings.rate_per_s, settings.rate_burst),
+            limit_reads,
+        ],
         client_max_size=BODY_BYTES_MAX,
     )
     _put(parts, app)
     for routes in CLIENT_ROUTES:
         app.add_routes(routes)
     openapi.add_to(app)
+    access.check_client_routes(app)
     return app
 
 
 def admin_app(parts: Parts) -> web.Application:
     """Return the application of the admin listener."""
+    settings = parts.settings
     app = web.Application(
-        middlewares=[note_requests, identify_request, answer_problems, limit_reads], client_max_size=BODY_BYTES_MAX
+        middlewares=[
+            note_requests,
+            identify_request,
+            answer_problems,
+            check_heads(served_hosts(settings.allowed_hosts, settings.admin_host, guarded=True)),
+            doors.admin_door(settings, parts.ring),
+            limit_reads,
+        ],
+        client_max_size=BODY_BYTES_MAX,
     )
     _put(parts, app)
     for routes in (monitoring.ADMIN_ROUTES, monitoring.CLIENT_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES):
@@ -121,4 +147,5 @@ def _put(parts: Parts, app: web.Application) -> None:
     app[FINISHES] = parts.finishes
     app[FEED] = parts.feed
     app[METRICS] = parts.metrics
+    app[BACKLOG] = parts.backlog
     app[READY] = parts.ready

@@ -34,7 +34,7 @@ _KEY_PROBLEMS: Final = (
     ProblemType.KEY_REUSED,
     ProblemType.OUTCOME_UNKNOWN,
 )
-_LEDGER_PROBLEMS: Final = (ProblemType.UNAUTHORIZED, ProblemType.INTERNAL, ProblemType.UNAVAILABLE)
+_LEDGER_PROBLEMS: Final = (ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN, ProblemType.INTERNAL, ProblemType.UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,6 @@ class Operation:
         parameters: Names among the document's parameters.
         body: Model of the request's body; None for none.
         starts_any: Whether its body is that of any saga that clients may start.
-        open: Whether it needs no key.
     """
 
     id: str
@@ -74,7 +73,6 @@ class Operation:
     parameters: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
     starts_any: bool = False
-    open: bool = False
 
 
 _STARTED: Final = {
@@ -165,17 +163,14 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.BAD_QUERY, ProblemType.CURSOR_GONE, *_LEDGER_PROBLEMS),
         ("After", "EventLimit", "Wait"),
     ),
-    ("GET", "/healthz"): Operation(
-        "getLiveness", "Tell that the process runs.", {200: Success("It does.", answers.Health)}, open=True
-    ),
+    ("GET", "/healthz"): Operation("getLiveness", "Tell that the process runs.", {200: Success("It does.", answers.Health)}),
     ("GET", "/readyz"): Operation(
         "getReadiness",
         "Tell whether orders can be taken.",
         {200: Success("They can.", answers.Health)},
         (ProblemType.UNAVAILABLE,),
-        open=True,
     ),
-    ("GET", "/openapi.json"): Operation("getContract", "Show this document.", {200: Success("OpenAPI 3.1.", None)}, open=True),
+    ("GET", "/openapi.json"): Operation("getContract", "Show this document.", {200: Success("OpenAPI 3.1.", None)}),
 }
 
 

@@ -18,6 +18,8 @@ FLEET: Final = web.AppKey("fleet", Fleet)
 
 CLIENT_ID: Final = web.RequestKey("client_id", str)
 """Key of the request: who is asking. Set by the middleware, never taken from the request itself."""
+ACTOR: Final = web.RequestKey("actor", str)
+"""Key of the request: who acts on the admin listener."""
 CORRELATION_ID: Final = web.RequestKey("correlation_id", str)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TRACEPARENT: Final = web.RequestKey("traceparent", str)

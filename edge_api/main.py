@@ -12,9 +12,11 @@ from uuid import uuid4
 import aiohttp
 import structlog
 
+from edge_api.admission import Backlog
 from edge_api.app import Parts, admin_app, clients_app
-from edge_api.clients import read_api_keys
+from edge_api.clients import KeyRing, read_api_keys
 from edge_api.connections import Connections
+from edge_api.doors import check_start
 from edge_api.errors import EdgeError
 from edge_api.feed import Feed
 from edge_api.listening import Listening, listen
@@ -49,7 +51,8 @@ def run(settings: Settings, *, admin: bool = True, announce: Announce | None = N
         announce: Given the base URLs of the clients' and the admin listener once requests are taken.
 
     Raises:
-        EdgeError: The ledger can't be reached or is not migrated, a port is in use, or the keys are wrong.
+        EdgeError: The ledger can't be reached or is not migrated, a port is in use, or a key is wrong or, outside
+            `dev`, missing.
         SettingsError: No database is set, or a module of a team's own sagas can't be used.
         DefinitionError: A saga's code was changed under its version, or is not what the saga's configuration is for.
     """
@@ -70,15 +73,15 @@ async def serve(
         announce: As for `run`.
         stop: Ends it when set; None to be ended by SIGTERM or SIGINT.
     """
-    api_keys = read_api_keys(settings.api_keys)
     stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_parts(settings))
+        check_start(settings, parts.ring, admin=admin)
         listeners: list[Listening] = []
         # Both are stopped at once, so that together they take no longer than one.
         stack.push_async_callback(_stop, parts, listeners)
         stop_s = max(settings.shutdown_s - _CLOSING_S, settings.shutdown_s / 2)
-        clients = clients_app(parts, api_keys)
+        clients = clients_app(parts)
         room = partial(Connections, settings.connections_max, settings.connections_per_address)
         host, port = settings.host, settings.port
         listeners.append(await listen(clients, host, port, setting="SAGA_PORT", stop_s=stop_s, connections=room()))
@@ -99,21 +102,26 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Open what handlers work with.
 
     Raises:
-        EdgeError: The ledger can't be reached or is not migrated.
+        EdgeError: The ledger can't be reached or is not migrated, or SAGA_API_KEYS is wrong.
     """
+    static_keys = read_api_keys(settings.api_keys)
     async with AsyncExitStack() as stack:
         definitions = Definitions(registered(settings), settings)
         pool = await _open_ledger(stack, settings, definitions)
         await _see_configuration(pool, definitions)
+        ring = KeyRing(pool, static_keys)
+        await ring.look()
         transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CALLS_MAX))
         metrics = EdgeMetrics()
         fleet = Fleet(pool, settings, metrics.breaker_state)
         await fleet.look()
+        backlog = Backlog(pool, settings.backlog_max)
         waker, finishes, feed = Waker(pool, enabled=settings.notify), Finishes(pool), Feed(pool)
         parts = Parts(
             # The random part makes a restart on the same host another edge.
             name=f"edge-{uuid4().hex[:8]}",
             settings=settings,
+            ring=ring,
             pool=pool,
             definitions=definitions,
             caller=Caller(transport, fleet.addresses),
@@ -123,9 +131,10 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             finishes=finishes,
             feed=feed,
             metrics=metrics,
+            backlog=backlog,
             ready=asyncio.Event(),
         )
-        for loop in (waker.run(), finishes.run(), feed.run(), fleet.run()):
+        for loop in (waker.run(), finishes.run(), feed.run(), fleet.run(), ring.run(), backlog.run()):
             stack.push_async_callback(end_task, asyncio.create_task(loop))
         yield parts
 

@@ -1,16 +1,14 @@
-"""What holds for every request: ids, who is asking, headers, and errors as problems."""
+"""What holds for every request: ids, headers, limits of reads, and errors as problems."""
 
-import hmac
 import re
 import secrets
 import time
-from collections.abc import Mapping
 from typing import Final
 from uuid import uuid4
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 from psycopg_pool import PoolClosed
 
 from edge_api import keys
@@ -23,11 +21,8 @@ from orchestrator.definitions import Unfit
 from orchestrator.webhooks.subscribing import NameTaken, NoWebhook
 from sql.connect import OUTAGE
 
-ANONYMOUS: Final = "default"
-"""The one client of an installation without keys."""
 WAITING_PATHS: Final = frozenset({"/events"})
 """Reads that may wait for something to happen, and limit by themselves how long they wait for the ledger."""
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
 READ_TIMEOUT_S: Final = 5.5
 """A little more than the statement's own limit, which holds as long as the server can be reached."""
 REFUSALS: Final = {
@@ -108,24 +103,6 @@ async def limit_reads(request: web.Request, handler: Handler) -> web.StreamRespo
         raise unavailable() from None
 
 
-def authenticate(api_keys: Mapping[str, str]) -> Middleware:
-    """Return the middleware that tells who is asking.
-
-    Args:
-        api_keys: Client of each key; empty when every caller is one client.
-    """
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not api_keys:
-            request[keys.CLIENT_ID] = ANONYMOUS
-        elif request.path not in OPEN_PATHS:
-            request[keys.CLIENT_ID] = _client_of(request, api_keys)
-        return await handler(request)
-
-    return middleware
-
-
 def unavailable() -> Problem:
     """Return the answer while the database is away."""
     return Problem(
@@ -133,18 +110,6 @@ def unavailable() -> Problem:
         "The ledger can't be reached now; repeat the request with the same Idempotency-Key.",
         headers={"Retry-After": "1"},
     )
-
-
-def _client_of(request: web.Request, api_keys: Mapping[str, str]) -> str:
-    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    found = None
-    # Every key is compared, whatever was found, so that the time tells nothing.
-    for key, client in api_keys.items():
-        if hmac.compare_digest(key.encode(), given.strip().encode(errors="surrogateescape")):
-            found = client
-    if scheme.lower() != "bearer" or found is None:
-        raise Problem(ProblemType.UNAUTHORIZED, "Send `Authorization: Bearer KEY`.", headers={"WWW-Authenticate": "Bearer"})
-    return found
 
 
 def _http_problem(error: web.HTTPException) -> Problem:

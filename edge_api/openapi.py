@@ -12,10 +12,11 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from edge_api import keys
+from edge_api import access, keys
 from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, Json, Operation, Success
 from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
 from edge_api.schemas import StartRequest, request_model
+from orchestrator.api_keys import Scope
 
 DOCUMENT: Final = web.AppKey("openapi", bytes)
 _SCHEMAS: Final = "#/components/schemas/"
@@ -57,7 +58,9 @@ def document(app: web.Application) -> Json:
         if operation is None:
             raise LookupError(f"{route.method} {path} is not described in edge_api.contract.OPERATIONS")
         paths.setdefault(path, {})[route.method.lower()] = _operation(
-            operation, any_start if operation.starts_any else given[operation.body] if operation.body else None
+            operation,
+            access.CLIENT_ROUTES[path],
+            any_start if operation.starts_any else given[operation.body] if operation.body else None,
         )
     return {
         "openapi": "3.1.0",
@@ -72,18 +75,24 @@ def document(app: web.Application) -> Json:
             "schemas": schemas,
             "parameters": dict(PARAMETERS),
             "headers": dict(HEADERS),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Where keys are configured."}},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key with the scope that an operation names, where there are keys.",
+                }
+            },
         },
     }
 
 
-def _operation(operation: Operation, body: Json | None) -> Json:
+def _operation(operation: Operation, scope: Scope | None, body: Json | None) -> Json:
     described: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in (*operation.parameters, *_OF_EVERY_REQUEST)],
         # Without configured keys everybody is one client, so a key is never required by the document.
-        "security": [] if operation.open else [{"key": []}, {}],
+        "security": [] if scope is None else [{"key": [scope]}, {}],
         "responses": _responses(operation),
     }
     if body is not None:
@@ -113,7 +122,7 @@ def _failure(problems: list[ProblemType]) -> Json:
     names: list[str] = []
     if any(problem in _WITH_RETRY_AFTER for problem in problems):
         names.append("RetryAfter")
-    if ProblemType.UNAUTHORIZED in problems:
+    if {ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN} & {*problems}:
         names.append("Authenticate")
     if ProblemType.DECLINED in problems:
         names += ["Location", "IdempotencyReplayed"]

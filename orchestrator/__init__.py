@@ -6,10 +6,10 @@
       is it sound    builders (what functions read)  soundness dependencies expiry  loading (a team's own)
       as configured  configuration configuring config_shown (pending, active)  canary  definitions (what a process runs)
     the core, pure   progress outcome (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
-    an order         opening (how it begins)  work preview  operating cancelling paying (what is asked of it)
+    an order         opening (how it begins)  work preview  operating signalling cancelling paying (what is asked of it)
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
     a call           prepared participant (what an answer means)  addresses credentials transport/  fleet circuit breaker bulkhead (whether at all)
-    a replica        main connecting settings logs metrics  worker listener watchdog  retention  webhooks/
+    a replica        main connecting settings logs metrics bearer api_keys  worker listener watchdog  retention  webhooks/
     commands         operations/
 
 Imports inside run one way: step ← saga ← progress ← turns ← undoing ← answers ← asked ← machine ← work ← runner ← worker.

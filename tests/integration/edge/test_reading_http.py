@@ -12,10 +12,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import BaseModel
 
 from edge_api import answers, keys, reading
-from edge_api.middlewares import answer_problems, authenticate, identify_request
+from edge_api.clients import KeyRing
+from edge_api.doors import clients_door
+from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from edge_api.problems import BASE
 from orchestrator.outcome import Unknown
+from orchestrator.settings import load_settings
 from sql.connect import open_pool
 from sql.models import Status
 from tests.integration.audit.shop import Shop, place_every_shape, scripted
@@ -37,18 +40,19 @@ class Edge:
 
 @pytest.fixture
 async def edge(ledger_url: str) -> AsyncIterator[Edge]:
-    middlewares = [identify_request, answer_problems, authenticate({"k1": "client", "k2": "other"})]
-    app = web.Application(middlewares=middlewares)
-    app.add_routes(reading.ROUTES)
-    app[METRICS] = EdgeMetrics()
-    async with (
-        open_pool(ledger_url, name="edge", connections_max=2) as app[keys.POOL],
-        await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn,
-        TestClient(TestServer(app)) as client,
-    ):
-        shop = Shop(conn, scripted())
-        await shop.open()
-        yield Edge(shop, client)
+    async with open_pool(ledger_url, name="edge", connections_max=2) as pool:
+        door = clients_door(load_settings(), KeyRing(pool, {"k1": "client", "k2": "other"}))
+        app = web.Application(middlewares=[identify_request, answer_problems, door])
+        app.add_routes(reading.ROUTES)
+        app[keys.POOL] = pool
+        app[METRICS] = EdgeMetrics()
+        async with (
+            await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn,
+            TestClient(TestServer(app)) as client,
+        ):
+            shop = Shop(conn, scripted())
+            await shop.open()
+            yield Edge(shop, client)
 
 
 def _holds(model: type[BaseModel], document: Any) -> None:

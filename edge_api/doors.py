@@ -1,0 +1,162 @@
+"""Who may come in: one door a listener, deny by default; `edge_api/access.py` says what each route needs.
+
+A listener is closed outside `dev`, and there from its first key on; an open one takes every caller for the same.
+"""
+
+import time
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from edge_api import access, keys
+from edge_api.admission import too_many
+from edge_api.clients import Caller, KeyRing, KeysUnknown
+from edge_api.connections import address_of
+from edge_api.errors import EdgeError
+from edge_api.middlewares import unavailable
+from edge_api.problems import Problem, ProblemType
+from edge_api.rates import Rates
+from edge_api.requests import check_type
+from orchestrator.api_keys import Scope
+from orchestrator.bearer import bearer_of, digest_of, same_token
+from orchestrator.settings import Environment, Settings
+
+ANONYMOUS: Final = "default"
+"""The one client of an installation without keys."""
+NOBODY: Final = "anonymous"
+"""Who acts on an admin listener that is open."""
+OPERATOR: Final = "admin"
+"""Who acts with the admin token."""
+FAILURES_PER_S: Final = 10
+"""Wrong keys of one address that are answered as such. Right ones of the same address are never refused for them: behind a
+proxy all have one address, and nobody guesses 256 bits."""
+SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_OWN_SITE: Final = frozenset({"same-origin", "none"})
+
+
+def check_start(settings: Settings, ring: KeyRing, *, admin: bool) -> None:
+    """See that nobody is shut out for good, or let in, by what was forgotten.
+
+    Args:
+        settings: Of this edge.
+        ring: The keys.
+        admin: Whether the admin listener is opened too.
+
+    Raises:
+        EdgeError: Outside `dev` there is no key of a client, or no admin token.
+    """
+    if settings.environment is Environment.DEV:
+        return
+    if not ring.has_client_keys:
+        raise EdgeError(
+            f"SAGA_ENVIRONMENT is {settings.environment} and no client has a key: make one by"
+            " `saga keys create CLIENT --scope orders --scope events`, or set SAGA_API_KEYS"
+        )
+    if admin and settings.admin_token is None:
+        raise EdgeError(
+            f"SAGA_ENVIRONMENT is {settings.environment} and SAGA_ADMIN_TOKEN is not set: the admin listener needs one"
+        )
+
+
+def clients_door(settings: Settings, ring: KeyRing) -> Middleware:
+    """Return the middleware that tells which client is asking.
+
+    Args:
+        settings: Of this edge.
+        ring: The keys.
+    """
+    failures = Rates(FAILURES_PER_S, FAILURES_PER_S)
+    always = settings.environment is not Environment.DEV
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = access.path_of(request)
+        if not always and not ring.has_client_keys:
+            request[keys.CLIENT_ID] = ANONYMOUS
+        elif path is None or access.CLIENT_ROUTES.get(path) is not access.OPEN:
+            caller = await _identify(request, ring, failures)
+            # Where there is no route every client is told so.
+            scope = access.CLIENT_ROUTES.get(path) if path is not None else None
+            if scope is not None and scope not in caller.scopes:
+                raise _forbidden(scope)
+            request[keys.CLIENT_ID] = caller.client_id
+        return await handler(request)
+
+    return middleware
+
+
+def admin_door(settings: Settings, ring: KeyRing) -> Middleware:
+    """Return the middleware that lets operators in, by the admin token or a key with the scope `admin`.
+
+    Args:
+        settings: Of this edge.
+        ring: The keys.
+    """
+    failures = Rates(FAILURES_PER_S, FAILURES_PER_S)
+    always = settings.environment is not Environment.DEV
+    token = digest_of(settings.admin_token.get_secret_value()) if settings.admin_token else None
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method not in SAFE:
+            _refuse_other_pages(request)
+        if access.path_of(request) not in access.ADMIN_OPEN:
+            if not always and token is None and not ring.has_admin_keys:
+                request[keys.ACTOR] = NOBODY
+            else:
+                caller = await _identify(request, ring, failures, token)
+                if Scope.ADMIN not in caller.scopes:
+                    raise _forbidden(Scope.ADMIN)
+                request[keys.ACTOR] = caller.client_id
+        return await handler(request)
+
+    return middleware
+
+
+async def _identify(request: web.Request, ring: KeyRing, failures: Rates, token: bytes | None = None) -> Caller:
+    """Return who is asking.
+
+    Raises:
+        Problem: 401 for whatever is wrong with the key, 429 after too many of these, 503 where it can't be told.
+    """
+    given = bearer_of(request.headers.getall(hdrs.AUTHORIZATION, []))
+    if given is not None:
+        if token is not None and same_token(given, token):
+            return Caller(OPERATOR, frozenset({Scope.ADMIN}))
+        try:
+            caller = await ring.find(given)
+        except KeysUnknown:
+            raise unavailable() from None
+        if caller is not None:
+            return caller
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    wait_s = failures.take(address_of(peer), time.monotonic())
+    if wait_s:
+        raise too_many("There were too many requests without a valid key from this address.", wait_s)
+    raise Problem(ProblemType.UNAUTHORIZED, "Send `Authorization: Bearer KEY`.", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _forbidden(scope: Scope) -> Problem:
+    return Problem(
+        ProblemType.FORBIDDEN,
+        f"This needs a key with the scope `{scope}`.",
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+    )
+
+
+def _refuse_other_pages(request: web.Request) -> None:
+    """Refuse what a page of somebody else's makes an operator's browser send; an open listener has no other protection.
+
+    A form can send no JSON, and a script of another origin not without a preflight, which nothing here answers.
+
+    Raises:
+        Problem: 403, or 415 for a body that is no JSON.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get(hdrs.ORIGIN)
+    is_own = site in _OWN_SITE if site is not None else origin is None or origin.partition("://")[2] == request.host
+    if not is_own:
+        raise Problem(ProblemType.FORBIDDEN, "Pages of other origins may change nothing here.")
+    if request.can_read_body or hdrs.CONTENT_TYPE in request.headers:
+        check_type(request)
