@@ -9,18 +9,16 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from orchestrator.addresses import HttpUrl, Reach
 from orchestrator.circuit import Policy
 from orchestrator.saga import Retry
 from orchestrator.transport.exchange import Client
+from orchestrator.webhooks.settings import WebhookSettings
 
 LEASE_MARGIN_S = 0.5
 """A call must end this long before the lease does, so that its outcome can still be written."""
-
-WEBHOOK_WAIT_MAX_S = 172_800.0
-"""Two days: a receiver that was mended on Monday hears of everything that week."""
 
 TRY_PHASES = 2
 """A try must last while the other tries of its saga, and then its confirms, use up all their attempts."""
@@ -38,7 +36,7 @@ class Environment(StrEnum):
     PROD = "prod"
 
 
-class Settings(BaseSettings):
+class Settings(WebhookSettings):
     """Every setting of edge and orchestrator."""
 
     model_config = SettingsConfigDict(
@@ -57,6 +55,15 @@ class Settings(BaseSettings):
     listen_database_url: SecretStr | None = Field(
         default=None, description="A session-mode address for LISTEN, where the first goes through a pooler"
     )
+    edge_database_url: SecretStr | None = Field(
+        default=None, description="As SAGA_DATABASE_URL, for the edge's own user of the database; none: that address"
+    )
+    orchestrator_database_url: SecretStr | None = Field(
+        default=None, description="As SAGA_DATABASE_URL, for the orchestrators' own user; none: that address"
+    )
+    audit_database_url: SecretStr | None = Field(
+        default=None, description="As SAGA_DATABASE_URL, for the auditor's own user; none: that address"
+    )
     database_connections: int = Field(default=8, ge=2, le=100, description="Most connections of one process to the ledger")
     orders_url: HttpUrl = Field(default="http://127.0.0.1:8101", description="Address of the orders service")
     inventory_url: HttpUrl = Field(default="http://127.0.0.1:8102", description="Address of the inventory service")
@@ -68,9 +75,6 @@ class Settings(BaseSettings):
     )
     allow_link_local: bool = Field(
         default=False, description="Call link-local addresses too, and those of a cloud's metadata service"
-    )
-    webhook_private: bool | None = Field(
-        default=None, description="Call webhooks at loopback and private addresses; unset: in dev alone"
     )
     host: str = Field(default="127.0.0.1", description="Address the edge's clients' listener binds to")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the clients' listener; 0 picks a free one")
@@ -146,22 +150,6 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="Seconds for which a participant's try holds stock or money, unless it is confirmed",
     )
-    webhook_timeout_s: float = Field(
-        default=15.0, gt=0, le=60, description="Total seconds in which a webhook's receiver must have answered"
-    )
-    webhook_retry_first_s: float = Field(
-        default=10.0, ge=0, le=86_400, description="Seconds before the second attempt to deliver an event to a webhook"
-    )
-    webhook_retry_factor: float = Field(default=3.0, ge=1, le=100, description="As SAGA_RETRY_FACTOR, for webhooks")
-    webhook_retry_attempts: int = Field(
-        default=11, ge=1, le=100, description="Attempts of a delivery before it is dead; with the defaults more than three days"
-    )
-    webhook_disable_after_days: float = Field(
-        default=5.0, gt=0, le=365, description="Days without any answer after which a webhook is disabled"
-    )
-    webhook_retention_days: float = Field(
-        default=7.0, gt=0, le=36_500, description="Days for which a delivery that was answered is kept"
-    )
     shutdown_s: float = Field(default=8.0, gt=0, le=300, description="Seconds that a process takes at most to stop")
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of an orchestrator's /metrics and /healthz; none: not served"
@@ -227,16 +215,6 @@ class Settings(BaseSettings):
         return tuple(self.definitions.split(",")) if self.definitions else ()
 
     @property
-    def webhook_retry(self) -> Retry:
-        """The retry policy of deliveries to webhooks."""
-        return Retry(
-            first_s=self.webhook_retry_first_s,
-            factor=self.webhook_retry_factor,
-            attempts_max=self.webhook_retry_attempts,
-            wait_max_s=WEBHOOK_WAIT_MAX_S,
-        )
-
-    @property
     def breaker(self) -> Policy:
         """When the breaker of a participant opens, and for how long."""
         return Policy(window=self.breaker_window, threshold=self.breaker_threshold, open_s=self.breaker_open_s)
@@ -270,9 +248,21 @@ class Settings(BaseSettings):
             raise SettingsError("no database is given: set SAGA_DATABASE_URL, or use `saga up`, which brings its own")
         return self.database_url.get_secret_value()
 
+    def edge_url(self) -> str:
+        """Return the ledger's address for the edge; raises as `ledger_url`."""
+        return self.edge_database_url.get_secret_value() if self.edge_database_url else self.ledger_url()
+
+    def orchestrator_url(self) -> str:
+        """Return the ledger's address for orchestrators; raises as `ledger_url`."""
+        return self.orchestrator_database_url.get_secret_value() if self.orchestrator_database_url else self.ledger_url()
+
+    def audit_url(self) -> str:
+        """Return the ledger's address for audits; raises as `ledger_url`."""
+        return self.audit_database_url.get_secret_value() if self.audit_database_url else self.ledger_url()
+
     def listen_url(self) -> str:
-        """Return the address for LISTEN: its own, or the ledger's."""
-        return self.listen_database_url.get_secret_value() if self.listen_database_url else self.ledger_url()
+        """Return the address for LISTEN: its own, or the orchestrators'."""
+        return self.listen_database_url.get_secret_value() if self.listen_database_url else self.orchestrator_url()
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -8,6 +8,7 @@
                              ▼                                    ▼
                      dead letter (saga outbox replay)         delivered
 
+    settings.py     what can be set
     signing.py      the Standard Webhooks headers, and secrets
     settling.py     what an attempt came to; pure
     sending.py      the loop of a replica
