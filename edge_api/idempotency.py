@@ -14,7 +14,7 @@ from edge_api import pointers
 from edge_api.problems import Problem, ProblemType
 
 KEY_MAX: Final = 255
-FINGERPRINT_VERSION: Final = b"1"
+FINGERPRINT_VERSION: Final = b"2"
 _BARE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,255}")
 """Visible ASCII without the quote and the backslash, so that `"abc"` and `abc` are one key and nothing is escaped."""
 
@@ -47,7 +47,8 @@ def fingerprint(route: str, canonical: bytes) -> bytes:
 
     Args:
         route: Method and route template.
-        canonical: The validated request as canonical JSON, so that another JSON writer makes no difference.
+        canonical: The validated request as canonical JSON without personal data, so that another JSON writer makes no
+            difference and nobody is found in it.
     """
     digest = hashlib.sha256(FINGERPRINT_VERSION)
     for part in (route.encode(), canonical):

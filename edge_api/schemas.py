@@ -19,6 +19,7 @@ from edge_api import pointers
 from edge_api.problems import Problem, ProblemType
 from orchestrator.saga import Saga
 from orchestrator.sagas.orders import ITEMS_MAX, Item, PlaceOrder
+from participants.contracts import personal_of, without_personal
 
 METADATA_MAX: Final = 32
 ERRORS_SHOWN_MAX: Final = 20
@@ -77,8 +78,13 @@ class StartRequest(BaseModel):
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=METADATA_MAX)
 
     def canonical(self) -> bytes:
-        """Return the request as JSON that is the same for every spelling of it."""
-        return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        """Return the request as JSON that is the same for every spelling of it.
+
+        Of personal data it says only which there are: a hash over a name or an address can be guessed.
+        """
+        document = self.model_dump(mode="json")
+        personal = personal_of(type(self), document)
+        return orjson.dumps([without_personal(type(self), document), sorted(personal)], option=orjson.OPT_SORT_KEYS)
 
 
 # What is asked of a new order, and not of one that the ledger has: lists of currencies change.

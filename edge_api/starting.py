@@ -42,8 +42,9 @@ from orchestrator.participant import Tracing
 from orchestrator.progress import Answered, Progress
 from orchestrator.saga import Saga
 from orchestrator.work import Work
+from participants.contracts import personal_of
 from sql import ledger, reading
-from sql.models import TERMINAL, NewOrder
+from sql.models import TERMINAL, Json, NewOrder
 
 LEASE_MARGIN_S: Final = 3.0
 """The edge's lease outlasts its call to payments by this, time enough to write the outcome."""
@@ -225,7 +226,7 @@ async def _repeat(conn: ledger.Connection, request: web.Request, ask: Request) -
     repeat = await ledger.find_repeat(conn, ask.order_ledger_id)
     if repeat is None:
         return None
-    if repeat.request_hash != ask.request_hash:
+    if repeat.request_hash != ask.request_hash or repeat.personal not in (None, _personal(ask)):
         raise Problem(
             ProblemType.KEY_REUSED,
             "This Idempotency-Key belongs to an earlier request with other content. Use a new key for a new order.",
@@ -238,6 +239,10 @@ async def _repeat(conn: ledger.Connection, request: web.Request, ask: Request) -
     # The first request died before it was answered: this one freezes the answer for all that follow.
     late = answer_for(repeat.status, repeat.saga, repeat.created_at, ask, request)
     return await _freeze(conn, repeat.order_ledger_id, late)
+
+
+def _personal(ask: Request) -> Json:
+    return personal_of(type(ask.input), ask.input.model_dump(mode="json"))
 
 
 def _lease_s(request: web.Request) -> float:

@@ -13,7 +13,7 @@ from orchestrator.progress import BEGINNING, Call, Move, Progress
 from orchestrator.saga import Saga
 from orchestrator.sagas.orders import Item
 from orchestrator.work import Work
-from participants.contracts import is_personal
+from participants.contracts import personal_of, without_personal
 from sql.models import Direction, Event, Json, NewOrder, SagaRow
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Request:
     Attributes:
         order_ledger_id: Id of the row; see `identity.order_id`.
         client_id, client_request_id: The client and its key.
-        request_hash: SHA-256 over the validated request.
+        request_hash: SHA-256 over the validated request, without what it says of a person.
         input: The saga's typed input.
         metadata: The client's labels.
         correlation_id, traceparent: Of the request.
@@ -116,7 +116,6 @@ def open_order(
 
 
 def _row(saga: Saga[Any], request: Request, progress: Progress, owner: str | None) -> SagaRow:
-    personal = {name for name, field in saga.input.model_fields.items() if is_personal(field)}
     stored = request.input.model_dump(mode="json")
     return SagaRow(
         order_ledger_id=request.order_ledger_id,
@@ -125,8 +124,8 @@ def _row(saga: Saga[Any], request: Request, progress: Progress, owner: str | Non
         status=machine.status_of(saga, progress),
         progress=progress.to_json(),
         results={},
-        input={name: value for name, value in stored.items() if name not in personal},
-        personal={name: value for name, value in stored.items() if name in personal and value is not None},
+        input=without_personal(saga.input, stored),
+        personal=personal_of(saga.input, stored),
         correlation_id=request.correlation_id,
         traceparent=request.traceparent,
         last_seq=1 if progress.on_its_way else 0,

@@ -19,14 +19,15 @@ from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
 from orchestrator.preview import preview
-from orchestrator.progress import CancelRequested, Observation, Progress, Retried, Signalled, StepState
-from orchestrator.saga import Saga, Signal
+from orchestrator.progress import CancelRequested, Observation, Progress, Retried, Signalled
+from orchestrator.saga import Saga
 from orchestrator.turns import waiting
 from orchestrator.undoing import is_committed
 from orchestrator.work import Work
 from sql import ledger
+from sql.erasure import is_erased
 from sql.ledger import LedgerError, OrderNotFound
-from sql.models import TERMINAL, Entry, Json, Kind, SagaRow, Status, Transition
+from sql.models import TERMINAL, Entry, Kind, SagaRow, Status, Transition
 
 TRY_AGAIN_S: Final = 0.02
 TRIES_MAX: Final = 50
@@ -47,14 +48,6 @@ class NotCancellable(LedgerError):
 
 class Completed(NotCancellable):
     """The order has completed: it can't be turned round any more, only be taken back (`cancelling.py`)."""
-
-
-class NoSuchSignal(LedgerError):
-    """The order's saga has no step of this name that waits for an answer; nothing was changed."""
-
-
-class NotAwaited(LedgerError):
-    """The order waits for no such answer any more, or has another one; nothing was changed."""
 
 
 class Unreadable(NotRetryable, NotCancellable):
@@ -111,7 +104,7 @@ async def cancel(
             raise NotCancellable(f"order {order_ledger_id} has passed the point from which it only goes forward")
         return CancelRequested(actor, reason)
 
-    return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
 
 
 async def retry(
@@ -138,57 +131,10 @@ async def retry(
             raise NotRetryable(f"order {order_ledger_id} is {current.status}: only a stuck or failed order is retried")
         return Retried(actor, reason)
 
-    return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
 
 
-async def signal(
-    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, name: str, payload: Json, *, actor: str
-) -> Verdict:
-    """Give a step the answer from outside that it waits for, or will wait for. The same answer twice is one.
-
-    Args:
-        conn: Autocommit connection to the ledger.
-        definitions: What this process knows.
-        order_ledger_id: The order.
-        name: Name of the step.
-        payload: The answer, a JSON object.
-        actor: Who answers.
-
-    Raises:
-        OrderNotFound: There is no such order.
-        NoSuchSignal: Its saga waits for nothing of this name.
-        pydantic.ValidationError: The answer is not what the step waits for.
-        NotAwaited: Another answer has come before, or the order does not go forward any more.
-        Busy: It changed too often meanwhile.
-    """
-
-    def decide(row: SagaRow, saga: Saga[Any]) -> Observation | None:
-        said: Json = signal_of(saga, name).payload.model_validate(payload).model_dump(mode="json")
-        progress = Progress.from_json(row.progress)
-        if name in progress.signals:
-            if row.results.get(name) != said:
-                raise NotAwaited(f"order {order_ledger_id} has another answer for {name}")
-            return None
-        if row.status not in CANCELLABLE or progress.of(name).state not in (StepState.PENDING, StepState.RUNNING):
-            raise NotAwaited(f"order {order_ledger_id} is {row.status} and waits for no answer for {name}")
-        return Signalled(name, said, actor)
-
-    return await _apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=False)
-
-
-def signal_of(saga: Saga[Any], name: str) -> Signal[Any]:
-    """Return the step that waits for an answer of this name.
-
-    Raises:
-        NoSuchSignal: The saga has none.
-    """
-    step = next((step for step in saga.steps if step.name == name), None)
-    if not isinstance(step, Signal):
-        raise NoSuchSignal(f"saga {saga.name} waits for no signal {name}")
-    return step
-
-
-async def _apply(
+async def apply(
     conn: ledger.Connection,
     definitions: Definitions,
     order_ledger_id: UUID,
@@ -197,7 +143,21 @@ async def _apply(
     actor: str,
     dry_run: bool,
 ) -> Verdict:
-    """Write a verb under the row's present fence, again on each newer row."""
+    """Write a verb under the row's present fence, again on each newer row.
+
+    Args:
+        conn: Autocommit connection to the ledger.
+        definitions: What this process knows.
+        order_ledger_id: The order.
+        decide: Says what is asked of a row; None where that was done before. What it raises is raised here, with nothing done.
+        actor: Who asks.
+        dry_run: Whether only to tell what would follow.
+
+    Raises:
+        OrderNotFound: There is no such order.
+        Unreadable: What the ledger says of it does not fit its definition.
+        Busy: It changed too often meanwhile.
+    """
     for _ in range(TRIES_MAX):
         row = await _row(conn, order_ledger_id)
         saga = await definitions.of(conn, row.definition_id)
@@ -212,11 +172,22 @@ async def _apply(
             transition = replace(transition, keep_due=waiting(saga, work.progress) == waiting(saga, move.progress))
         if dry_run:
             return Verdict(order_ledger_id, row.status, False, preview(work, move.progress))
-        if await ledger.write_transitions(conn, [transition]):
+        if await _written(conn, transition, observation):
             await ledger.wake_orchestrators(conn)
             return Verdict(order_ledger_id, transition.status, True, preview(work, move.progress))
         await asyncio.sleep(TRY_AGAIN_S)
     raise Busy(f"order {order_ledger_id} changed too often meanwhile: try again")
+
+
+async def _written(conn: ledger.Connection, transition: Transition, observation: Observation) -> bool:
+    """Write a verb, and what it says of a person beside it; both or neither."""
+    if not isinstance(observation, Signalled) or not observation.personal:
+        return bool(await ledger.write_transitions(conn, [transition]))
+    async with conn.transaction():
+        written = bool(await ledger.write_transitions(conn, [transition]))
+        if written:
+            await ledger.keep_personal(conn, transition.order_ledger_id, observation.step, observation.personal)
+    return written
 
 
 def _kept(transition: Transition, row: SagaRow) -> Transition:
@@ -229,6 +200,8 @@ async def _place_again(
     conn: ledger.Connection, definitions: Definitions, row: SagaRow, *, actor: str, reason: str, dry_run: bool
 ) -> Verdict:
     """Insert a failed order once more, under the first free key `retry:N:KEY`, on what its saga is configured to be now."""
+    if await is_erased(conn, row.order_ledger_id):
+        raise NotRetryable(f"order {row.order_ledger_id} can't be placed anew: its personal data were erased")
     work = _read(await definitions.of(conn, row.definition_id), row, whole=True)
     stored = await ledger.get_request(conn, row.order_ledger_id)
     assert stored is not None

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.prepared import Prepared
 from orchestrator.transport import BODY_BYTES_MAX, Reply, Transport, TransportError
-from participants.contracts import ECHO_EXEMPT, Endpoint
+from participants.contracts import ECHO_EXEMPT, Endpoint, masked
 from sql.models import Json
 
 ANSWER_DEPTH_MAX: Final = 32
@@ -79,7 +79,7 @@ class Caller:
             return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error))}")
         if reply.body is None:
             return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
-        outcome = read_answer(endpoint, prepared.echoed, reply)
+        outcome = read_answer(endpoint, prepared.echoed, reply, prepared.personal)
         is_ours = reply.status in OUR_BUG or 300 <= reply.status < 400
         if is_ours and isinstance(outcome, Unknown) and not _is_not_done(reply.status, reply.body):
             log.error(
@@ -88,14 +88,28 @@ class Caller:
         return outcome
 
 
-def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply) -> Outcome:
+def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply, personal: Json | None = None) -> Outcome:
     """Tell what an answer means.
 
     Args:
         endpoint: What was asked.
         echoed: What an answer must repeat where it has members of the same name.
         reply: The answer, with a body.
+        personal: What is known of the person whom the order is for. Nothing of it is in the outcome: not in the members that
+            the answer's model marks, nor in whatever text an answer has that is no success.
     """
+    outcome = _read(endpoint, echoed, reply, personal or {})
+    match outcome:
+        case Succeeded(result):
+            kept = endpoint.kept_of(result)
+            return outcome if kept is result else Succeeded(kept)
+        case Rejected(reason, response):
+            return Rejected(masked(reason, personal or {}), _kept(endpoint, response, personal))
+        case Unknown(reason, retry_after_s, response):
+            return Unknown(masked(reason, personal or {}), retry_after_s, _kept(endpoint, response, personal))
+
+
+def _read(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply, personal: Json) -> Outcome:
     who, status, body = endpoint.participant, reply.status, reply.body or b""
     if status in SUCCESS:
         outcome = _read_success(endpoint, echoed, status, body)
@@ -103,10 +117,16 @@ def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply) -> Out
     problem = _json_object(body)
     if refused := _refusal(endpoint, status, problem):
         return refused
-    detail = _detail(problem)
+    detail = _detail(masked(problem, personal))  # before it is cut: half a name is one as well
     if status in REJECTION and not (status == 409 and _problem_type(problem) == IN_PROGRESS):
         return Rejected(f"{who} answered {status}{detail}", problem)
     return Unknown(f"{who} answered {status}{detail}", parse_retry_after(reply.headers.get("retry-after")), problem)
+
+
+def _kept(endpoint: Endpoint[Any, Any], response: Json | None, personal: Json | None) -> Json | None:
+    """Return what is kept of an answer that is no success: it may have any shape, and repeat whatever was sent."""
+    kept: Json | None = response and masked(endpoint.kept_of(response), personal or {})
+    return kept
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -131,7 +151,7 @@ def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body:
     for name, value in result.items():
         if name in echoed and echoed[name] != value and name not in ECHO_EXEMPT:
             log.error("answer_of_another_operation", participant=who, member=name)
-            return Unknown(f"{who} answered for another operation: {name} differs", response=_json_object(body))
+            return Unknown(f"{who} answered for another operation: {name} differs", response=result)
     return Succeeded(result)
 
 

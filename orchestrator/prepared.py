@@ -23,6 +23,7 @@ class Prepared(Struct, frozen=True):
         body: JSON; None where none is sent.
         shown: What the journal keeps: no personal data, and of a large request only its size.
         echoed: Members that an answer must repeat where it has them.
+        personal: What is known of the person: kept of no answer, whoever writes it into one.
     """
 
     endpoint: Endpoint[Any, Any]
@@ -31,9 +32,16 @@ class Prepared(Struct, frozen=True):
     body: bytes | None
     shown: Json
     echoed: Json
+    personal: Json = {}
 
 
-def prepare(endpoint: Endpoint[Any, Any], request: BaseModel, key: str, operation: BaseModel | None = None) -> Prepared:
+def prepare(
+    endpoint: Endpoint[Any, Any],
+    request: BaseModel,
+    key: str,
+    operation: BaseModel | None = None,
+    personal: Json | None = None,
+) -> Prepared:
     """Make a call out.
 
     Args:
@@ -41,6 +49,7 @@ def prepare(endpoint: Endpoint[Any, Any], request: BaseModel, key: str, operatio
         request: Its request.
         key: Idempotency key.
         operation: What the answer must repeat; None for the request itself.
+        personal: What is known of the person whom the order is for; None for nothing.
     """
     document: Json = request.model_dump(mode="json")
     body = document if type(request) is endpoint.request else endpoint.known_of(document)
@@ -53,6 +62,7 @@ def prepare(endpoint: Endpoint[Any, Any], request: BaseModel, key: str, operatio
         encoded if endpoint.has_body else None,
         shown(public, len(encoded)),
         document if operation is None else operation.model_dump(mode="json"),
+        personal or {},
     )
 
 

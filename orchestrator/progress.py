@@ -72,13 +72,15 @@ class Signalled(Struct, frozen=True):
 
     Attributes:
         step: Name of the step.
-        payload: The answer, as the step's model has it.
+        payload: The answer, as the step's model has it, without personal data.
         actor: Who.
+        personal: What the answer says of a person; nothing is decided on it.
     """
 
     step: str
     payload: Json
     actor: str
+    personal: Json = {}
 
 
 class Skipped(Struct, frozen=True):

@@ -42,6 +42,7 @@ from orchestrator.saga import DefinitionError, Saga
 from orchestrator.snapshot import Nothing, saga_of
 from orchestrator.turns import waiting
 from orchestrator.work import Work
+from sql.erasure import ERASE
 from sql.histories import History, Recorded
 from sql.models import Direction, Entry, Json, Kind, SagaRow, Status
 
@@ -130,8 +131,9 @@ def _decide(work: Work, journal: tuple[Recorded, ...], place: int) -> tuple[Work
     entry = journal[place].entry
     if _is_put_aside(work, entry):
         return _put_aside(work, entry)
-    if place == 0 and entry.kind is Kind.OPERATOR and entry.outcome == "retry":
-        # The order stands for one that failed; who asked for that is its first entry, and changes nothing.
+    if entry.kind is Kind.OPERATOR and (entry.outcome == ERASE or (place == 0 and entry.outcome == "retry")):
+        # What the order said of a person was erased; or it stands for one that failed, and who asked for that is its first
+        # entry. Neither changes anything.
         return _on(work, Move(work.progress, (entry,)))
     if entry.kind is Kind.INTENT:
         return _on(work, machine.proceed(work.saga, work.progress, work.row.status))

@@ -158,7 +158,11 @@ class Work(Struct, frozen=True):
         return max(timer.until(self._context(_learned(move.entries))).timestamp() - moment.now_s, 0.0)
 
     def _context(self, learned: Json) -> Context[Any]:
-        return Context(self.order_id, self.input, {**self.row.results, **learned} if learned else self.row.results)
+        results = {**self.row.results, **learned} if learned else self.row.results
+        if self.row.personal_results:
+            whole = {step: {**results.get(step, {}), **personal} for step, personal in self.row.personal_results.items()}
+            results = {**results, **whole}
+        return Context(self.order_id, self.input, results)
 
     def may_turn(self, move: Move) -> bool:
         """Tell whether a decision leaves the order going forward, and nothing that may be done forbids to undo it."""
@@ -245,8 +249,15 @@ class Work(Struct, frozen=True):
         key = operation_key(self.order_id, call.step, call.direction)
         operation: BaseModel = self.saga.call_of(call.step).request(self._context(learned or {}))
         if call.probe:
-            return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation)
-        return prepare(self.endpoint(call), operation, key)
+            return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation, self.personal)
+        return prepare(self.endpoint(call), operation, key, personal=self.personal)
+
+    @property
+    def personal(self) -> Json:
+        """What the ledger knows of the person whom the order is for, of its input and of answers from outside."""
+        return {
+            name: value for known in (self.row.personal, *self.row.personal_results.values()) for name, value in known.items()
+        }
 
 
 def _dressed(entry: Entry, move: Move, calls: tuple[Prepared, ...]) -> Entry:

@@ -60,6 +60,7 @@ class RepeatedRequest:
         response_status, response_body: The frozen answer; None while there is none.
         held: Whether the first request is still being handled.
         lease_epoch, last_seq, saga, created_at: As in the row.
+        personal: What the first request said of a person; None where it said nothing, or that was erased.
     """
 
     order_ledger_id: UUID
@@ -72,6 +73,7 @@ class RepeatedRequest:
     last_seq: int
     saga: str
     created_at: datetime
+    personal: Json | None = None
 
 
 async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
@@ -157,6 +159,12 @@ async def release_leases(conn: Connection, held: Sequence[tuple[UUID, int]]) -> 
     ids, epochs = _split(held)
     rows = await _QUERIES.fetch(conn, "release_leases", {"order_ledger_ids": ids, "epochs": epochs})
     return {row["order_ledger_id"] for row in rows}
+
+
+async def keep_personal(conn: Connection, order_ledger_id: UUID, step: str, personal: Json) -> None:
+    """Keep what an answer for a step says of a person, apart from the answer."""
+    parameters = {"order_ledger_id": order_ledger_id, "step": step, "personal": _written(personal)}
+    await conn.execute(_QUERIES["keep_personal"], parameters)
 
 
 async def register_definition(

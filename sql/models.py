@@ -176,6 +176,7 @@ class SagaRow(Struct, frozen=True):
         customer_id, currency, total_minor: What events tell of the order; None for a saga without them.
         parent_id: The order that this one is about; None for none.
         personal: Personal data of the input; empty once erased.
+        personal_results: Personal data of answers from outside, by step; empty once erased.
     """
 
     order_ledger_id: UUID
@@ -201,6 +202,7 @@ class SagaRow(Struct, frozen=True):
     total_minor: int | None
     parent_id: UUID | None
     personal: Json
+    personal_results: Json = {}
 
 
 class Claim(Struct, frozen=True):

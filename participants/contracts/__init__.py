@@ -7,7 +7,21 @@ it goes and what comes back. Services share these contracts, never code::
                           answer model  ◀───────────── JSON ◀──┘
 """
 
-from participants.contracts.endpoint import ECHO_EXEMPT, PERSONAL, Answer, Endpoint, Wire, is_personal
+from participants.contracts.endpoint import ECHO_EXEMPT, Answer, Endpoint, Wire
 from participants.contracts.operations import OperationRef, probe_of
+from participants.contracts.personal import PERSONAL, is_personal, masked, personal_members, personal_of, without_personal
 
-__all__ = ["ECHO_EXEMPT", "PERSONAL", "Answer", "Endpoint", "OperationRef", "Wire", "is_personal", "probe_of"]
+__all__ = [
+    "ECHO_EXEMPT",
+    "PERSONAL",
+    "Answer",
+    "Endpoint",
+    "OperationRef",
+    "Wire",
+    "is_personal",
+    "masked",
+    "personal_members",
+    "personal_of",
+    "probe_of",
+    "without_personal",
+]

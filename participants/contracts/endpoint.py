@@ -1,4 +1,4 @@
-"""The form of every contract: a wire model, an endpoint, and the mark of personal data."""
+"""The form of every contract: a wire model and an endpoint."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,24 +8,11 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.fields import FieldInfo
 
-
-@dataclass(frozen=True, slots=True)
-class Personal:
-    """Marks a field that describes a person: kept apart from the journal, logs and events, and erasable."""
-
-
-PERSONAL: Final = Personal()
-"""Use as `Annotated[str, PERSONAL]`."""
+from participants.contracts.personal import without_personal
 
 ECHO_EXEMPT: Final[frozenset[str]] = frozenset({"status"})
 """Members of an answer that may differ from a request's member of the same name."""
-
-
-def is_personal(field: FieldInfo) -> bool:
-    """Tell whether a model's field is marked as personal data."""
-    return any(isinstance(mark, Personal) for mark in field.metadata)
 
 
 class Wire(BaseModel):
@@ -95,12 +82,12 @@ class Endpoint(Generic[Req, Res]):
 
     def public_of(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return a body without personal data, for the journal."""
-        return {n: v for n, v in body.items() if n not in self._personal} if self._personal else body
+        return without_personal(self.request, body)
+
+    def kept_of(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return an answer as JSON without personal data, for journal and results."""
+        return without_personal(self.response, answer)
 
     @cached_property
     def _path_fields(self) -> tuple[str, ...]:
         return tuple(name for _, name, _, _ in Formatter().parse(self.path) if name)
-
-    @cached_property
-    def _personal(self) -> frozenset[str]:
-        return frozenset(name for name, field in self.request.model_fields.items() if is_personal(field))

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from participants.contracts.endpoint import PERSONAL, Answer, Endpoint, Wire
+from participants.contracts.endpoint import Answer, Endpoint, Wire
+from participants.contracts.personal import PERSONAL
 
 
 class OrderRef(Wire):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from participants.contracts.endpoint import PERSONAL, Answer, Endpoint, Wire
+from participants.contracts.endpoint import Answer, Endpoint, Wire
+from participants.contracts.personal import PERSONAL
 
 
 class AuthorizationRef(Wire):

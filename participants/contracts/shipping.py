@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from participants.contracts.endpoint import PERSONAL, Answer, Endpoint, Wire
+from participants.contracts.endpoint import Answer, Endpoint, Wire
+from participants.contracts.personal import PERSONAL
 
 
 class ShipmentRef(Wire):
@@ -30,10 +31,10 @@ class Address(Wire):
         country: ISO 3166-1 alpha-2 code.
     """
 
-    name: str
-    lines: tuple[str, ...] = Field(min_length=1, max_length=6)
-    city: str
-    postal_code: str = ""
+    name: Annotated[str, PERSONAL]
+    lines: Annotated[tuple[str, ...], PERSONAL] = Field(min_length=1, max_length=6)
+    city: Annotated[str, PERSONAL]
+    postal_code: Annotated[str, PERSONAL] = ""
     country: str
 
 

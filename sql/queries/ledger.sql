@@ -110,7 +110,7 @@ with own as materialized (
     select extract(epoch from min(l.due_at) - statement_timestamp())::double precision as next_due_s
     from order_ledger l where l.due_at > statement_timestamp()
 )
-select w.next_due_s, c.*, coalesce(p.data, '{}') as personal
+select w.next_due_s, c.*, coalesce(p.data, '{}') as personal, coalesce(p.results, '{}') as personal_results
 from waiting w left join claimed c on true left join order_personal p on p.order_ledger_id = c.order_ledger_id;
 
 -- name: get_rows
@@ -118,7 +118,8 @@ from waiting w left join claimed c on true left join order_personal p on p.order
 select l.order_ledger_id, l.saga, l.definition_id, l.status, l.progress, l.results, l.input,
     l.correlation_id, l.traceparent, l.last_seq, l.lease_owner, l.lease_epoch,
     l.lapses, l.client_request_id, l.last_error, l.step, l.direction, l.retry_count,
-    l.customer_id, l.currency, l.total_minor, l.parent_id, coalesce(p.data, '{}') as personal
+    l.customer_id, l.currency, l.total_minor, l.parent_id, coalesce(p.data, '{}') as personal,
+    coalesce(p.results, '{}') as personal_results
 from order_ledger l left join order_personal p using (order_ledger_id)
 where l.order_ledger_id = any (%(order_ledger_ids)s);
 
@@ -188,6 +189,12 @@ with given as (
 )
 select order_ledger_id, last_seq from updated;
 
+-- name: keep_personal
+-- Keeps what an answer from outside says of a person beside what the input said.
+insert into order_personal (order_ledger_id, results)
+values (%(order_ledger_id)s, jsonb_build_object(%(step)s::text, %(personal)s::jsonb))
+on conflict (order_ledger_id) do update set results = order_personal.results || excluded.results;
+
 -- name: list_written
 -- Which of these journal positions hold an entry of this replica and epoch: after a lost answer to COMMIT, what is found
 -- here was written after all.
@@ -236,7 +243,8 @@ select definition_id, saga, version, fingerprint, body from saga_definition wher
 
 -- name: find_repeat
 -- What a repeated key is answered with. It writes (a counter), so that with a synchronous standby the answer is not given
--- before the row it speaks of is safe there too.
+-- before the row it speaks of is safe there too. The hash says nothing of a person; what was said of one is compared itself,
+-- as long as it is there.
 with live as (
     update order_ledger set replays = replays + 1
     where order_ledger_id = %(order_ledger_id)s
@@ -249,7 +257,8 @@ with live as (
     returning order_ledger_id, request_hash, status, response_status, response_body, false as held, lease_epoch, last_seq,
         saga, created_at
 )
-select * from live union all select * from purged;
+select found.*, p.data as personal
+from (select * from live union all select * from purged) found left join order_personal p using (order_ledger_id);
 
 -- name: get_request
 -- Who asked for what, for placing a failed order again.

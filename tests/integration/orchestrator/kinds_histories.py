@@ -7,8 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from orchestrator.operating import cancel, signal
+from orchestrator.operating import cancel
 from orchestrator.saga import Retry, Saga, Signal, StepKind, Timer
+from orchestrator.signalling import signal
 from sql.models import Status
 from tests.integration.orchestrator.past import Held, Past
 from tests.integration.orchestrator.shop import Basket, Replica, open_replica, place, row_of, status, step, until

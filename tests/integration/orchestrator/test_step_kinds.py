@@ -12,10 +12,11 @@ from msgspec import structs
 from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.operating import NoSuchSignal, NotAwaited, NotCancellable, Verdict, cancel, retry, signal
+from orchestrator.operating import NotCancellable, Verdict, cancel, retry
 from orchestrator.preview import preview
 from orchestrator.retrace import retrace
 from orchestrator.saga import AnyStep, Retry, Saga, Signal, StepKind, Timer
+from orchestrator.signalling import NoSuchSignal, NotAwaited, signal
 from orchestrator.work import Work
 from sql import ledger
 from sql.auditing import load_audit
