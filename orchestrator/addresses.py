@@ -36,8 +36,8 @@ class Reach:
         address = _address(host)
         if address is None:
             return None
-        if address.is_multicast or address.is_unspecified:
-            return "is a multicast or unspecified address"
+        if address.is_multicast or address.is_unspecified or (address.version == 4 and address.is_reserved):
+            return "is a multicast, reserved or unspecified address"
         if not self.link_local and (address.is_link_local or address in _METADATA):
             return "is link-local or a cloud's metadata service, which only SAGA_ALLOW_LINK_LOCAL=1 lets be called"
         if not self.private and not address.is_global and not (address.is_link_local or address in _METADATA):

@@ -2,15 +2,18 @@
 
 import asyncio
 import datetime
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import trustme
 
-from orchestrator.transport import BODY_BYTES_MAX, Client, Reply, Transport, TransportError, open_transport
+from orchestrator.addresses import Reach
+from orchestrator.transport import BODY_BYTES_MAX, Client, Forbidden, Reply, Transport, TransportError, open_transport
 from orchestrator.transport.exchange import HEADERS_MAX
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -302,6 +305,121 @@ async def test_trailers_without_end_are_given_up(server: Server) -> None:
 async def test_nobody_there_is_an_error(transport: Transport) -> None:
     with pytest.raises(TransportError):
         await transport.exchange("GET", "http://127.0.0.1:1/", {}, None, 5.0)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Names:
+    """A resolver that answers as it is told, and what was dialled after it.
+
+    Attributes:
+        answers: Addresses, by turn; the last turn is repeated.
+        asked: Names that were looked up.
+        dialled: Addresses to which a connection was tried.
+    """
+
+    answers: list[list[str]]
+    asked: list[str] = field(default_factory=list)
+    dialled: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    loop, names = asyncio.get_running_loop(), Names([])
+    resolve, connect = loop.getaddrinfo, loop.sock_connect
+
+    async def look_up(host: str, port: int, **options: Any) -> Any:
+        names.asked.append(host)
+        addresses = names.answers.pop(0) if len(names.answers) > 1 else names.answers[0] if names.answers else [host]
+        return [found for address in addresses for found in await resolve(address, port, **options)]
+
+    async def dial(sock: socket.socket, address: Any) -> None:
+        names.dialled.append(address[0])
+        await connect(sock, address)
+
+    monkeypatch.setattr(loop, "getaddrinfo", look_up)
+    monkeypatch.setattr(loop, "sock_connect", dial)
+    return names
+
+
+FORBIDDEN = ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200", "fe80::1", "0.0.0.0", "224.0.0.1"]
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+async def test_a_name_that_leads_to_a_forbidden_address_is_never_dialled(
+    transport: Transport, names: Names, address: str
+) -> None:
+    names.answers = [[address]]
+
+    with pytest.raises(Forbidden, match=r"must not be called"):
+        await transport.exchange("GET", "http://shop.example:8101/", {}, None, 5.0)
+
+    assert (names.asked, names.dialled) == (["shop.example"], [])
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "0xA9FEA9FE", "[::ffff:169.254.169.254]", "[fe80::1]"])
+async def test_a_forbidden_address_is_never_dialled_however_it_is_written(
+    transport: Transport, names: Names, host: str
+) -> None:
+    with pytest.raises(TransportError, match=r"link-local|not a canonical"):
+        await transport.exchange("GET", f"http://{host}/latest/meta-data", {}, None, 5.0)
+
+    assert names.dialled == []
+
+
+async def test_of_several_addresses_only_those_that_may_be_called_are_dialled(
+    transport: Transport, server: Server, names: Names
+) -> None:
+    names.answers = [["169.254.169.254", "127.0.0.1"]]
+
+    reply = await transport.exchange("GET", f"http://shop.example:{server.port}/", {}, None, 5.0)
+
+    assert (reply.body, names.dialled) == (b"ok", ["127.0.0.1"])
+    assert f"host: shop.example:{server.port}".encode() in server.requests[0].lower()
+
+
+async def test_a_name_that_changes_between_check_and_use_is_judged_by_what_is_dialled(
+    transport: Transport, server: Server, names: Names
+) -> None:
+    names.answers = [["127.0.0.1"], ["169.254.169.254"]]
+
+    reply = await transport.exchange("GET", f"http://shop.example:{server.port}/", {}, None, 5.0)
+
+    assert (reply.body, names.asked, names.dialled) == (b"ok", ["shop.example"], ["127.0.0.1"]), "one look, and no other"
+
+
+async def test_a_kept_connection_is_no_way_around_the_next_check(transport: Transport, server: Server, names: Names) -> None:
+    names.answers = [["127.0.0.1"], ["169.254.169.254"]]
+    server.close = True
+    await transport.exchange("GET", f"http://one.example:{server.port}/", {}, None, 5.0)
+
+    with pytest.raises(Forbidden):
+        await transport.exchange("GET", f"http://other.example:{server.port}/", {}, None, 5.0)
+
+    assert names.dialled == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("client", list(Client))
+async def test_what_an_operator_allows_is_dialled(client: Client, server: Server, names: Names) -> None:
+    names.answers = [["127.0.0.1"]]
+    url = f"http://shop.example:{server.port}/"
+    async with open_transport(client, connections_max=1, reach=Reach(private=False)) as closed:
+        with pytest.raises(Forbidden, match="SAGA_WEBHOOK_PRIVATE"):
+            await closed.exchange("GET", url, {}, None, 5.0)
+        assert names.dialled == []
+    async with open_transport(client, connections_max=1, reach=Reach(private=True)) as opened:
+        assert (await opened.exchange("GET", url, {}, None, 5.0)).body == b"ok"
+
+
+async def test_an_environment_full_of_proxies_changes_nothing(
+    transport: Transport, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert (await ask(transport, server)).body == b"ok"
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from orchestrator.saga import RETRY_AFTER_MAX_S, Retry
 from orchestrator.settings import Settings
 from orchestrator.transport import Reply
 from orchestrator.webhooks import signing
-from orchestrator.webhooks.settling import SAID_MAX, settle_failure, settle_reply
 from orchestrator.webhooks.settings import WEBHOOK_WAIT_MAX_S
+from orchestrator.webhooks.settling import SAID_MAX, settle_failure, settle_reply
 from orchestrator.webhooks.subscribing import URL_MAX, receiver_url
 from sql.webhooks import Delivery
 
