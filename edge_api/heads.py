@@ -49,6 +49,8 @@ def check_heads(serves: Serves | None) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.version not in (HttpVersion11, HttpVersion10):
             raise _malformed("HTTP/1.1 is spoken here.")
+        if request.version == HttpVersion10 and hdrs.TRANSFER_ENCODING in request.headers:
+            raise _malformed("HTTP/1.0 has no Transfer-Encoding.")  # who speaks it may see another end of the body
         _check_lines(request)
         _check_target(request.raw_path)
         for host in _hosts(request):

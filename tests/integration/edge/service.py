@@ -82,9 +82,9 @@ class Edge:
         given = {"Idempotency-Key": key} if key is not None else {}
         return await self.send(orjson.dumps({**ORDER, **changes}), **given, **(headers or {}))
 
-    async def raw(self, request: bytes) -> bytes:
-        """Send bytes over a socket of their own and return the whole answer."""
-        host, _, port = self.url.removeprefix("http://").partition(":")
+    async def raw(self, request: bytes, url: str | None = None) -> bytes:
+        """Send bytes over a socket of their own and return the whole answer; to the clients' listener unless told."""
+        host, _, port = (url or self.url).removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
             writer.write(request)
