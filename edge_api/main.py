@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 from uuid import uuid4
 
-import aiohttp
 import structlog
 
 from edge_api.admission import Backlog
@@ -23,6 +22,7 @@ from edge_api.listening import Listening, listen
 from edge_api.monitoring import EdgeMetrics
 from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
+from orchestrator.credentials import secrets_for
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.loading import registered
@@ -30,11 +30,14 @@ from orchestrator.logs import configure_logs
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
 from orchestrator.transport import open_transport
+from orchestrator.transport.fallback import open_session
 from sql.connect import Pool
 from sql.tasks import end_task
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
+PROBES_MAX: Final = 10
+"""Most questions for one participant's health on their way at once."""
 _CLOSING_S: Final = 2.0
 """Kept of the time to stop for closing what requests use."""
 
@@ -106,12 +109,16 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """
     static_keys = read_api_keys(settings.api_keys)
     async with AsyncExitStack() as stack:
-        definitions = Definitions(registered(settings), settings)
+        sagas = registered(settings)
+        secrets = secrets_for(settings, [saga.edge_step.action.participant for saga in sagas if saga.edge_step])
+        definitions = Definitions(sagas, settings)
         pool = await _open_ledger(stack, settings, definitions)
         await _see_configuration(pool, definitions)
         ring = KeyRing(pool, static_keys)
         await ring.look()
-        transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CALLS_MAX))
+        transport = await stack.enter_async_context(
+            open_transport(settings.http_client, connections_max=CALLS_MAX, reach=settings.participant_reach)
+        )
         metrics = EdgeMetrics()
         fleet = Fleet(pool, settings, metrics.breaker_state)
         await fleet.look()
@@ -124,9 +131,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             ring=ring,
             pool=pool,
             definitions=definitions,
-            caller=Caller(transport, fleet.addresses),
+            caller=Caller(transport, fleet.addresses, secrets, metrics.calls_refused),
             fleet=fleet,
-            probes=await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())),
+            probes=await stack.enter_async_context(open_session(PROBES_MAX, settings.participant_reach)),
             waker=waker,
             finishes=finishes,
             feed=feed,

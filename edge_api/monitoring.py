@@ -17,7 +17,7 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import parameters_of, whole_number
 from orchestrator.circuit import State
-from orchestrator.metrics import StepMetrics, breaker_state
+from orchestrator.metrics import StepMetrics, breaker_state, calls_refused
 from sql import reading, webhooks
 
 LEDGER_TIMEOUT_S: Final = 1.0
@@ -37,6 +37,7 @@ class EdgeMetrics:
         request_duration: Seconds of a request, by route template, method and status.
         started: Orders recorded, by saga.
         breaker_state: How the breakers of participants stand.
+        calls_refused: Calls that are wrong themselves.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class EdgeMetrics:
         self.finished = Counter("saga_finished_total", "Sagas that ended here", ["saga", "status"], registry=registry)
         self.steps = StepMetrics(registry)
         self.breaker_state = breaker_state(registry)
+        self.calls_refused = calls_refused(registry)
         self._active = Gauge("saga_active", "Unfinished sagas in the ledger", ["saga", "status"], registry=registry)
         self._pending = Gauge("saga_outbox_pending", "Events still to be delivered to a subscriber", registry=registry)
         self._dead = Gauge("saga_outbox_dead", "Deliveries of events that were given up", registry=registry)

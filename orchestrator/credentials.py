@@ -32,21 +32,25 @@ def read_secrets(settings: Settings) -> Mapping[str, str]:
     return found
 
 
-def secrets_for(settings: Settings, sagas: Iterable[Saga[Any]]) -> Mapping[str, str]:
-    """Return the secrets with which a process calls the participants of its sagas.
+def secrets_for(settings: Settings, participants: Iterable[str]) -> Mapping[str, str]:
+    """Return the secrets with which a process calls these participants, and others that a saga may name later.
 
     Raises:
         SettingsError: They can't be read, or one is missing and this is not dev.
     """
     secrets = read_secrets(settings)
-    called = {endpoint.participant for saga in sagas for step in saga.calls for endpoint in step.endpoints}
-    missing = sorted(called - secrets.keys())
+    missing = sorted(set(participants) - secrets.keys())
     if missing and settings.environment is not Environment.DEV:
         raise SettingsError(
             f"SAGA_PARTICIPANT_SECRETS: there is none for {', '.join(missing)}, without which {settings.environment}"
             " calls nobody; set name=secret,name=secret"
         )
     return secrets
+
+
+def called_by(sagas: Iterable[Saga[Any]]) -> set[str]:
+    """Return the participants that sagas call."""
+    return {endpoint.participant for saga in sagas for step in saga.calls for endpoint in step.endpoints}
 
 
 def authorization(secret: str | None) -> dict[str, str]:

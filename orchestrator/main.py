@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 from uuid import uuid4
@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from orchestrator.canary import Judge
 from orchestrator.connecting import LedgerUnusable, open_ledger
+from orchestrator.credentials import called_by, secrets_for
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
@@ -58,15 +59,16 @@ def run(settings: Settings, sagas: Iterable[Saga[Any]] | None = None) -> None:
     Raises:
         OrchestratorError: The ledger can't be reached or is not migrated, or a part of the replica failed.
         DefinitionError: A saga's code was changed under its version.
-        SettingsError: A module of a team's own sagas can't be used.
+        SettingsError: A module of a team's own sagas can't be used, or a participant's secret is missing outside dev.
     """
     # A batch of orders is tens of thousands of small values without cycles: at Python's own thresholds a seventh of a busy
     # replica's time goes into looking for some (`docs/performance.md`).
     gc.set_threshold(*GC_THRESHOLD)
-    uvloop.run(_main(settings, registered(settings) if sagas is None else sagas))
+    sagas = registered(settings) if sagas is None else tuple(sagas)
+    uvloop.run(_main(settings, sagas, secrets_for(settings, called_by(sagas))))
 
 
-async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
+async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping[str, str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,7 +79,9 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
     async with AsyncExitStack() as stack:
         definitions = Definitions(sagas, settings)
         pool = await _open_ledger(stack, settings, definitions, replica)
-        transport = await stack.enter_async_context(open_transport(settings.http_client, connections_max=settings.concurrency))
+        transport = await stack.enter_async_context(
+            open_transport(settings.http_client, connections_max=settings.concurrency, reach=settings.participant_reach)
+        )
         fleet = Fleet(pool, settings, metrics.breaker_state)
         await fleet.look()
         writer = Writer(pool)
@@ -86,7 +90,7 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
             pool=pool,
             definitions=definitions,
             writer=writer,
-            caller=Caller(transport, fleet.addresses),
+            caller=Caller(transport, fleet.addresses, secrets, metrics.calls_refused),
             fleet=fleet,
             metrics=metrics,
             jitter=settings.retry_jitter,
@@ -104,7 +108,9 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]]) -> None:
         )
         if settings.metrics_port is not None:
             await _serve_metrics(stack, settings, metrics, pool)
-        receivers = await stack.enter_async_context(open_transport(settings.http_client, connections_max=CONNECTIONS_MAX))
+        receivers = await stack.enter_async_context(
+            open_transport(settings.http_client, connections_max=CONNECTIONS_MAX, reach=settings.webhook_reach)
+        )
         sender = Sender(pool, receivers, settings, metrics, worker.has_work)
         parts = _parts(settings, pool, writer, worker, fleet, metrics, sender)
         parts["canary"] = Judge(

@@ -69,6 +69,16 @@ def breaker_state(registry: CollectorRegistry) -> Gauge:
     )
 
 
+def calls_refused(registry: CollectorRegistry) -> Counter:
+    """Return the metric of calls that are wrong themselves, for whichever process makes calls."""
+    return Counter(
+        "saga_calls_refused_total",
+        "Calls that a participant did not understand or let in, by status, or that were not made for their address",
+        ["participant", "reason"],
+        registry=registry,
+    )
+
+
 class Metrics:
     """The counters of one replica, in a registry of their own."""
 
@@ -92,6 +102,7 @@ class Metrics:
             "saga_notification_queue_usage", "Share of the server's notification queue in use", registry=registry
         )
         self.breaker_state = breaker_state(registry)
+        self.calls_refused = calls_refused(registry)
         self.loop_lag = Gauge("saga_loop_lag_seconds", "How late the event loop came round last", registry=registry)
         self.tcc_phases = Histogram(
             "saga_tcc_phase_duration_seconds",

@@ -11,12 +11,14 @@ from typing import Any, Final
 import orjson
 import structlog
 from msgspec import Struct
+from prometheus_client import Counter
 from pydantic import ValidationError
 
+from orchestrator.credentials import authorization
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.prepared import Prepared
-from orchestrator.transport import BODY_BYTES_MAX, Reply, Transport, TransportError
-from participants.contracts import ECHO_EXEMPT, Endpoint, masked
+from orchestrator.transport import BODY_BYTES_MAX, Forbidden, Reply, Transport, TransportError
+from participants.contracts import ECHO_EXEMPT, Endpoint, masked, strict_json
 from sql.models import Json
 
 ANSWER_DEPTH_MAX: Final = 32
@@ -45,11 +47,21 @@ class Caller:
     Args:
         transport: Sends requests.
         addresses: Base URL of each participant, by name.
+        secrets: What participants want to see, by name; each is sent to the participant of that name and to no other.
+        refused: Counts the calls that are wrong themselves, by participant and why; None to count nothing.
     """
 
-    def __init__(self, transport: Transport, addresses: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        addresses: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
+        refused: Counter | None = None,
+    ) -> None:
         self._transport = transport
         self._addresses = addresses
+        self._authorizations = {name: authorization(secret) for name, secret in (secrets or {}).items()}
+        self._refused = refused
 
     async def call(self, prepared: Prepared, tracing: Tracing, timeout_s: float) -> Outcome:
         """Make one attempt of an operation.
@@ -63,7 +75,7 @@ class Caller:
             What the answer means; never raises for anything that a participant or the network does.
         """
         endpoint = prepared.endpoint
-        headers = {"X-Correlation-ID": tracing.correlation_id}
+        headers = {"X-Correlation-ID": tracing.correlation_id, **self._authorizations.get(endpoint.participant, {})}
         if tracing.traceparent:
             headers["traceparent"] = tracing.traceparent
         if endpoint.method != "GET":
@@ -76,16 +88,23 @@ class Caller:
         except TimeoutError:
             return Unknown(f"{endpoint.participant} did not answer within {timeout_s:g} s")
         except (TransportError, ValueError) as error:
+            if isinstance(error, Forbidden):
+                self._tell_refused(prepared, "forbidden_address", error=str(error))
             return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error))}")
         if reply.body is None:
             return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
         outcome = read_answer(endpoint, prepared.echoed, reply, prepared.personal)
         is_ours = reply.status in OUR_BUG or 300 <= reply.status < 400
         if is_ours and isinstance(outcome, Unknown) and not _is_not_done(reply.status, reply.body):
-            log.error(
-                "call_refused", participant=endpoint.participant, path=endpoint.path, status=reply.status, key=prepared.key
-            )
+            self._tell_refused(prepared, str(reply.status))
         return outcome
+
+    def _tell_refused(self, prepared: Prepared, why: str, **more: str) -> None:
+        """Tell operators of a call that is wrong itself: an address, a secret, a version; no order can mend that."""
+        endpoint = prepared.endpoint
+        log.error("call_refused", participant=endpoint.participant, path=endpoint.path, reason=why, key=prepared.key, **more)
+        if self._refused is not None:
+            self._refused.labels(endpoint.participant, why).inc()
 
 
 def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply, personal: Json | None = None) -> Outcome:
@@ -137,17 +156,20 @@ def parse_retry_after(value: str | None) -> float | None:
 def _refusal(endpoint: Endpoint[Any, Any], status: int, answer: Json | None) -> Rejected | None:
     """Return the refusal that only this endpoint's answers have, in spite of their status; None for none."""
     why = endpoint.refusal(status, answer or {}) if endpoint.refusal else None
-    return Rejected(f"{endpoint.participant} answered {status}: {why}", answer) if why else None
+    return Rejected(f"{endpoint.participant} answered {status}: {_printable(why)}", answer) if why else None
 
 
 def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body: bytes) -> Succeeded | Unknown:
     who = endpoint.participant
+    parsed = _json_object(body)
+    if parsed is None:
+        return Unknown(f"{who} answered {status} with what is no JSON object")
     try:
         result: Json = endpoint.response.model_validate_json(body).model_dump(mode="json")
     except ValidationError as error:
-        return _misshapen(who, status, body, error)
-    if not _is_storable(result):
-        return _misshapen(who, status, body, None)
+        first = error.errors()[0]
+        where = _printable(".".join(str(part) for part in first["loc"]))
+        return Unknown(f"{who} answered {status} with another shape: {where}: {_printable(first['msg'])}", response=parsed)
     for name, value in result.items():
         if name in echoed and echoed[name] != value and name not in ECHO_EXEMPT:
             log.error("answer_of_another_operation", participant=who, member=name)
@@ -155,28 +177,14 @@ def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body:
     return Succeeded(result)
 
 
-def _misshapen(who: str, status: int, body: bytes, error: ValidationError | None) -> Unknown:
-    """Return what a success is that can't be read, or not be kept."""
-    parsed = _json_object(body)
-    if parsed is None or error is None:
-        return Unknown(f"{who} answered {status} with what is no JSON object")
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return Unknown(f"{who} answered {status} with another shape: {where}: {first['msg']}", response=parsed)
-
-
-def _is_storable(result: Json) -> bool:
-    """Tell whether the ledger can keep an answer: no NUL, no half of a pair, no huge number, nothing nested too deep."""
-    try:
-        return b"\\u0000" not in orjson.dumps(result) and _is_shallow(result)
-    except orjson.JSONEncodeError:
-        return False
-
-
 def _json_object(body: bytes) -> Json | None:
+    """Return an answer that is a JSON object, can be read in one way only and can be kept by the ledger; None for others."""
     try:
         parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        # Written as this side writes it, it has no member twice and no number beyond 64 bits; else that is looked for.
+        if orjson.dumps(parsed) != body:
+            parsed = strict_json.loads(body)
+    except (ValueError, orjson.JSONEncodeError):
         return None
     # PostgreSQL stores no NUL in text, and no encoder writes what is nested too deep: such an answer could not be recorded.
     if not isinstance(parsed, dict) or b"\\u0000" in body or not _is_shallow(parsed):
