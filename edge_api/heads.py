@@ -34,7 +34,7 @@ def served_hosts(allowed: str | None, bound: str, *, guarded: bool) -> Serves | 
     local = _is_loopback(bound)
     if allowed is None and not (guarded and local):
         return None
-    names = frozenset(_plain(name) for name in (allowed or "").split(","))
+    names = frozenset(_plain(name) for name in allowed.split(",")) if allowed else frozenset[str]()
     return lambda host: _plain(host) in names or (local and _is_loopback(host))
 
 

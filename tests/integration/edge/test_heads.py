@@ -1,4 +1,4 @@
-"""What the head of a request may be: whatever else comes over a socket is refused with a problem, and never is a fault of ours."""
+"""What the head of a request may be: all else that comes over a socket is refused with a problem, and is no fault of ours."""
 
 from collections.abc import AsyncIterator
 
