@@ -14,6 +14,7 @@ from participants.calls import BODY_MAX_BYTES, FAULTS, POOL, Lookup, Route, add_
 from participants.contracts.operations import OperationRef
 from participants.database import Connection, open_pool, ping
 from participants.effects import EffectQuery, page_effects
+from participants.erasure import erasure
 from participants.expiry import Expire, expire_for_ever
 from participants.faults import Delay, FailNext, Faults
 from participants.idempotency import StoredAnswer, find_operation
@@ -74,6 +75,7 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
         add_route(app.router, route)
     add_route(app.router, Lookup("/operations/{operation_key}", OperationRef, _find_operation))
     add_route(app.router, Lookup("/effects", EffectQuery, page_effects))
+    add_route(app.router, erasure(name))
     app.router.add_get("/healthz", _get_health)
     app.router.add_get("/metrics", get_metrics)
     if settings.faults:

@@ -204,7 +204,7 @@ async def _claim_action(connection: Connection, operation: Operation) -> StoredA
     ((reason, key, request_hash, status, body),) = rows
     if reason == "undone":
         raise Refused(409, "fenced", "This was undone before it was done.", f"{operation.subject} cannot be done any more.")
-    if request_hash == operation.request_hash:
+    if request_hash in (None, operation.request_hash):  # none where it was erased, with what it told of a person
         return StoredAnswer(status, body.encode())
     if key == operation.key:
         raise _key_reused()

@@ -24,6 +24,7 @@ Status = Literal["created", "confirmed", "cancelled"]
 
 _queries = Queries("orders")
 _PUT_CUSTOMER = _queries["put_customer"]
+_NOTE_CHANGE = _queries["note_change"]
 _GET_CUSTOMER = _queries["get_customer"]
 _CREATE_ORDER = _queries["create_order"]
 _GET_ORDER = _queries["get_order"]
@@ -94,12 +95,13 @@ async def get_order(connection: Connection, order: OrderRef) -> OrderDetail:
         return OrderDetail.model_validate({**found, "lines": tuple(await lines.fetchall())})
 
 
-async def put_customer(connection: Connection, customer: PutCustomer, _key: str) -> Done:
+async def put_customer(connection: Connection, customer: PutCustomer, key: str) -> Done:
     """Add a customer or replace what is known of one."""
     async with connection.cursor(row_factory=class_row(Customer)) as cursor:
         await cursor.execute(_PUT_CUSTOMER, customer.model_dump())
         kept = await cursor.fetchone()
     assert kept is not None, "an upsert returns its row"
+    await connection.execute(_NOTE_CHANGE, {"key": key, "customer_id": customer.customer_id})
     return Done(kept, status=201)
 
 

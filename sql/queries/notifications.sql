@@ -12,3 +12,17 @@ from notification
 where order_id = %(order_id)s
 order by sent_at, notification_id
 limit 1000;
+
+-- name: erase_personal
+-- Erases by what a person's deliveries can be followed; in how many messages.
+with forgotten as (
+    update notification set reference = null
+    where order_id = any (%(order_ids)s::text[]) and reference is not null
+    returning notification_id
+), told as (
+    update fence f set request_hash = null
+    from notification n
+    where n.order_id = any (%(order_ids)s::text[]) and f.subject = 'notification/' || n.notification_id
+        and f.operation = 'action' and f.request_hash is not null
+)
+select count(*) from forgotten;

@@ -51,3 +51,22 @@ where order_ledger_id = %(order_ledger_id)s and status = 'created';
 -- Moves an order, confirmed or not, to cancelled.
 update shop_order set status = 'cancelled', cancelled_at = clock_timestamp()
 where order_ledger_id = %(order_ledger_id)s and status <> 'cancelled';
+
+-- name: note_change
+-- Notes which customer an operation's stored answer tells of.
+insert into customer_change (idempotency_key, customer_id) values (%(key)s, %(customer_id)s) on conflict do nothing;
+
+-- name: erase_personal
+-- Erases what is known of a customer, in the stored answers to adding and changing one too; how many of those told something.
+with told as (
+    update fence f set request_hash = null, body = jsonb_set(f.body::jsonb, '{name}', 'null')::text
+    from customer_change c
+    where c.customer_id = %(customer_id)s and f.subject = 'change/' || c.idempotency_key and f.operation = 'action'
+        and f.request_hash is not null
+    returning f.subject
+), forgotten as (
+    update customer set name = null, updated_at = clock_timestamp()
+    where customer_id = %(customer_id)s and name is not null
+    returning customer_id
+)
+select greatest((select count(*) from told), (select count(*) from forgotten));

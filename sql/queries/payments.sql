@@ -26,3 +26,14 @@ where authorization_id = %(authorization_id)s and status = 'authorized';
 -- Gives back money that was taken.
 update payment set status = 'refunded', refunded_at = clock_timestamp()
 where authorization_id = %(authorization_id)s and status = 'captured';
+
+-- name: erase_personal
+-- Erases what tells with which payment method orders were paid, which is kept nowhere else; of how many payments.
+with told as (
+    update fence f set request_hash = null
+    from payment p
+    where p.order_id = any (%(order_ids)s::text[]) and f.subject = 'authorization/' || p.authorization_id
+        and f.operation = 'action' and f.request_hash is not null
+    returning f.subject
+)
+select count(*) from told;

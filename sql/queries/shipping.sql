@@ -21,3 +21,17 @@ where shipment_id = %(shipment_id)s and status = 'scheduled';
 -- name: ship
 -- Hands the goods to the carrier.
 update shipment set status = 'shipped' where shipment_id = %(shipment_id)s and status = 'scheduled';
+
+-- name: erase_personal
+-- Erases where the goods of orders went, and what tells it of the requests; of how many shipments.
+with forgotten as (
+    update shipment set address = null
+    where order_id = any (%(order_ids)s::text[]) and address is not null
+    returning shipment_id
+), told as (
+    update fence f set request_hash = null
+    from shipment s
+    where s.order_id = any (%(order_ids)s::text[]) and f.subject = 'shipment/' || s.shipment_id and f.operation = 'action'
+        and f.request_hash is not null
+)
+select count(*) from forgotten;

@@ -1,6 +1,6 @@
 -- Personal data: what answers from outside say of a person stands with that of the input, and both can be erased while the
 -- history stays whole.
--- depends: 0015.add-api-keys
+-- depends: 0016.add-roles
 
 -- Members of signals' payloads that are marked as personal, by step. The row is made with the first of input and signals.
 alter table order_personal alter column data set default '{}', add column results jsonb not null default '{}';
@@ -43,9 +43,5 @@ begin
 end
 $$;
 revoke execute on function erase_orders(uuid[], text, text) from public;
-do $$
-begin
-    if exists (select from pg_roles where rolname = 'sagaledger_orchestrator') then
-        grant execute on function erase_orders(uuid[], text, text) to sagaledger_orchestrator;
-    end if;
-end $$;
+grant execute on function erase_orders(uuid[], text, text) to sagaledger_orchestrator;
+grant update (results) on order_personal to sagaledger_edge;

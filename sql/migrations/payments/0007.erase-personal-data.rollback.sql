@@ -1,0 +1,1 @@
+revoke update (request_hash) on fence from sagaledger_payments;
