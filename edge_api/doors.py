@@ -158,5 +158,6 @@ def _refuse_other_pages(request: web.Request) -> None:
     is_own = site in _OWN_SITE if site is not None else origin is None or origin.partition("://")[2] == request.host
     if not is_own:
         raise Problem(ProblemType.FORBIDDEN, "Pages of other origins may change nothing here.")
-    if request.can_read_body or hdrs.CONTENT_TYPE in request.headers:
+    # Of no body at all some programs say that it is of bytes.
+    if request.can_read_body:
         check_type(request)

@@ -10,11 +10,13 @@ from edge_api import keys
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import parameters_of, read_body, whole_number
+from orchestrator import api_keys
 from orchestrator.webhooks import subscribing
-from sql import webhooks
+from sql import acts, webhooks
 
 DEAD_LIMIT_DEFAULT: Final = 50
 DEAD_LIMIT_MAX: Final = 1_000
+REASON_MAX: Final = 500
 
 
 class _Asked(BaseModel):
@@ -29,12 +31,16 @@ class NewWebhook(_Asked):
         url: Where events go; http or https.
         types: Of the events it gets; none for all.
         from_start: Begin with the oldest event that is kept instead of what comes from now on.
+        client_id: Whose orders' events it gets; none for every client's.
+        reason: Why, for the record.
     """
 
     name: str = Field(pattern=f"^{subscribing.NAME}$")
     url: Annotated[str, AfterValidator(subscribing.receiver_url)]
     types: list[Annotated[str, Field(pattern=f"^{subscribing.TYPE}$")]] = Field(default=[], max_length=subscribing.TYPES_MAX)
     from_start: bool = False
+    client_id: str | None = Field(default=None, pattern=f"^{api_keys.CLIENT}$")
+    reason: str = Field(default="", max_length=REASON_MAX)
 
 
 class Rotation(_Asked):
@@ -42,9 +48,11 @@ class Rotation(_Asked):
 
     Attributes:
         grace_s: Seconds for which the secret before signs too; 0 for one that somebody else knows.
+        reason: Why, for the record.
     """
 
     grace_s: float = Field(default=subscribing.GRACE_S, ge=0, le=subscribing.GRACE_MAX_S)
+    reason: str = Field(default="", max_length=REASON_MAX)
 
 
 class Disabling(_Asked):
@@ -54,7 +62,7 @@ class Disabling(_Asked):
         reason: Why; is shown with it.
     """
 
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=REASON_MAX)
 
 
 async def list_webhooks(request: web.Request) -> web.Response:
@@ -67,7 +75,16 @@ async def add_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks`: 201 with the secret, which nothing shows again."""
     asked = await read_body(request, NewWebhook)
     async with request.app[keys.POOL].connection() as conn:
-        secret = await subscribing.subscribe(conn, asked.name, asked.url, asked.types, from_start=asked.from_start)
+        secret = await subscribing.subscribe(
+            conn,
+            asked.name,
+            asked.url,
+            asked.types,
+            from_start=asked.from_start,
+            client_id=asked.client_id,
+            actor=request[keys.ACTOR],
+            reason=asked.reason,
+        )
         row = await subscribing.describe(conn, asked.name)
     return json_response({**row, "secret": secret}, status=201, location=f"/admin/webhooks/{asked.name}")
 
@@ -79,9 +96,10 @@ async def get_webhook(request: web.Request) -> web.Response:
 
 
 async def remove_webhook(request: web.Request) -> web.Response:
-    """Answer `DELETE /admin/webhooks/NAME`: 204, with its deliveries and dead letters."""
+    """Answer `DELETE /admin/webhooks/NAME?reason=`: 204, with its deliveries and dead letters."""
+    name, reason = request.match_info["name"], _reason(request)
     async with request.app[keys.POOL].connection() as conn:
-        await subscribing.remove(conn, request.match_info["name"])
+        await subscribing.remove(conn, name, actor=request[keys.ACTOR], reason=reason)
     return web.Response(status=204)
 
 
@@ -89,15 +107,15 @@ async def rotate_secret(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/rotate`: the new secret."""
     asked, name = await read_body(request, Rotation), request.match_info["name"]
     async with request.app[keys.POOL].connection() as conn:
-        secret = await subscribing.rotate(conn, name, grace_s=asked.grace_s)
+        secret = await subscribing.rotate(conn, name, grace_s=asked.grace_s, actor=request[keys.ACTOR], reason=asked.reason)
         return json_response({**await subscribing.describe(conn, name), "secret": secret})
 
 
 async def enable_webhook(request: web.Request) -> web.Response:
-    """Answer `POST /admin/webhooks/NAME/enable`: it goes on where it stood."""
-    name = request.match_info["name"]
+    """Answer `POST /admin/webhooks/NAME/enable?reason=`: it goes on where it stood."""
+    name, reason = request.match_info["name"], _reason(request)
     async with request.app[keys.POOL].connection() as conn:
-        await subscribing.enable(conn, name)
+        await subscribing.enable(conn, name, actor=request[keys.ACTOR], reason=reason)
         return json_response(await subscribing.describe(conn, name))
 
 
@@ -105,7 +123,7 @@ async def disable_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/disable`: nothing more is sent until it is enabled."""
     asked, name = await read_body(request, Disabling), request.match_info["name"]
     async with request.app[keys.POOL].connection() as conn:
-        await subscribing.disable(conn, name, asked.reason)
+        await subscribing.disable(conn, name, actor=request[keys.ACTOR], reason=asked.reason)
         return json_response(await subscribing.describe(conn, name))
 
 
@@ -126,9 +144,11 @@ async def replay_dead(request: web.Request) -> web.Response:
     except ValueError:
         raise _no_dead_letter() from None
     async with request.app[keys.POOL].connection() as conn:
-        replayed = await webhooks.replay_dead(conn, event_id, webhook=asked.get("webhook"), limit=DEAD_LIMIT_MAX)
-        if not replayed:
-            raise _no_dead_letter()
+        async with conn.transaction():
+            replayed = await webhooks.replay_dead(conn, event_id, webhook=asked.get("webhook"), limit=DEAD_LIMIT_MAX)
+            if not replayed:
+                raise _no_dead_letter()
+            await acts.insert_act(conn, "replay_dead", str(event_id), actor=request[keys.ACTOR], reason="", details=asked)
         await subscribing.wake(conn)
     return json_response({"replayed": replayed})
 
@@ -152,6 +172,13 @@ def _dead_query(request: web.Request, *known: str) -> dict[str, str]:
     if "\0" in asked.get("webhook", ""):
         raise _no_dead_letter()
     return asked
+
+
+def _reason(request: web.Request) -> str:
+    reason = parameters_of(request.query, ["reason"]).get("reason", "")
+    if len(reason) > REASON_MAX or "\0" in reason:
+        raise Problem(ProblemType.BAD_QUERY, f"'reason' may have at most {REASON_MAX} characters, none of them U+0000.")
+    return reason
 
 
 def _no_dead_letter() -> Problem:

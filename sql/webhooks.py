@@ -89,7 +89,14 @@ class Settlement:
 
 
 async def insert_subscription(
-    conn: Connection, name: str, url: str, types: Sequence[str], secret: str, *, from_start: bool
+    conn: Connection,
+    name: str,
+    url: str,
+    types: Sequence[str],
+    secret: str,
+    *,
+    from_start: bool,
+    client_id: str | None = None,
 ) -> bool:
     """Add a subscription; tell whether there was none of this name.
 
@@ -100,9 +107,10 @@ async def insert_subscription(
         types: Of the events it gets; empty for all.
         secret: To sign with.
         from_start: Begin with the oldest event that is kept instead of what comes from now on.
+        client_id: Whose orders' events it gets; None for every client's.
     """
-    parameters = {"name": name, "url": url, "types": list(types), "secret": secret, "from_start": from_start}
-    return bool(await _QUERIES.fetch(conn, "insert_subscription", parameters))
+    parameters = {"name": name, "url": url, "types": list(types), "secret": secret, "client_id": client_id}
+    return bool(await _QUERIES.fetch(conn, "insert_subscription", {**parameters, "from_start": from_start}))
 
 
 async def list_subscriptions(conn: Connection, name: str | None = None) -> list[Json]:
@@ -113,7 +121,8 @@ async def list_subscriptions(conn: Connection, name: str | None = None) -> list[
         name: One; None for all.
 
     Returns:
-        `name`, `url`, `types`, `created_at`, `enabled`, `failing_since`, `disabled_at`, `disabled_reason`, `missed`,
+        `name`, `url`, `types`, `client_id` (None: every client's), `created_at`, `enabled`,
+        `failing_since`, `disabled_at`, `disabled_reason`, `missed`,
         `old_secret_until`, and the numbers of its deliveries that are `waiting` and `dead`.
     """
     return await _QUERIES.fetch(conn, "list_subscriptions", {"name": name})

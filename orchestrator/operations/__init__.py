@@ -4,8 +4,8 @@
 
     commands/      what `saga` understands: each command a few lines over the modules below
     all of them    place (which installation)  asking (its ledger)  parameters  render (for people)  exits failures environment
-    orders         ledger_view stats_view events_view  verbs (retry, cancel)  purging retracing
-    the fleet      fleet (breakers, registry)  health checking  config_view draining  webhooks_view  schema
+    orders         ledger_view stats_view events_view  verbs (retry, cancel)  purging erasing retracing
+    the fleet      fleet (breakers, registry)  health checking  config_view draining  webhooks_view keys_view  schema
     definitions    definitions_view flows (drawn)  catalogue (of events)
     a stack        up  plan (ports, environments; pure)  stack part ports  lifeline (how a part waits for its start, and ends)
     a demo         demo  shop (a client, as a shop's own backend would be one)  scenarios (pure)  acts board

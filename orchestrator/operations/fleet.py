@@ -13,9 +13,10 @@ from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table, short
 from orchestrator.saga import Saga
 from orchestrator.settings import Settings
-from sql import fleet, reading, registry
+from sql import acts, fleet, reading, registry
 from sql.ledger import LedgerError
 from sql.models import Json
+from sql.registry import By
 
 _NEVER_SEEN: Final[Json] = {
     "address": None,
@@ -54,7 +55,7 @@ def hold(database_url: str, name: str, *, actor: str, reason: str, as_json: bool
     Raises:
         NoParticipant: There is none of this name.
     """
-    _act(database_url, name, lambda seen: circuit.held(seen, actor, reason), as_json=as_json)
+    _act(database_url, "hold_breaker", name, lambda seen: circuit.held(seen, actor, reason), as_json=as_json)
 
 
 def reset(database_url: str, name: str, *, actor: str, reason: str, as_json: bool) -> None:
@@ -63,7 +64,7 @@ def reset(database_url: str, name: str, *, actor: str, reason: str, as_json: boo
     Raises:
         NoParticipant: There is none of this name.
     """
-    _act(database_url, name, lambda _: circuit.reset(actor, reason), as_json=as_json)
+    _act(database_url, "reset_breaker", name, lambda _: circuit.reset(actor, reason), as_json=as_json)
 
 
 def show_participants(database_url: str, *, as_json: bool) -> None:
@@ -85,14 +86,14 @@ def show_participants(database_url: str, *, as_json: bool) -> None:
     print_table(open_console(), ("PARTICIPANT", "ADDRESS", "BY", "CALLS AT ONCE#"), shown)
 
 
-def add(database_url: str, name: str, address: str, concurrency: int | None) -> None:
+def add(database_url: str, name: str, address: str, concurrency: int | None, *, actor: str, reason: str) -> None:
     """Register a participant or its new address, and say so."""
     limits = None if concurrency is None else {"concurrency": concurrency}
-    registry.register_participants(database_url, {name: address}, limits)
+    registry.register_participants(database_url, {name: address}, limits, by=By(actor, reason))
     print(f"{name} is called at {address} within a few seconds")
 
 
-def remove(database_url: str, name: str, *, force: bool) -> None:
+def remove(database_url: str, name: str, *, force: bool, actor: str, reason: str) -> None:
     """Remove a participant from the registry, and say what holds then.
 
     Raises:
@@ -103,7 +104,7 @@ def remove(database_url: str, name: str, *, force: bool) -> None:
     if needed:
         orders = ", ".join(f"{count} of {saga}" for saga, count in sorted(needed.items()))
         raise StillNeeded(f"orders on their way need {name} ({orders}): let them end, or use --force")
-    if not registry.unregister_participant(database_url, name):
+    if not registry.unregister_participant(database_url, name, by=By(actor, reason)):
         raise NoParticipant(f"{name} is not registered: see `saga participants list`")
     fallback = checked_settings().participants.get(name)
     print(f"{name} is removed; " + (f"by the settings it is at {fallback}" if fallback else "calls to it wait"))
@@ -133,8 +134,8 @@ async def _rows(database_url: str) -> dict[str, Json]:
     return {name: rows.get(name, {"participant": name, **_NEVER_SEEN}) for name in names}
 
 
-def _act(database_url: str, name: str, decide: Callable[[Circuit], Circuit], *, as_json: bool) -> None:
-    after = asyncio.run(_decide(database_url, name, decide))
+def _act(database_url: str, act: str, name: str, decide: Callable[[Circuit], Circuit], *, as_json: bool) -> None:
+    after = asyncio.run(_decide(database_url, act, name, decide))
     if as_json:
         print_json({"participant": name, "state": after.state, "actor": after.actor, "reason": after.reason})
     elif after.state is State.HELD:
@@ -143,11 +144,14 @@ def _act(database_url: str, name: str, decide: Callable[[Circuit], Circuit], *, 
         print(f"calls to {name} are made again; orders that wait go on within half a minute")
 
 
-async def _decide(database_url: str, name: str, decide: Callable[[Circuit], Circuit]) -> Circuit:
+async def _decide(database_url: str, act: str, name: str, decide: Callable[[Circuit], Circuit]) -> Circuit:
     if name not in await _rows(database_url):
         raise NoParticipant(f"there is no participant {name}: see `saga participants list`")
-    async with connected(database_url) as conn:
-        _, after = await change(conn, name, decide)
+    async with connected(database_url) as conn, conn.transaction():
+        before, after = await change(conn, name, decide)
+        details = {"before": before.state, "after": after.state}
+        # The circuit holds whoever decided, as `held` and `reset` say.
+        await acts.insert_act(conn, act, name, actor=after.actor or "", reason=after.reason or "", details=details)
     return after
 
 

@@ -68,6 +68,20 @@ class _Name(click.ParamType[str]):
         return str(value)
 
 
+class _Client(click.ParamType[str]):
+    """Whose a key is; that client's orders are seen by nobody else."""
+
+    name = "client"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        from orchestrator.api_keys import CLIENT
+
+        if not re.fullmatch(CLIENT, str(value)):
+            self.fail("must be up to 64 letters, digits and any of . _ : @ -", param, ctx)
+        return str(value)
+
+
 class _Duration(click.ParamType[float]):
     """A time span, as seconds."""
 
@@ -84,6 +98,7 @@ class _Duration(click.ParamType[float]):
 _UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 ADDRESS: Final = _Address()
 DURATION: Final = _Duration()
+CLIENT: Final = _Client()
 NAME: Final = _Name()
 TIME: Final = _Time()
 TEXT: Final = _Text()

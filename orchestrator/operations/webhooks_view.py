@@ -22,18 +22,35 @@ class NoDeadLetter(LedgerError):
     """There is no such dead letter; nothing was changed."""
 
 
-def add(database_url: str, name: str, url: str, types: tuple[str, ...], *, from_start: bool, as_json: bool) -> None:
+def add(
+    database_url: str,
+    name: str,
+    url: str,
+    types: tuple[str, ...],
+    *,
+    from_start: bool,
+    client: str | None,
+    actor: str,
+    reason: str,
+    as_json: bool,
+) -> None:
     """Add a webhook and print its secret, which nothing shows again.
 
     Raises:
         NameTaken: There is one of this name.
     """
-    secret = ask(database_url, lambda conn: subscribing.subscribe(conn, name, url, types, from_start=from_start))
+    secret = ask(
+        database_url,
+        lambda conn: subscribing.subscribe(
+            conn, name, url, types, from_start=from_start, client_id=client, actor=actor, reason=reason
+        ),
+    )
     if as_json:
-        print_json({"name": name, "url": url, "types": sorted(set(types)), "secret": secret})
+        print_json({"name": name, "url": url, "types": sorted(set(types)), "client_id": client, "secret": secret})
         return
     begin = "the oldest that is kept" if from_start else "those that come from now on"
-    print(f"{name} gets events at {url}, beginning with {begin}")
+    whose = f"events of {client}'s orders" if client else "events"
+    print(f"{name} gets {whose} at {url}, beginning with {begin}")
     unknown = sorted(set(types) - CATALOGUE.keys())
     if unknown:
         print(f"no saga that ships tells of {', '.join(unknown)}")
@@ -50,7 +67,7 @@ def show_list(database_url: str, *, as_json: bool) -> None:
     shown = [(row["name"], _state(row), row["waiting"], row["dead"], ", ".join(row["types"]) or "all") for row in rows]
     print_table(console, ("WEBHOOK", "STATE", "WAITING#", "DEAD#", "TYPES"), shown)
     for row in rows:
-        say(console, f"{row['name']}: {row['url']}")
+        say(console, f"{row['name']}: {row['url']}" + (f", of {row['client_id']}'s orders" if row["client_id"] else ""))
         if row["disabled_reason"]:
             say(console, f"{row['name']} is disabled since {short(row['disabled_at'])} UTC: {row['disabled_reason']}")
         if row["missed"]:
@@ -59,13 +76,13 @@ def show_list(database_url: str, *, as_json: bool) -> None:
         console.print("no webhooks: see `saga webhooks add --help`")
 
 
-def rotate(database_url: str, name: str, *, grace_s: float, as_json: bool) -> None:
+def rotate(database_url: str, name: str, *, grace_s: float, actor: str, reason: str, as_json: bool) -> None:
     """Give a webhook a new secret and print it.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    secret = ask(database_url, lambda conn: subscribing.rotate(conn, name, grace_s=grace_s))
+    secret = ask(database_url, lambda conn: subscribing.rotate(conn, name, grace_s=grace_s, actor=actor, reason=reason))
     if as_json:
         print_json({"name": name, "secret": secret})
         return
@@ -76,33 +93,33 @@ def rotate(database_url: str, name: str, *, grace_s: float, as_json: bool) -> No
     _print_secret(secret)
 
 
-def enable(database_url: str, name: str) -> None:
+def enable(database_url: str, name: str, *, actor: str, reason: str) -> None:
     """Enable a webhook, and say so.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    ask(database_url, lambda conn: subscribing.enable(conn, name))
+    ask(database_url, lambda conn: subscribing.enable(conn, name, actor=actor, reason=reason))
     print(f"{name} goes on where it stood")
 
 
-def disable(database_url: str, name: str, reason: str) -> None:
+def disable(database_url: str, name: str, *, actor: str, reason: str) -> None:
     """Disable a webhook, and say so.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    ask(database_url, lambda conn: subscribing.disable(conn, name, reason))
+    ask(database_url, lambda conn: subscribing.disable(conn, name, actor=actor, reason=reason))
     print(f"{name} gets nothing more until `saga webhooks enable {name}`; retention does not wait for it")
 
 
-def remove(database_url: str, name: str) -> None:
+def remove(database_url: str, name: str, *, actor: str, reason: str) -> None:
     """Remove a webhook, and say so.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    ask(database_url, lambda conn: subscribing.remove(conn, name))
+    ask(database_url, lambda conn: subscribing.remove(conn, name, actor=actor, reason=reason))
     print(f"{name} is removed, with its dead letters")
 
 

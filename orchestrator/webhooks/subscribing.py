@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.addresses import http_url
 from orchestrator.webhooks.signing import new_secret
-from sql import ledger, webhooks
+from sql import acts, ledger, webhooks
 from sql.ledger import LedgerError
 from sql.models import Json
 from sql.webhooks import Connection
@@ -44,7 +44,17 @@ def receiver_url(text: str) -> str:
     return parts._replace(path=parts.path or "/").geturl()
 
 
-async def subscribe(conn: Connection, name: str, url: str, types: Sequence[str], *, from_start: bool) -> str:
+async def subscribe(
+    conn: Connection,
+    name: str,
+    url: str,
+    types: Sequence[str],
+    *,
+    from_start: bool,
+    client_id: str | None,
+    actor: str,
+    reason: str,
+) -> str:
     """Add a webhook; replicas that are idle begin with it within a minute, with NOTIFY within seconds.
 
     Args:
@@ -53,6 +63,9 @@ async def subscribe(conn: Connection, name: str, url: str, types: Sequence[str],
         url: As `receiver_url` gives it.
         types: Each fits `TYPE`; empty for every type.
         from_start: Begin with the oldest event that is kept instead of what comes from now on.
+        client_id: Whose orders' events it gets; None for every client's.
+        actor: Who adds it, for the record, as with every act here.
+        reason: Why; may be empty.
 
     Returns:
         Its secret, which nothing shows again.
@@ -61,52 +74,65 @@ async def subscribe(conn: Connection, name: str, url: str, types: Sequence[str],
         NameTaken: There is one of this name.
     """
     secret = new_secret()
-    if not await webhooks.insert_subscription(conn, name, url, sorted(set(types)), secret, from_start=from_start):
-        raise NameTaken(f"there is a webhook {name}: remove it first, or take another name")
+    wanted = sorted(set(types))
+    async with conn.transaction():
+        if not await webhooks.insert_subscription(conn, name, url, wanted, secret, from_start=from_start, client_id=client_id):
+            raise NameTaken(f"there is a webhook {name}: remove it first, or take another name")
+        details = {"url": url, "types": wanted, "client_id": client_id}
+        await acts.insert_act(conn, "add_webhook", name, actor=actor, reason=reason, details=details)
     await wake(conn)
     return secret
 
 
-async def rotate(conn: Connection, name: str, *, grace_s: float) -> str:
+async def rotate(conn: Connection, name: str, *, grace_s: float, actor: str, reason: str) -> str:
     """Give a webhook a new secret, and return it; for `grace_s` seconds deliveries are signed with the one before too.
 
     Raises:
         NoWebhook: There is none of this name.
     """
     secret = new_secret()
-    if not await webhooks.rotate_secret(conn, name, secret, grace_s=grace_s):
-        raise _unknown(name)
+    async with conn.transaction():
+        if not await webhooks.rotate_secret(conn, name, secret, grace_s=grace_s):
+            raise _unknown(name)
+        await acts.insert_act(conn, "rotate_webhook", name, actor=actor, reason=reason, details={"grace_s": grace_s})
     return secret
 
 
-async def enable(conn: Connection, name: str) -> None:
+async def enable(conn: Connection, name: str, *, actor: str, reason: str) -> None:
     """Have a webhook go on where it stood.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    if not await webhooks.enable_subscription(conn, name):
-        raise _unknown(name)
+    async with conn.transaction():
+        if not await webhooks.enable_subscription(conn, name):
+            raise _unknown(name)
+        await acts.insert_act(conn, "enable_webhook", name, actor=actor, reason=reason)
     await wake(conn)
 
 
-async def disable(conn: Connection, name: str, reason: str) -> None:
+async def disable(conn: Connection, name: str, *, actor: str, reason: str) -> None:
     """Send a webhook nothing more until it is enabled; what is on its way still arrives.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    if not await webhooks.disable_subscription(conn, name, reason):
-        raise _unknown(name)
+    async with conn.transaction():
+        if not await webhooks.disable_subscription(conn, name, reason):
+            raise _unknown(name)
+        await acts.insert_act(conn, "disable_webhook", name, actor=actor, reason=reason)
 
 
-async def remove(conn: Connection, name: str) -> None:
+async def remove(conn: Connection, name: str, *, actor: str, reason: str) -> None:
     """Remove a webhook with its deliveries and dead letters, in batches: broken off, it is disabled, and goes on when repeated.
 
     Raises:
         NoWebhook: There is none of this name.
     """
-    await disable(conn, name, "it is being removed")
+    async with conn.transaction():
+        if not await webhooks.disable_subscription(conn, name, "it is being removed"):
+            raise _unknown(name)
+        await acts.insert_act(conn, "remove_webhook", name, actor=actor, reason=reason)
     while await webhooks.delete_some_deliveries(conn, name, limit=DELETE_BATCH):
         pass
     await webhooks.delete_subscription(conn, name)

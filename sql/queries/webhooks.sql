@@ -4,15 +4,15 @@
 -- name: insert_subscription
 -- A subscription that begins here: with what was not committed yet, or from_start with the oldest event that is kept. Nothing
 -- where there is one of this name.
-insert into event_subscription (name, url, types, secret, transaction_id)
-values (%(name)s, %(url)s, %(types)s::text[], %(secret)s,
+insert into event_subscription (name, url, types, client_id, secret, transaction_id)
+values (%(name)s, %(url)s, %(types)s::text[], %(client_id)s, %(secret)s,
     case when %(from_start)s then '0'::xid8 else pg_snapshot_xmin(pg_current_snapshot()) end)
 on conflict (name) do nothing
 returning subscription_id;
 
 -- name: list_subscriptions
 -- Subscriptions by name, one or all, with how many deliveries wait and are dead; no secrets.
-select s.name, s.url, s.types, s.created_at, s.disabled_at is null as enabled, s.failing_since, s.disabled_at,
+select s.name, s.url, s.types, s.client_id, s.created_at, s.disabled_at is null as enabled, s.failing_since, s.disabled_at,
     s.disabled_reason, s.missed,
     case when s.old_secret_until > clock_timestamp() then s.old_secret_until end as old_secret_until,
     (select count(*) from event_delivery d where d.subscription_id = s.subscription_id
@@ -66,11 +66,12 @@ delete from event_subscription where name = %(name)s returning subscription_id;
 -- their positions on. An event counts as in the feed: once every transaction that began to write before it has ended.
 -- A subscription that has `waiting_max` deliveries waiting gets none until some have ended: a receiver that is away for days
 -- has its backlog in the outbox, where it costs nothing. A batch is limited for each, so none holds up another.
+-- One that has an owner gets the events of that client's orders: each is one look by primary key, as in the feed.
 -- Whether there is something new is asked by index, one look each, before any row is locked: at rest nothing is written.
 -- Gives one row: how many subscriptions there are, how many deliveries were made, whether there is more at once, and the
 -- seconds until a delivery that was there before is due (null when none waits).
 with behind as materialized (
-    select s.subscription_id, s.types, s.transaction_id, s.ordinal
+    select s.subscription_id, s.types, s.client_id, s.transaction_id, s.ordinal
     from event_subscription s
     where s.disabled_at is null
         and (select o.ordinal from outbox o
@@ -80,7 +81,8 @@ with behind as materialized (
     for update skip locked
 ), scanned as materialized (
     select b.subscription_id, o.aggregateid, o.id, o.transaction_id, o.ordinal,
-        cardinality(b.types) = 0 or o.type = any (b.types) as wanted
+        (cardinality(b.types) = 0 or o.type = any (b.types)) and (b.client_id is null
+            or b.client_id = (select l.client_id from order_ledger l where l.order_ledger_id = o.aggregateid)) as wanted
     from behind b cross join lateral (
         select * from outbox
         where (outbox.transaction_id, outbox.ordinal) > (b.transaction_id, b.ordinal)

@@ -1,10 +1,10 @@
 """`saga breaker` and `saga participants`: where participants are, and whether they may be called."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.operations.commands.shared import AS_JSON, at_place, by_somebody
+from orchestrator.operations.commands.shared import ACTOR, AS_JSON, WHY, at_place, by_somebody
 from orchestrator.operations.parameters import ADDRESS, NAME
 
 if TYPE_CHECKING:
@@ -67,23 +67,27 @@ def list_participants(place: "Place", as_json: bool) -> None:
 @click.argument("name", type=NAME)
 @click.argument("address", type=ADDRESS)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Most calls of one replica at once; else as it was.")
+@WHY
+@ACTOR
 @at_place
-def add(place: "Place", name: str, address: str, concurrency: int | None) -> None:
+def add(place: "Place", name: str, address: str, concurrency: int | None, **asked: Any) -> None:
     """Add a participant, or say that it has moved.
 
     Orchestrators and edges call it there within a few seconds.
     """
     from orchestrator.operations import fleet
 
-    fleet.add(place.database_url, name, address, concurrency)
+    fleet.add(place.database_url, name, address, concurrency, **asked)
 
 
 @participants.command()
 @click.argument("name", type=NAME)
 @click.option("--force", is_flag=True, help="Even if orders on their way need it: they wait for it, or for their deadline.")
+@WHY
+@ACTOR
 @at_place
-def remove(place: "Place", name: str, force: bool) -> None:
+def remove(place: "Place", name: str, **asked: Any) -> None:
     """Remove a participant; where a setting names an address, that one holds again."""
     from orchestrator.operations import fleet
 
-    fleet.remove(place.database_url, name, force=force)
+    fleet.remove(place.database_url, name, **asked)

@@ -46,12 +46,18 @@ def operator(command: Command) -> Command:
 
 
 def by_somebody(command: Command) -> Command:
-    """Give a command what every act of an operator says: who and why."""
-    command = AS_JSON(command)
-    command = click.option("--actor", type=TEXT, default=login_name, show_default="login name", help="Who; is recorded.")(
-        command
-    )
-    return click.option("--reason", required=True, type=TEXT, help="Why; is recorded.")(command)
+    """Give a command what an act says that changes an order, or takes something away: who and why."""
+    return click.option("--reason", required=True, type=TEXT, help="Why; is recorded.")(ACTOR(AS_JSON(command)))
+
+
+def noted(command: Command) -> Command:
+    """Give a command what any other act says: who and, if there is something to say, why."""
+    return WHY(ACTOR(AS_JSON(command)))
+
+
+def or_nothing(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str:
+    """Return a text that need not be given."""
+    return text or ""
 
 
 def login_name() -> str:
@@ -60,6 +66,10 @@ def login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+WHY: Final = click.option("--reason", type=TEXT, callback=or_nothing, help="Why; is recorded.")
+ACTOR: Final = click.option("--actor", type=TEXT, default=login_name, show_default="login name", help="Who; is recorded.")
 
 
 def databases_of(ledger_url: str) -> Mapping[str, str]:

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import click
 
-from orchestrator.operations.commands.shared import AS_JSON, at_place
-from orchestrator.operations.parameters import NAME, TEXT
+from orchestrator.operations.commands.shared import ACTOR, AS_JSON, WHY, at_place, noted
+from orchestrator.operations.parameters import CLIENT, NAME, TEXT
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
@@ -55,13 +55,14 @@ def webhooks() -> None:
 @click.argument("url", type=_ReceiverUrl())
 @click.option("--type", "types", type=_EventType(), multiple=True, help="Only events of this type; may stand several times.")
 @click.option("--from-start", is_flag=True, help="Begin with the oldest event that is kept.")
+@click.option("--client", type=CLIENT, help="Only events of this client's orders; else of every client's.")
+@noted
 @at_place
-@AS_JSON
-def add(place: "Place", name: str, url: str, types: tuple[str, ...], from_start: bool, as_json: bool) -> None:
+def add(place: "Place", name: str, url: str, types: tuple[str, ...], **asked: Any) -> None:
     """Send events to URL from now on; prints the secret that they are signed with, once."""
     from orchestrator.operations import webhooks_view
 
-    webhooks_view.add(place.database_url, name, url, types, from_start=from_start, as_json=as_json)
+    webhooks_view.add(place.database_url, name, url, types, **asked)
 
 
 @webhooks.command("list")
@@ -80,44 +81,49 @@ def list_webhooks(place: "Place", as_json: bool) -> None:
     "--grace", type=click.FloatRange(0, 8760), default=24.0, show_default=True, metavar="HOURS",
     help="Hours for which the secret before signs too; 0 for one that somebody else knows.",
 )  # fmt: skip
+@noted
 @at_place
-@AS_JSON
-def rotate(place: "Place", name: str, grace: float, as_json: bool) -> None:
+def rotate(place: "Place", name: str, grace: float, **asked: Any) -> None:
     """Sign with a new secret, and print it, once."""
     from orchestrator.operations import webhooks_view
 
-    webhooks_view.rotate(place.database_url, name, grace_s=grace * 3600, as_json=as_json)
+    webhooks_view.rotate(place.database_url, name, grace_s=grace * 3600, **asked)
 
 
 @webhooks.command()
 @click.argument("name", type=NAME)
+@WHY
+@ACTOR
 @at_place
-def enable(place: "Place", name: str) -> None:
+def enable(place: "Place", name: str, **asked: Any) -> None:
     """Have a webhook that was disabled go on where it stood."""
     from orchestrator.operations import webhooks_view
 
-    webhooks_view.enable(place.database_url, name)
+    webhooks_view.enable(place.database_url, name, **asked)
 
 
 @webhooks.command()
 @click.argument("name", type=NAME)
 @click.option("--reason", required=True, type=TEXT, help="Why; is shown with it.")
+@ACTOR
 @at_place
-def disable(place: "Place", name: str, reason: str) -> None:
+def disable(place: "Place", name: str, **asked: Any) -> None:
     """Send a webhook nothing more until it is enabled."""
     from orchestrator.operations import webhooks_view
 
-    webhooks_view.disable(place.database_url, name, reason)
+    webhooks_view.disable(place.database_url, name, **asked)
 
 
 @webhooks.command()
 @click.argument("name", type=NAME)
+@WHY
+@ACTOR
 @at_place
-def remove(place: "Place", name: str) -> None:
+def remove(place: "Place", name: str, **asked: Any) -> None:
     """Remove a webhook with its dead letters."""
     from orchestrator.operations import webhooks_view
 
-    webhooks_view.remove(place.database_url, name)
+    webhooks_view.remove(place.database_url, name, **asked)
 
 
 @click.group()

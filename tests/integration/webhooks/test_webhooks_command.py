@@ -13,8 +13,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from edge_api import keys
 from edge_api import webhooks as routes
+from edge_api.clients import KeyRing
+from edge_api.doors import admin_door
 from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
+from orchestrator.settings import load_settings
 from sql import webhooks
 from sql.connect import Pool
 from tests.acceptance.commands import assert_told, saga
@@ -38,7 +41,8 @@ class Admin:
 
 @pytest.fixture
 async def admin(pool: Pool) -> AsyncIterator[Admin]:
-    app = web.Application(middlewares=[identify_request, answer_problems])
+    door = admin_door(load_settings(), KeyRing(pool, {}))
+    app = web.Application(middlewares=[identify_request, answer_problems, door])
     app.add_routes(routes.ROUTES)
     app[METRICS] = EdgeMetrics()
     app[keys.POOL] = pool
