@@ -8,7 +8,7 @@ from orchestrator.saga import Saga
 from orchestrator.settings import Environment, Settings, SettingsError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,63}")
-_SECRET: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
+SECRET: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
 """Visible ASCII without the comma, which is what a header can carry and the setting can hold."""
 
 
@@ -23,7 +23,7 @@ def read_secrets(settings: Settings) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for number, entry in enumerate(text.split(",") if text else [], start=1):
         name, _, secret = entry.strip().partition("=")
-        if not _NAME.fullmatch(name) or not _SECRET.fullmatch(secret) or name in found:
+        if not _NAME.fullmatch(name) or not SECRET.fullmatch(secret) or name in found:
             raise SettingsError(
                 f"SAGA_PARTICIPANT_SECRETS: entry {number} must be name=secret, each participant once,"
                 " the secret up to 256 visible ASCII characters without a comma"

@@ -29,7 +29,7 @@ from orchestrator.operations.audit_compare import (
     logged,
     order_id_of,
 )
-from orchestrator.operations.audit_log import LogUnreadable, NoLog, read_log
+from orchestrator.operations.audit_log import UNASKED, Asking, LogUnreadable, NoLog, read_log
 from orchestrator.operations.audit_render import render_audit
 from orchestrator.operations.audit_report import (
     ROWS_MAX,
@@ -42,7 +42,6 @@ from orchestrator.operations.audit_report import (
 )
 from orchestrator.operations.audit_spool import Expected, Partition, Spool
 from orchestrator.saga import Saga
-from orchestrator.transport.fallback import open_session
 from sql import auditing
 from sql.auditing import AuditQuery, Connection
 
@@ -60,6 +59,7 @@ async def run_audit(
     *,
     questions: bool = False,
     queries: Sequence[AuditQuery] | None = None,
+    asking: Asking = UNASKED,
 ) -> AuditReport:
     """Audit a whole installation; nothing is changed.
 
@@ -70,6 +70,7 @@ async def run_audit(
         sagas: Definitions that finished orders are compared with.
         questions: Whether the questions are answered too.
         queries: Every query, a team's own among them; None for those that ship.
+        asking: How participants are asked.
 
     Returns:
         What was found. A part that is not named or can't be reached is in it as unreachable; nothing of that raises.
@@ -87,7 +88,7 @@ async def run_audit(
     with Spool() as spool:
         if await audit.read_orders(ledger_url, spool):
             for name in sorted(names):
-                await audit.read_effects(ledger_url, name, participants.get(name), spool)
+                await audit.read_effects(ledger_url, name, participants.get(name), spool, asking)
             await audit.compare(ledger_url, spool)
     return audit.report()
 
@@ -163,14 +164,14 @@ class _Audit:
             return False
         return True
 
-    async def read_effects(self, ledger_url: str, name: str, base_url: str | None, spool: Spool) -> None:
+    async def read_effects(self, ledger_url: str, name: str, base_url: str | None, spool: Spool, asking: Asking) -> None:
         """Spool a participant's log of effects, each for the order that it counts for."""
         if base_url is None:
             self._unreachable.append(Unreachable(f"effects {name}", "no address of it is given"))
             return
         self._counts.effects[name] = 0
         try:
-            async with open_session(1) as session, await _connect(ledger_url) as conn:
+            async with asking.session(name) as session, await _connect(ledger_url) as conn:
                 await auditing.read_only(conn)
                 async for page in read_log(session, base_url):
                     self._counts.effects[name] += len(page)

@@ -1,13 +1,17 @@
 """Reading a participant's log of effects over HTTP. What comes back is hostile until it is read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
 import aiohttp
 from pydantic import ValidationError
 
+from orchestrator.addresses import PARTICIPANTS, Reach
+from orchestrator.credentials import authorization
+from orchestrator.transport.fallback import open_session
 from participants.contracts.effects import Effect, EffectPage
 
 PAGE_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -26,11 +30,32 @@ class NoLog(LogUnreadable):
     """The participant keeps no log."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How participants are asked.
+
+    Attributes:
+        reach: Where they may be.
+        secrets: What each wants to see, by name.
+    """
+
+    reach: Reach = PARTICIPANTS
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def session(self, participant: str) -> aiohttp.ClientSession:
+        """Return a session for one participant; must be made inside the running loop, and closed."""
+        return open_session(1, self.reach, authorization(self.secrets.get(participant)))
+
+
+UNASKED: Final = Asking()
+"""Of participants that want to see nothing."""
+
+
 async def read_log(session: aiohttp.ClientSession, base_url: str) -> AsyncIterator[tuple[Effect, ...]]:
     """Read a log page by page, from its beginning to its end.
 
     Args:
-        session: As `open_session` of `orchestrator.transport.fallback` makes it.
+        session: For the participant; see `Asking`.
         base_url: Address of the participant.
 
     Raises:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from orchestrator.loading import find_queries, registered
 from orchestrator.operations.audit import render_audit, run_audit
+from orchestrator.operations.audit_log import Asking
 from orchestrator.operations.health import check_health, part_names
 from orchestrator.operations.place import Place
 from orchestrator.operations.render import open_console, print_health, print_json
@@ -25,8 +26,15 @@ def show_health(place: Place, only: str | None, as_json: bool) -> int:
 def show_audit(place: Place, settings: Settings, as_json: bool, *, questions: bool) -> int:
     """Audit an installation with all its sagas and queries; return 0 when it is clean, else 1."""
     sagas, queries = registered(settings), find_queries(settings.definition_modules)
-    databases = place.participant_databases
-    auditing = run_audit(place.database_url, place.participants, databases, sagas, questions=questions, queries=queries)
+    auditing = run_audit(
+        place.database_url,
+        place.participants,
+        place.participant_databases,
+        sagas,
+        questions=questions,
+        queries=queries,
+        asking=Asking(place.reach, place.participant_secrets),
+    )
     report = asyncio.run(auditing)
     if as_json:
         print_json(report.to_json())

@@ -8,7 +8,9 @@ from uuid import uuid4
 
 from rich.console import Console
 
+from orchestrator.credentials import authorization
 from orchestrator.logs import configure_logs
+from orchestrator.operations.audit_log import UNASKED, Asking
 from orchestrator.operations.conform_case import Case, Failed, Subject
 from orchestrator.operations.conform_checks import CHECKS, Check
 from orchestrator.operations.conform_contracts import OPERATIONS, Contract, Operation
@@ -69,7 +71,13 @@ class Conformance:
 
 
 async def conform(
-    url: str, contract: Contract, *, only: Sequence[str] = (), timeout_s: float = 5.0, wait_s: float = 1.0
+    url: str,
+    contract: Contract,
+    *,
+    only: Sequence[str] = (),
+    timeout_s: float = 5.0,
+    wait_s: float = 1.0,
+    asking: Asking = UNASKED,
 ) -> Conformance:
     """Try a participant.
 
@@ -79,6 +87,7 @@ async def conform(
         only: Operations to try; empty for all of the contract.
         timeout_s: Total seconds of one call.
         wait_s: Seconds before the repeat that comes later.
+        asking: Where it may be, and what it wants to see.
 
     Raises:
         ConformError: It does not answer, or lacks what every check needs, or there is no such operation.
@@ -86,8 +95,9 @@ async def conform(
     operations = _chosen(contract, only)
     clock = asyncio.get_running_loop().time
     started = clock()
-    async with open_transport(Client.AIOHTTP, connections_max=CONNECTIONS_MAX) as transport:
-        subject = Subject(transport, url.rstrip("/"), timeout_s, wait_s)
+    shown = authorization(asking.secrets.get(contract))
+    async with open_transport(Client.AIOHTTP, connections_max=CONNECTIONS_MAX, reach=asking.reach) as transport:
+        subject = Subject(transport, url.rstrip("/"), timeout_s, wait_s, shown)
         await _meet(subject, contract)
         results = []
         for operation in operations:
@@ -101,11 +111,11 @@ async def conform(
 
 
 def show_conformance(
-    url: str, contract: Contract, as_json: bool, *, only: Sequence[str], timeout_s: float, wait_s: float
+    url: str, contract: Contract, as_json: bool, *, only: Sequence[str], timeout_s: float, wait_s: float, asking: Asking
 ) -> int:
     """Try a participant and print what was seen; returns the exit code."""
     configure_logs("critical")  # what is wrong with an answer is in the report
-    found = asyncio.run(conform(url, contract, only=only, timeout_s=timeout_s, wait_s=wait_s))
+    found = asyncio.run(conform(url, contract, only=only, timeout_s=timeout_s, wait_s=wait_s, asking=asking))
     if as_json:
         print_json(describe(found))
     else:

@@ -64,6 +64,7 @@ class Subject:
         url: Base address.
         timeout_s: Total seconds of one call.
         wait_s: Seconds before a repeat that comes later.
+        shown: Headers that it wants to see of every caller.
         sku: A product of which there is plenty; empty where the contract has none.
         requests: How many were sent.
     """
@@ -72,6 +73,7 @@ class Subject:
     url: str
     timeout_s: float
     wait_s: float
+    shown: Mapping[str, str] = field(default_factory=dict, repr=False)
     sku: str = ""
     requests: int = 0
 
@@ -79,7 +81,7 @@ class Subject:
         """Send a request; a sentence when no whole answer came."""
         self.requests += 1
         try:
-            return await self.transport.exchange(method, self.url + path, headers, body, self.timeout_s)
+            return await self.transport.exchange(method, self.url + path, {**self.shown, **headers}, body, self.timeout_s)
         except TimeoutError:
             return f"no answer came within {self.timeout_s:g} s"
         except (TransportError, ValueError) as error:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import aiohttp
 import psycopg
 
 from orchestrator.circuit import State
 from orchestrator.operations.place import Place
+from orchestrator.transport import Client, Transport, TransportError, open_transport
+from participants.contracts import strict_json
 from sql import fleet, reading
 
 TIMEOUT_S: Final = 5
@@ -48,17 +49,17 @@ async def check_health(place: Place, names: Sequence[str]) -> tuple[PartHealth, 
         **{name: f"{url}/healthz" for name, url in place.participants.items()},
         **({"orchestrator": f"{place.metrics_url}/healthz"} if place.metrics_url else {}),
     }
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+    async with open_transport(Client.AIOHTTP, connections_max=len(names), reach=place.reach) as transport:
         parts, breakers = await asyncio.gather(
-            asyncio.gather(*(_timed(session, name, urls.get(name), place.database_url) for name in names)),
+            asyncio.gather(*(_timed(transport, name, urls.get(name), place.database_url) for name in names)),
             _list_breakers(place.database_url),
         )
     return tuple(_judged(part, breakers.get(part.name, State.CLOSED)) for part in parts)
 
 
-async def _timed(session: aiohttp.ClientSession, name: str, url: str | None, database_url: str) -> PartHealth:
+async def _timed(transport: Transport, name: str, url: str | None, database_url: str) -> PartHealth:
     began_s = time.monotonic()
-    part = await (_ask_ledger(name, database_url) if url is None else _ask(session, name, url))
+    part = await (_ask_ledger(name, database_url) if url is None else _ask(transport, name, url))
     return replace(part, latency_ms=round((time.monotonic() - began_s) * 1000, 1)) if part.healthy else part
 
 
@@ -91,16 +92,17 @@ async def _ask_ledger(name: str, url: str) -> PartHealth:
     return PartHealth(name, address, replicas > 0, f"{replicas} connected")
 
 
-async def _ask(session: aiohttp.ClientSession, name: str, url: str) -> PartHealth:
+async def _ask(transport: Transport, name: str, url: str) -> PartHealth:
+    """Ask a part by HTTP; nobody's secret is sent, as health is open everywhere."""
     try:
-        async with session.get(url) as answer:
-            if answer.status != 200:
-                return PartHealth(name, url, False, f"it answered {answer.status}")
-            await answer.json()
-            return PartHealth(name, url, True, "")
+        reply = await transport.exchange("GET", url, {}, None, TIMEOUT_S)
+        if reply.status != 200:
+            return PartHealth(name, url, False, f"it answered {reply.status}")
+        strict_json.loads(reply.body or b"")
+        return PartHealth(name, url, True, "")
     except TimeoutError:
         return PartHealth(name, url, False, f"no answer within {TIMEOUT_S} s")
-    except (aiohttp.ContentTypeError, ValueError):
+    except strict_json.NotJson:
         return PartHealth(name, url, False, "its answer is no JSON: is it something else?")
-    except aiohttp.ClientError as error:
+    except (TransportError, ValueError) as error:
         return PartHealth(name, url, False, str(error))

@@ -5,13 +5,15 @@ import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import psycopg
 from psycopg import conninfo
 
+from orchestrator.addresses import PARTICIPANTS, Reach
+from orchestrator.credentials import read_secrets
 from orchestrator.operations.plan import Databases, local_host
 from orchestrator.settings import Settings, SettingsError, load_settings
 from participants.settings import ParticipantSettings
@@ -31,6 +33,8 @@ class Place:
         participants: Address of each participant.
         participant_databases: Database of each participant.
         metrics_url: An orchestrator's listener for metrics; None where none is set.
+        participant_secrets: What each participant wants to see, where one is known.
+        reach: Where participants may be.
     """
 
     database_url: str
@@ -38,6 +42,8 @@ class Place:
     participants: Mapping[str, str]
     participant_databases: Mapping[str, str]
     metrics_url: str | None
+    participant_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reach: Reach = PARTICIPANTS
 
     @property
     def databases(self) -> dict[str, str]:
@@ -65,7 +71,8 @@ def find_place(database_url: str | None, folder: Path, databases_of: Databases) 
                 return running
         metrics = f"http://{local_host(settings.admin_host)}:{settings.metrics_port}" if settings.metrics_port else None
         edge = f"http://{local_host(settings.host)}:{settings.port}"
-        return Place(url, edge, {**settings.participants, **list_participants(url)}, databases_of(url), metrics)
+        participants = {**settings.participants, **list_participants(url)}
+        return Place(url, edge, participants, databases_of(url), metrics, read_secrets(settings), settings.participant_reach)
     return _running_stack(folder)
 
 
@@ -79,6 +86,7 @@ def _running_stack(folder: Path) -> Place:
             {name: part["url"] for name, part in participants.items()},
             {name: part["database_url"] for name, part in participants.items()},
             None,
+            {name: part["secret"] for name, part in participants.items() if "secret" in part},
         )
     except FileNotFoundError:
         raise SettingsError(

@@ -3,8 +3,8 @@
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,11 @@ Databases = Callable[[str], Mapping[str, str]]
 
 PARTICIPANT_PORTS: Final = {"orders": 8101, "inventory": 8102, "payments": 8103, "shipping": 8104, "notifications": 8105}
 REPLICAS_DEFAULT: Final = 2
+WITHHELD: Final = frozenset(
+    {"SAGA_PARTICIPANT_SECRETS", "SAGA_API_KEYS", "SAGA_ADMIN_TOKEN"}
+    | {f"SAGA_{name.upper()}_SECRET" for name in PARTICIPANT_PORTS}
+)
+"""What a participant is not told, whatever the stack's own environment holds: secrets, but its own."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -36,6 +41,19 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True)
+class Secrets:
+    """What callers of participants show.
+
+    Attributes:
+        sent: By callers, by participant.
+        accepted: By each participant, the newest last; a participant that is not named lets everybody in.
+    """
+
+    sent: Mapping[str, str] = field(default_factory=dict, repr=False)
+    accepted: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StackPlan:
     """A stack to be run.
 
@@ -47,6 +65,7 @@ class StackPlan:
         databases_of: Where the participants' databases are.
         environment: Of every part, before what the plan adds.
         cwd: Folder in which the parts run; None for this process's.
+        secrets: Of the participants.
     """
 
     folder: Path
@@ -56,6 +75,7 @@ class StackPlan:
     databases_of: Databases
     environment: Mapping[str, str]
     cwd: Path | None = None
+    secrets: Secrets = Secrets()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +143,12 @@ def plan_parts(plan: StackPlan, addresses: Addresses, database_url: str) -> Iter
     }
     for name, port in addresses.participants.items():
         own = {"SAGA_PARTICIPANT_HOST": "127.0.0.1", "SAGA_PARTICIPANT_PORT": str(port)}
-        yield PartPlan(name, ("participant", name), shared | own, f"{participant_urls[name]}/healthz")
+        if name in plan.secrets.accepted:
+            own[f"SAGA_{name.upper()}_SECRET"] = ",".join(plan.secrets.accepted[name])
+        told = {name: value for name, value in shared.items() if name not in WITHHELD}
+        yield PartPlan(name, ("participant", name), told | own, f"{participant_urls[name]}/healthz")
+    if plan.secrets.sent:
+        shared["SAGA_PARTICIPANT_SECRETS"] = ",".join(f"{name}={secret}" for name, secret in plan.secrets.sent.items())
     admin_host = local_host(asked.admin_host)
     for place, port in enumerate(addresses.orchestrators, start=1):
         own = {"SAGA_METRICS_PORT": str(port), "SAGA_ADMIN_HOST": asked.admin_host}

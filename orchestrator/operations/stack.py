@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ class Stack:
         admin_url: The admin listener.
         participant_urls: Address of each participant.
         participant_databases: Database of each participant.
+        participant_secrets: What callers send to each participant that wants to see something.
         parts: The processes.
     """
 
@@ -55,6 +56,7 @@ class Stack:
     admin_url: str
     participant_urls: dict[str, str]
     participant_databases: dict[str, str]
+    participant_secrets: Mapping[str, str]
     parts: tuple[Part, ...]
 
     @property
@@ -70,11 +72,15 @@ class Stack:
             "edge_url": self.edge_url,
             "admin_url": self.admin_url,
             "participants": {
-                name: {"url": url, "database_url": self.participant_databases[name]}
+                name: {"url": url, "database_url": self.participant_databases[name], **self._secret_of(name)}
                 for name, url in self.participant_urls.items()
             },
             "pids": {"edge": pids.pop("edge"), "orchestrators": [part.pid for part in self.orchestrators], **pids},
         }
+
+    def _secret_of(self, name: str) -> dict[str, str]:
+        secret = self.participant_secrets.get(name)
+        return {} if secret is None else {"secret": secret}
 
 
 @asynccontextmanager
@@ -149,6 +155,7 @@ def _describe(plan: StackPlan, addresses: Addresses, database_url: str, parts: t
         admin_url=f"http://{local_host(asked.admin_host)}:{addresses.admin}",
         participant_urls={name: f"http://127.0.0.1:{port}" for name, port in addresses.participants.items()},
         participant_databases=dict(plan.databases_of(database_url)),
+        participant_secrets=plan.secrets.sent,
         parts=parts,
     )
 
@@ -217,7 +224,7 @@ def _migrate(database_url: str, participants: dict[str, str]) -> None:
 
 def _write_atomically(path: Path, document: dict[str, Any]) -> None:
     draft = path.with_suffix(".draft")
-    # The addresses may hold a password.
+    # The addresses may hold a password, and secrets stand there.
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(document, file, indent=2)
         file.write("\n")

@@ -4,12 +4,17 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from secrets import token_urlsafe
 
+from orchestrator.credentials import read_secrets
 from orchestrator.loading import registered
 from orchestrator.operations.place import checked_settings
-from orchestrator.operations.plan import Databases, Listeners, StackPlan
+from orchestrator.operations.plan import Databases, Listeners, Secrets, StackPlan
 from orchestrator.operations.render import open_console
 from orchestrator.operations.stack import Stack, run_until_signal, running_stack
+from orchestrator.settings import Environment, Settings
+from participants.settings import NAMES
+from participants.settings import load_settings as load_participant_settings
 
 
 def run_up(
@@ -46,8 +51,20 @@ def run_up(
         free_participants=settings.port == 0,
     )
     url = settings.ledger_url() if settings.database_url is not None else None
-    plan = StackPlan(data_dir, url, listeners, replicas, databases_of, dict(os.environ))
+    plan = StackPlan(data_dir, url, listeners, replicas, databases_of, dict(os.environ), secrets=_secrets(settings))
     asyncio.run(run_until_signal(_stay_up(plan)))
+
+
+def _secrets(settings: Settings) -> Secrets:
+    """Return the participants' secrets: as they are set, else outside dev new ones, which live as long as the stack."""
+    given, own = read_secrets(settings), load_participant_settings(environment="dev")
+    is_dev = settings.environment is Environment.DEV
+    accepted: dict[str, tuple[str, ...]] = {}
+    for name in NAMES:
+        made = given.get(name) or (None if is_dev else token_urlsafe(32))
+        accepted[name] = own.secrets_of(name) or ((made,) if made else ())
+    accepted = {name: secrets for name, secrets in accepted.items() if secrets}
+    return Secrets(sent={**{name: secrets[-1] for name, secrets in accepted.items()}, **given}, accepted=accepted)
 
 
 async def _stay_up(plan: StackPlan) -> None:

@@ -56,12 +56,15 @@ class Aiohttp:
             raise TransportError(f"{type(error).__name__}: {error}") from error
 
 
-def open_session(connections_max: int, reach: Reach = PARTICIPANTS) -> aiohttp.ClientSession:
+def open_session(
+    connections_max: int, reach: Reach = PARTICIPANTS, headers: Mapping[str, str] | None = None
+) -> aiohttp.ClientSession:
     """Return a session with every safety setting; must be made inside the running loop, and closed.
 
     Args:
         connections_max: Most connections to one address.
         reach: Which addresses may be called.
+        headers: Sent with every request, beside those that every session sends; None for no more.
     """
 
     def dialled(found: aiohttp.AddrInfoType) -> socket.socket:
@@ -81,7 +84,7 @@ def open_session(connections_max: int, reach: Reach = PARTICIPANTS) -> aiohttp.C
             socket_factory=dialled,
         ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sagaledger"},
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sagaledger", **(headers or {})},
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
