@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bench import feed, floors, latency, measure, named, phases, report
+from bench import chain, feed, floors, latency, measure, named, phases, report
 from bench.contestant import Contestant
 from bench.footprint import footprint
 from bench.job import ROOT
@@ -80,6 +80,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "many_clients": lambda: named.many_clients(sizes),
         "phases": lambda: phases.phases(sizes),
         "feed": lambda: feed.feed(server, sizes),
+        "chain": lambda: chain.chain(server, sizes),
         "latency": lambda: latency.measure(sizes.latency),
         "footprint": lambda: footprint(sizes.posts),
     }

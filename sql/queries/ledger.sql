@@ -5,25 +5,15 @@
 -- also by an order that was purged since, or when the saga was configured anew since its definition was chosen.
 -- One statement, so that none of it can stand alone. Returns the row's time of creation.
 with given as (
-    select * from jsonb_to_record(%(order)s::jsonb) as g(order_ledger_id uuid, client_id text, client_request_id text,
+    select g.*, clock_timestamp() as at from jsonb_to_record(%(order)s::jsonb) as g(order_ledger_id uuid, client_id text, client_request_id text,
         request_hash text, saga text, saga_version integer, definition_id uuid, status text, step text, progress jsonb,
         input jsonb, personal jsonb, items jsonb, customer_id text, currency text, total_minor bigint, metadata jsonb,
         correlation_id text, traceparent text, parent_id uuid, deadline_s double precision, lease_owner text,
         lease_s double precision, entries jsonb, events jsonb,
         config_seq integer)
-), entry as materialized (
-    select e.kind, e.step, e.direction, coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request, e.response, e.error,
-        e.duration_ms, e.actor, e.reason, e.seq, clock_timestamp() as at
-    from given g cross join rows from (jsonb_to_recordset(g.entries) as (kind text, step text, direction text,
-        round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
-        duration_ms double precision, actor text, reason text))
-        with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
-        reason, seq)
-), chained as materialized (
-    select e.*, journal_chain(''::bytea, journal_entry_text(g.order_ledger_id, e.seq::integer, e.at, e.kind, e.step,
-        e.direction, e.round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms,
-        coalesce(g.lease_owner, 'edge'), 1::bigint, e.actor, e.reason)) over (order by e.seq) as hash
-    from entry e, given g
+), sealed as materialized (
+    select journal_seal(null, g.order_ledger_id, 0, g.at, coalesce(g.lease_owner, 'edge'), 1, g.entries) as hash
+    from given g where g.entries <> '[]'
 ), inserted as (
     insert into order_ledger (order_ledger_id, client_id, client_request_id, request_hash, saga, saga_version,
         definition_id, status, step, customer_id, currency, total_minor, input, progress, metadata, correlation_id,
@@ -32,9 +22,8 @@ with given as (
         g.definition_id, g.status, g.step, g.customer_id, g.currency, g.total_minor, g.input, g.progress, g.metadata,
         g.correlation_id, g.traceparent, g.parent_id, clock_timestamp() + make_interval(secs => g.deadline_s),
         jsonb_array_length(g.entries),
-        (select c.hash from chained c order by c.seq desc limit 1), g.lease_owner, 1,
-        clock_timestamp() + make_interval(secs => g.lease_s),
-        coalesce((select min(c.at) from chained c), clock_timestamp())
+        (select hash from sealed), g.lease_owner, 1,
+        clock_timestamp() + make_interval(secs => g.lease_s), g.at
     from given g
     where not exists (select from purged_order p where p.order_ledger_id = g.order_ledger_id)
         and g.config_seq is not distinct from (select max(seq) from saga_config_history where saga = g.saga)
@@ -52,9 +41,14 @@ with given as (
 ), journal as (
     insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request,
         response, error, duration_ms, replica, lease_epoch, actor, reason, hash)
-    select i.order_ledger_id, c.seq, c.at, c.kind, c.step, c.direction, c.round, c.attempt, c.outcome, c.request,
-        c.response, c.error, c.duration_ms, coalesce(g.lease_owner, 'edge'), 1, c.actor, c.reason, c.hash
-    from inserted i, given g cross join chained c
+    select i.order_ledger_id, e.seq, g.at, e.kind, e.step, e.direction, coalesce(e.round, 1), e.attempt, e.outcome, e.request,
+        e.response, e.error, e.duration_ms, coalesce(g.lease_owner, 'edge'), 1, e.actor, e.reason,
+        case when e.seq = jsonb_array_length(g.entries) then s.hash else '' end
+    from inserted i, sealed s, given g cross join rows from (jsonb_to_recordset(g.entries) as (kind text, step text,
+        direction text, round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
+        duration_ms double precision, actor text, reason text))
+        with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
+        reason, seq)
 ), events as (
     insert into outbox (aggregateid, type, payload, correlation_id, seq)
     select i.order_ledger_id, x.type, x.payload, g.correlation_id, jsonb_array_length(g.entries)
@@ -130,7 +124,8 @@ where l.order_ledger_id = any (%(order_ledger_ids)s);
 -- that it holds up no other; its writer sees it unchanged and tries again. What is appended is joined to the rows that were
 -- changed: no entry and no event without its order. A row is changed where it was locked (its ctid): one that somebody
 -- changed between this statement's snapshot and its lock is not found there, and its writer tries again as well. Entries bear
--- the time at which their row was looked at, before it was locked: whoever claims the row next does so later.
+-- the time at which their row was looked at, before it was locked: whoever claims the row next does so later. The last of
+-- those that are written of a row at once bears their hash (`journal_seal`), the others an empty one.
 -- Members of a transition that are absent mean null, 0, false, round 1, no results, no entries and no events.
 with given as (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
@@ -139,22 +134,14 @@ with given as (
         lapses integer, response_status smallint, response_body text, keep_due boolean, entries jsonb,
         events jsonb)
 ), held as materialized (
-    select l.ctid as place, l.chain_head, clock_timestamp() as at, t.*
-    from order_ledger l join given t using (order_ledger_id)
-    where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq
-    order by l.order_ledger_id
-    for update of l skip locked
-), chained as materialized (
-    select h.order_ledger_id, h.replica, h.lease_epoch, h.last_seq + e.n::integer as seq, h.at, e.kind, e.step, e.direction,
-        coalesce(e.round, 1) as round, e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms, e.actor, e.reason,
-        journal_chain(h.chain_head, journal_entry_text(h.order_ledger_id, h.last_seq + e.n::integer, h.at, e.kind, e.step,
-            e.direction, coalesce(e.round, 1), e.attempt, e.outcome, e.request, e.response, e.error, e.duration_ms,
-            h.replica, h.lease_epoch, e.actor, e.reason)) over (partition by h.order_ledger_id order by e.n) as hash
-    from held h cross join lateral rows from (jsonb_to_recordset(h.entries) as (kind text, step text, direction text,
-        round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
-        duration_ms double precision, actor text, reason text))
-        with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
-        reason, n)
+    select h.*, case when h.entries is null then h.chain_head else journal_seal(h.chain_head, h.order_ledger_id, h.last_seq,
+            h.at, h.replica, h.lease_epoch, h.entries) end as hash,
+        coalesce(jsonb_array_length(h.entries), 0) as length
+    from (select l.ctid as place, l.chain_head, clock_timestamp() as at, t.*
+          from order_ledger l join given t using (order_ledger_id)
+          where l.lease_epoch = t.lease_epoch and l.last_seq = t.last_seq
+          order by l.order_ledger_id
+          for update of l skip locked) h
 ), updated as (
     update order_ledger l set status = h.status, step = h.step, direction = h.direction,
         retry_count = coalesce(h.retry_count, 0), progress = h.progress, last_error = h.last_error,
@@ -168,18 +155,22 @@ with given as (
         finished_at = case when h.status in ('COMPLETED', 'FAILED', 'CANCELLED', 'DECLINED') then clock_timestamp() end,
         response_status = coalesce(l.response_status, h.response_status),
         response_body = coalesce(l.response_body, h.response_body),
-        last_seq = coalesce(last.seq, l.last_seq), chain_head = coalesce(last.hash, l.chain_head),
-        updated_at = clock_timestamp()
-    from held h left join chained last
-        on last.order_ledger_id = h.order_ledger_id and last.seq = h.last_seq + jsonb_array_length(h.entries)
+        last_seq = h.last_seq + h.length, chain_head = h.hash, updated_at = clock_timestamp()
+    from held h
     where l.ctid = h.place
-    returning l.order_ledger_id, l.last_seq, l.correlation_id, h.events
+    returning l.order_ledger_id, l.last_seq, l.correlation_id, h.at, h.replica, h.lease_epoch, h.length, h.hash, h.entries,
+        h.events
 ), journal as (
     insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, round, attempt, outcome, request,
         response, error, duration_ms, replica, lease_epoch, actor, reason, hash)
-    select c.order_ledger_id, c.seq, c.at, c.kind, c.step, c.direction, c.round, c.attempt, c.outcome, c.request, c.response,
-        c.error, c.duration_ms, c.replica, c.lease_epoch, c.actor, c.reason, c.hash
-    from chained c join updated using (order_ledger_id)
+    select u.order_ledger_id, u.last_seq - u.length + e.n, u.at, e.kind, e.step, e.direction, coalesce(e.round, 1), e.attempt,
+        e.outcome, e.request, e.response, e.error, e.duration_ms, u.replica, u.lease_epoch, e.actor, e.reason,
+        case when e.n = u.length then u.hash else '' end
+    from updated u cross join lateral rows from (jsonb_to_recordset(u.entries) as (kind text, step text, direction text,
+        round integer, attempt integer, outcome text, request jsonb, response jsonb, error text,
+        duration_ms double precision, actor text, reason text))
+        with ordinality as e(kind, step, direction, round, attempt, outcome, request, response, error, duration_ms, actor,
+        reason, n)
 ), events as (
     insert into outbox (aggregateid, type, payload, correlation_id, seq)
     select u.order_ledger_id, x.type, x.payload, u.correlation_id, u.last_seq
