@@ -8,8 +8,10 @@
     the core, pure   progress outcome (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
     an order         opening (how it begins)  work preview  operating signalling cancelling paying (what is asked of it)
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
-    a call           prepared participant (what an answer means)  addresses credentials transport/  fleet circuit breaker bulkhead (whether at all)
-    a replica        main connecting settings logs metrics bearer api_keys  worker listener watchdog  retention  webhooks/
+    a call           prepared participant (what an answer means)  addresses credentials transport/
+                     fleet circuit breaker bulkhead (whether at all)
+    a replica        main connecting settings logs metrics exposing  worker listener watchdog  retention  webhooks/
+    of every door    bearer api_keys
     commands         operations/
 
 Imports inside run one way: step ← saga ← progress ← turns ← undoing ← answers ← asked ← machine ← work ← runner ← worker.

@@ -12,13 +12,12 @@ from uuid import uuid4
 
 import structlog
 import uvloop
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from orchestrator.canary import Judge
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.credentials import called_by, secrets_for
 from orchestrator.definitions import Definitions
+from orchestrator.exposing import PortUnusable, check_exposed, expose
 from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
 from orchestrator.loading import find_queries, registered
@@ -33,13 +32,10 @@ from orchestrator.watchdog import watch_loop
 from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
-from sql import reading
-from sql.connect import OUTAGE, Pool
+from sql.connect import Pool
 
 STOP_S: Final = 1.0
 """Seconds that loops get to end once they are cancelled; all that matters is written by then."""
-READY_TIMEOUT_S: Final = 2.2
-"""Of the ledger's answer, with the wait for a connection: a little more than the pool's own limit."""
 GC_THRESHOLD: Final = (20_000, 50, 100)
 """Of the garbage collector, youngest generation first."""
 log = structlog.get_logger(__name__)
@@ -59,11 +55,12 @@ def run(settings: Settings, sagas: Iterable[Saga[Any]] | None = None) -> None:
     Raises:
         OrchestratorError: The ledger can't be reached or is not migrated, or a part of the replica failed.
         DefinitionError: A saga's code was changed under its version.
-        SettingsError: A module of a team's own sagas can't be used, or a participant's secret is missing outside dev.
+        SettingsError: A module of a team's own sagas can't be used, or a secret is missing outside dev.
     """
     # A batch of orders is tens of thousands of small values without cycles: at Python's own thresholds a seventh of a busy
     # replica's time goes into looking for some (`docs/performance.md`).
     gc.set_threshold(*GC_THRESHOLD)
+    check_exposed(settings)
     sagas = registered(settings) if sagas is None else tuple(sagas)
     uvloop.run(_main(settings, sagas, secrets_for(settings, called_by(sagas))))
 
@@ -106,8 +103,10 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
             settings=settings,
             metrics=metrics,
         )
-        if settings.metrics_port is not None:
-            await _serve_metrics(stack, settings, metrics, pool)
+        try:
+            await expose(stack, settings, metrics, pool)
+        except PortUnusable as error:
+            raise OrchestratorError(str(error)) from None
         receivers = await stack.enter_async_context(
             open_transport(settings.http_client, connections_max=CONNECTIONS_MAX, reach=settings.webhook_reach)
         )
@@ -157,29 +156,3 @@ async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: D
         return await stack.enter_async_context(open_ledger(settings, definitions, name=name))
     except LedgerUnusable as error:
         raise OrchestratorError(str(error)) from None
-
-
-async def _serve_metrics(stack: AsyncExitStack, settings: Settings, metrics: Metrics, pool: Pool) -> None:
-    async def expose(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def health(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
-    async def readiness(_: web.Request) -> web.Response:
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S), pool.connection() as conn:
-                await reading.ping(conn)
-        except (*OUTAGE, TimeoutError):
-            return web.json_response({"status": "the ledger is away"}, status=503)
-        return web.json_response({"status": "ready"})
-
-    app = web.Application()
-    app.add_routes([web.get("/metrics", expose), web.get("/healthz", health), web.get("/readyz", readiness)])
-    server = web.AppRunner(app, access_log=None)
-    await server.setup()
-    stack.push_async_callback(server.cleanup)
-    try:
-        await web.TCPSite(server, settings.admin_host, settings.metrics_port).start()
-    except OSError:
-        raise OrchestratorError(f"port {settings.metrics_port} is in use: set SAGA_METRICS_PORT to another") from None
