@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
-from participants.contracts.personal import without_personal
+from participants.contracts.personal import personal_members, without_personal
 
 ECHO_EXEMPT: Final[frozenset[str]] = frozenset({"status"})
 """Members of an answer that may differ from a request's member of the same name."""
@@ -83,6 +83,11 @@ class Endpoint(Generic[Req, Res]):
     def public_of(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return a body without personal data, for the journal."""
         return without_personal(self.request, body)
+
+    @property
+    def tells_of_a_person(self) -> bool:
+        """Whether its requests have personal members."""
+        return bool(personal_members(self.request))
 
     def kept_of(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Return an answer as JSON without personal data, for journal and results."""

@@ -1,6 +1,6 @@
 """What every participant is asked for when a person's data are to be erased."""
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -33,6 +33,10 @@ class PersonalErased(Answer):
     erased: int = Field(ge=0)
 
 
+def _is_not_offered(status: int, _answer: dict[str, Any]) -> str | None:
+    return "it offers no erasing" if status in (404, 405) else None
+
+
 def erasure_at(participant: str) -> Endpoint[ErasePersonal, PersonalErased]:
     """Return where a participant is asked."""
-    return Endpoint(participant, "POST", "/personal/erase", ErasePersonal, PersonalErased)
+    return Endpoint(participant, "POST", "/personal/erase", ErasePersonal, PersonalErased, _is_not_offered)
