@@ -4,6 +4,7 @@
 
     every request  middlewares (ids, who is asking, problems)  requests (body, preference, path)  idempotency (its key)
                    schemas pointers  problems (errors as answers)  answers acceptance  limits rates keys
+                   rows (whose a handler sees)
                    heads (what comes first)  admission (how many)
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
                    reading  feed  contract openapi (made from routes and models)

@@ -3,19 +3,18 @@
 import asyncio
 import math
 import time
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from psycopg_pool import AsyncConnectionPool
 
 from edge_api import keys
 from edge_api.connections import address_of
 from edge_api.problems import Problem, ProblemType
 from edge_api.rates import Rates
 from sql import reading
-from sql.connect import OUTAGE
+from sql.connect import ALL_CLIENTS, OUTAGE, Pool
 
 BACKLOG_LOOK_S: Final = 1.0
 """Seconds between two looks at the backlog; orders of so long come in before it is noticed."""
@@ -68,7 +67,7 @@ class Backlog:
         full: Whether there were so many at the last look.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any], most: int) -> None:
+    def __init__(self, pool: Pool, most: int) -> None:
         self.full = False
         self._pool = pool
         self._most = most
@@ -88,7 +87,7 @@ class Backlog:
         Raises:
             psycopg.OperationalError, psycopg_pool.PoolTimeout: The ledger is away; what was known stands.
         """
-        async with self._pool.connection() as conn:
+        async with self._pool.acting_for(ALL_CLIENTS) as conn:
             full = await reading.count_due(conn, most=self._most) >= self._most
         if full != self.full:
             log.warning("backlog_full" if full else "backlog_gone", most=self._most)

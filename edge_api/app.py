@@ -2,11 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from aiohttp import web
-from psycopg_pool import AsyncConnectionPool
 
 from edge_api import (
     access,
@@ -38,6 +37,7 @@ from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
+from sql.connect import Pool
 
 CLIENT_ROUTES: Final = (
     placing.ROUTES,
@@ -75,7 +75,7 @@ class Parts:
     name: str
     settings: Settings
     ring: KeyRing
-    pool: AsyncConnectionPool[Any]
+    pool: Pool
     definitions: Definitions
     caller: Caller
     fleet: Fleet
@@ -107,7 +107,7 @@ def clients_app(parts: Parts) -> web.Application:
         ],
         client_max_size=BODY_BYTES_MAX,
     )
-    _put(parts, app)
+    _put(parts, app, sees_all_clients=False)
     for routes in CLIENT_ROUTES:
         app.add_routes(routes)
     openapi.add_to(app)
@@ -129,16 +129,17 @@ def admin_app(parts: Parts) -> web.Application:
         ],
         client_max_size=BODY_BYTES_MAX,
     )
-    _put(parts, app)
+    _put(parts, app, sees_all_clients=True)
     for routes in (monitoring.ADMIN_ROUTES, monitoring.CLIENT_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES):
         app.add_routes(routes)
     return app
 
 
-def _put(parts: Parts, app: web.Application) -> None:
+def _put(parts: Parts, app: web.Application, *, sees_all_clients: bool) -> None:
     app[EDGE_NAME] = parts.name
     app[keys.SETTINGS] = parts.settings
     app[keys.POOL] = parts.pool
+    app[keys.SEES_ALL_CLIENTS] = sees_all_clients
     app[keys.DEFINITIONS] = parts.definitions
     app[keys.CALLER] = parts.caller
     app[keys.FLEET] = parts.fleet

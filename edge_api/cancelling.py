@@ -12,6 +12,7 @@ from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.reading import json_response, own_row
 from edge_api.requests import order_id_of, read_body
+from edge_api.rows import visible_rows
 from orchestrator.cancelling import cancel
 from orchestrator.operating import Busy, NotCancellable
 from orchestrator.saga import DefinitionError
@@ -38,7 +39,7 @@ async def cancel_order(request: web.Request) -> web.Response:
     """Have an order undone or taken back: 202 when it will be, 200 when it was, 409 when it can't be."""
     asked = await read_body(request, CancelRequest)
     order_ledger_id = order_id_of(request)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await own_row(request, conn)
         try:
             verdict = await cancel(

@@ -9,6 +9,7 @@ from edge_api import keys
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import read_body
+from edge_api.rows import visible_rows
 from orchestrator import config_shown, configuring
 from orchestrator.configuration import Configuration
 from orchestrator.configuring import FAILURE_RATE_MAX, ORDERS_MIN, CanaryTerms
@@ -62,14 +63,14 @@ class ApplyConfiguration(_Asked):
 async def list_configurations(request: web.Request) -> web.Response:
     """Answer `GET /admin/config`: every saga."""
     definitions = request.app[keys.DEFINITIONS]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         shown = [(await config_shown.show(conn, definitions, name)).document() for name in definitions.names]
     return json_response({"sagas": shown})
 
 
 async def get_configuration(request: web.Request) -> web.Response:
     """Answer `GET /admin/config/SAGA`: what new orders start on, what is pending, and what that would change."""
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         shown = await config_shown.show(conn, request.app[keys.DEFINITIONS], request.match_info["saga"])
     return json_response(shown.document())
 
@@ -78,7 +79,7 @@ async def put_configuration(request: web.Request) -> web.Response:
     """Answer `PUT /admin/config/SAGA`: what is pending now, in place of what was."""
     asked, saga = await read_body(request, PutConfiguration), request.match_info["saga"]
     configuration = Configuration.read(saga, asked.configuration)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await configuring.put(conn, request.app[keys.DEFINITIONS], saga, configuration, actor=asked.actor, reason=asked.reason)
     return await get_configuration(request)
 
@@ -89,7 +90,7 @@ async def discard_configuration(request: web.Request) -> web.Response:
     if not actor or not reason:
         raise Problem(ProblemType.BAD_QUERY, "Say who and why: `?actor=NAME&reason=TEXT`.")
     definitions, saga = request.app[keys.DEFINITIONS], request.match_info["saga"]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await configuring.discard(conn, definitions, saga, actor=actor, reason=reason)
     return await get_configuration(request)
 
@@ -98,7 +99,7 @@ async def apply_configuration(request: web.Request) -> web.Response:
     """Answer `POST /admin/config/SAGA/apply`: every order that is inserted from now on, or a share of them, starts on it."""
     asked, saga = await read_body(request, ApplyConfiguration), request.match_info["saga"]
     canary = CanaryTerms(**asked.canary.model_dump()) if asked.canary else None
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await configuring.apply(
             conn,
             request.app[keys.DEFINITIONS],
@@ -114,7 +115,7 @@ async def apply_configuration(request: web.Request) -> web.Response:
 async def get_history(request: web.Request) -> web.Response:
     """Answer `GET /admin/config/SAGA/history`: what was done, newest first, at most the newest thousand."""
     saga = request.match_info["saga"]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         found = await configuring.history(conn, request.app[keys.DEFINITIONS], saga)
     return json_response({"saga": saga, "history": found})
 

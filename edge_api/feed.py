@@ -8,12 +8,13 @@ of other clients lie between; so a page may be empty though there is more, and i
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
 import structlog
 from aiohttp import web
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from edge_api import keys
 from edge_api.limits import in_time
@@ -22,6 +23,7 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import WAIT_MAX_S, parameters_of, whole_number
 from sql import events
+from sql.connect import ALL_CLIENTS, Pool
 from sql.events import Cursor, CursorGone, Page
 
 LIMIT_DEFAULT: Final = 100
@@ -66,7 +68,7 @@ class Feed:
         pool: Autocommit connections to the ledger.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._waiting: set[_Waiter] = set()
         self._anybody = asyncio.Event()
@@ -127,7 +129,7 @@ class Feed:
 
     async def _serve(self, waiting: frozenset[_Waiter]) -> None:
         """Look once for all who waited when the look began, from the position of the one who is furthest back."""
-        async with self._pool.connection() as conn:
+        async with self._pool.acting_for(ALL_CLIENTS) as conn:
             seen = await events.read_feed(conn, min(waiter.after for waiter in waiting), limit=LIMIT_MAX)
         if seen.events:
             for waiter in waiting:
@@ -135,8 +137,11 @@ class Feed:
 
     async def _read(self, client_id: str, after: Cursor | None, limit: int) -> Page:
         async def read() -> Page:
-            async with self._pool.connection() as conn:
-                return await events.read_feed(conn, after, limit=limit, client_id=client_id)
+            # A cursor stands at anybody's event, and how far a look goes is counted over all of them.
+            async with self._pool.acting_for(ALL_CLIENTS) as conn:
+                page = await events.read_feed(conn, after, limit=limit, client_id=client_id)
+            # So the statement alone hides other clients' events; here they are hidden once more, whatever it says.
+            return replace(page, events=tuple(event for event in page.events if event.client_id == client_id))
 
         return await in_time(read(), READ_TIMEOUT_S)
 

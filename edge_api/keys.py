@@ -1,17 +1,19 @@
 """What handlers find in the application and in the request, typed."""
 
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
-from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
+from sql.connect import Pool
 
 SETTINGS: Final = web.AppKey("settings", Settings)
-POOL: Final = web.AppKey("pool", AsyncConnectionPool[Any])
+POOL: Final = web.AppKey("pool", Pool)
+SEES_ALL_CLIENTS: Final = web.AppKey("sees_all_clients", bool)
+"""Whether who asks on this listener may see what belongs to any client."""
 DEFINITIONS: Final = web.AppKey("definitions", Definitions)
 CALLER: Final = web.AppKey("caller", Caller)
 FLEET: Final = web.AppKey("fleet", Fleet)

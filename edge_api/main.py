@@ -148,7 +148,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
 
 async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions) -> Pool:
     try:
-        return await stack.enter_async_context(open_ledger(settings, definitions, name="edge"))
+        return await stack.enter_async_context(open_ledger(settings, definitions, "edge", name="edge"))
     except LedgerUnusable as error:
         raise EdgeError(str(error)) from None
 

@@ -9,13 +9,14 @@ import psycopg
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import parameters_of, whole_number
+from edge_api.rows import visible_rows
 from orchestrator.circuit import State
 from orchestrator.metrics import StepMetrics, breaker_state, calls_refused
 from sql import reading, webhooks
@@ -98,7 +99,7 @@ async def readiness(request: web.Request) -> web.Response:
     if not request.app[READY].is_set():
         raise _not_ready("This process is starting or stopping.")
     try:
-        await in_time(_ping(request.app[keys.POOL]), LEDGER_TIMEOUT_S)
+        await in_time(_ping(request), LEDGER_TIMEOUT_S)
     except _LEDGER_AWAY:
         raise _not_ready(f"The ledger does not answer within {LEDGER_TIMEOUT_S:g} s.") from None
     return json_response({"status": "ready"})
@@ -108,7 +109,7 @@ async def metrics(request: web.Request) -> web.Response:
     """Answer `GET /metrics`, with the ledger's numbers as they are now and without them while it is away."""
     shown = request.app[METRICS]
     try:
-        shown.show_ledger(*await in_time(_count(request.app[keys.POOL]), LEDGER_TIMEOUT_S))
+        shown.show_ledger(*await in_time(_count(request), LEDGER_TIMEOUT_S))
     except _LEDGER_AWAY as error:
         log.warning("metrics_without_ledger", error=type(error).__name__)
         shown.hide_ledger()
@@ -119,7 +120,7 @@ async def statistics(request: web.Request) -> web.Response:
     """Answer `GET /statistics`, with `?window=SECONDS` to look further back or less; see `sql.reading.statistics`."""
     asked = parameters_of(request.query, ["window"])
     window_s = whole_number("window", asked.get("window", f"{reading.WINDOW_S:.0f}"), int(reading.WINDOW_MAX_S))
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         return json_response(await reading.statistics(conn, window_s=window_s))
 
 
@@ -144,13 +145,13 @@ ADMIN_ROUTES: Final = [
 ]
 
 
-async def _ping(pool: AsyncConnectionPool[Any]) -> None:
-    async with pool.connection() as conn:
+async def _ping(request: web.Request) -> None:
+    async with visible_rows(request) as conn:
         await reading.ping(conn)
 
 
-async def _count(pool: AsyncConnectionPool[Any]) -> tuple[dict[tuple[str, str], int], int, int]:
-    async with pool.connection() as conn:
+async def _count(request: web.Request) -> tuple[dict[tuple[str, str], int], int, int]:
+    async with visible_rows(request) as conn:
         return await reading.count_active(conn), *await webhooks.count_deliveries(conn)
 
 

@@ -11,6 +11,7 @@ from edge_api.idempotency import fingerprint, key_of
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.reading import own_row
 from edge_api.requests import check_type, order_id_of, preferred_wait_s, read_body
+from edge_api.rows import visible_rows
 from edge_api.schemas import StartRequest
 from edge_api.starting import begin
 from orchestrator.identity import order_id
@@ -41,7 +42,7 @@ async def pay_order(request: web.Request) -> web.Response:
     order_ledger_id = order_id_of(request)
     client_id, definitions = request[keys.CLIENT_ID], request.app[keys.DEFINITIONS]
     try:
-        async with request.app[keys.POOL].connection() as conn:
+        async with visible_rows(request) as conn:
             row = await own_row(request, conn)
         ask = Request(
             order_ledger_id=order_id(client_id, key),

@@ -13,6 +13,7 @@ from edge_api.idempotency import key_of
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import check_type, preferred_wait_s, read_body
+from edge_api.rows import visible_rows
 from edge_api.schemas import PlaceOrderRequest, request_model
 from edge_api.starting import start
 from orchestrator.describing import describe
@@ -50,7 +51,7 @@ async def start_saga(request: web.Request) -> web.Response:
 async def list_sagas(request: web.Request) -> web.Response:
     """Answer `GET /sagas`: every saga as new orders start on it."""
     definitions = request.app[keys.DEFINITIONS]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await definitions.look(conn)
     return json_response({"sagas": [describe(definitions.named(name)) for name in definitions.names]})
 

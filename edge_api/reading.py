@@ -14,6 +14,7 @@ from aiohttp import web
 from edge_api import keys
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.requests import order_id_of, whole_number
+from edge_api.rows import visible_rows
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.sagas.pay_order import PAY_ORDER
 from sql import ledger, reading
@@ -32,7 +33,7 @@ _RFC_3339: Final = re.compile(
 async def get_order(request: web.Request) -> web.Response:
     """Answer `GET /orders/ID`."""
     order_ledger_id = order_id_of(request)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         row = await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID])
     if row is None:
         raise order_not_found()
@@ -43,7 +44,7 @@ async def list_orders(request: web.Request) -> web.Response:
     """Answer `GET /orders`: one page, newest first, and the cursor of the next one."""
     filters = read_query(request.query.items())
     limit: int = filters.pop("limit")
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         # One more than is shown tells whether there is a next page.
         rows = await reading.list_orders(conn, client_id=request[keys.CLIENT_ID], limit=limit + 1, **filters)
     page = rows[:limit]
@@ -54,7 +55,7 @@ async def list_orders(request: web.Request) -> web.Response:
 async def get_journal(request: web.Request) -> web.Response:
     """Answer `GET /orders/ID/journal`."""
     order_ledger_id = order_id_of(request)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         entries = await reading.get_journal(conn, order_ledger_id, request[keys.CLIENT_ID])
     if entries is None:
         raise order_not_found()

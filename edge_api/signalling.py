@@ -9,6 +9,7 @@ from edge_api import keys
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response, own_row
 from edge_api.requests import order_id_of, read_body
+from edge_api.rows import visible_rows
 from orchestrator.operating import Busy
 from orchestrator.signalling import NoSuchSignal, NotAwaited, signal, signal_of
 
@@ -22,7 +23,7 @@ class AnyPayload(BaseModel):
 async def send_signal(request: web.Request) -> web.Response:
     """Give a waiting step its answer: 202 when the order goes on with it, or will; the same answer again is no other one."""
     order_ledger_id, name = order_id_of(request), request.match_info["name"]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         row = await own_row(request, conn)
         saga = await request.app[keys.DEFINITIONS].of(conn, row.definition_id)
     try:
@@ -31,7 +32,7 @@ async def send_signal(request: web.Request) -> web.Response:
         raise Problem(ProblemType.NOT_FOUND, f"{error}.") from None
     # No connection is held while a body arrives.
     asked = await read_body(request, payload)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         try:
             verdict = await signal(
                 conn,

@@ -33,6 +33,7 @@ from edge_api.middlewares import unavailable
 from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import representation
+from edge_api.rows import visible_rows
 from edge_api.schemas import StartRequest, input_of
 from edge_api.waking import Finishes, Waker
 from orchestrator.definitions import Unfit
@@ -168,7 +169,7 @@ async def _in_ledger(request: web.Request, ask: Request, act: Callable[[ledger.C
     """
 
     async def attempt() -> T:
-        async with request.app[keys.POOL].connection() as conn:
+        async with visible_rows(request) as conn:
             try:
                 return await act(conn)
             except psycopg.errors.LockNotAvailable:
@@ -255,7 +256,7 @@ async def _freeze(conn: ledger.Connection, order_ledger_id: UUID, answer: Answer
 
 
 async def _finished(request: web.Request, order_ledger_id: UUID, wait_s: int) -> web.Response:
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         row = await reading.get_order(conn, order_ledger_id, request[keys.CLIENT_ID])
     assert row is not None
     headers = {"Preference-Applied": f"wait={wait_s}", "Content-Location": f"/orders/{order_ledger_id}"}

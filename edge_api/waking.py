@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
 import structlog
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from sql import ledger
+from sql.connect import ALL_CLIENTS, Pool
 
 WAKE_INTERVAL_S: Final = 0.01
 """Between two notifications, at least. The first after a rest is sent at once; behind it one is as good as many, and each
@@ -30,7 +31,7 @@ class Waker:
         enabled: Whether anything is sent.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any], *, enabled: bool) -> None:
+    def __init__(self, pool: Pool, *, enabled: bool) -> None:
         self._pool = pool
         self._enabled = enabled
         self._asked = asyncio.Event()
@@ -59,7 +60,7 @@ class Finishes:
         pool: Autocommit connections to the ledger.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._waiting: defaultdict[UUID, set[asyncio.Future[bool]]] = defaultdict(set)
         self._closed = False
@@ -95,7 +96,7 @@ class Finishes:
                 self._anybody.clear()
                 continue
             try:
-                async with self._pool.connection() as conn:
+                async with self._pool.acting_for(ALL_CLIENTS) as conn:
                     finished = await ledger.list_finished(conn, list(self._waiting))
             except (psycopg.Error, PoolTimeout) as error:
                 log.warning("wait_failed", error=type(error).__name__)

@@ -10,6 +10,7 @@ from edge_api import keys
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import parameters_of, read_body, whole_number
+from edge_api.rows import visible_rows
 from orchestrator import api_keys
 from orchestrator.webhooks import subscribing
 from sql import acts, webhooks
@@ -67,14 +68,14 @@ class Disabling(_Asked):
 
 async def list_webhooks(request: web.Request) -> web.Response:
     """Answer `GET /admin/webhooks`: every webhook by name, none with its secret."""
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         return json_response({"webhooks": await webhooks.list_subscriptions(conn)})
 
 
 async def add_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks`: 201 with the secret, which nothing shows again."""
     asked = await read_body(request, NewWebhook)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         secret = await subscribing.subscribe(
             conn,
             asked.name,
@@ -91,14 +92,14 @@ async def add_webhook(request: web.Request) -> web.Response:
 
 async def get_webhook(request: web.Request) -> web.Response:
     """Answer `GET /admin/webhooks/NAME`."""
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         return json_response(await subscribing.describe(conn, request.match_info["name"]))
 
 
 async def remove_webhook(request: web.Request) -> web.Response:
     """Answer `DELETE /admin/webhooks/NAME?reason=`: 204, with its deliveries and dead letters."""
     name, reason = request.match_info["name"], _reason(request)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await subscribing.remove(conn, name, actor=request[keys.ACTOR], reason=reason)
     return web.Response(status=204)
 
@@ -106,7 +107,7 @@ async def remove_webhook(request: web.Request) -> web.Response:
 async def rotate_secret(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/rotate`: the new secret."""
     asked, name = await read_body(request, Rotation), request.match_info["name"]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         secret = await subscribing.rotate(conn, name, grace_s=asked.grace_s, actor=request[keys.ACTOR], reason=asked.reason)
         return json_response({**await subscribing.describe(conn, name), "secret": secret})
 
@@ -114,7 +115,7 @@ async def rotate_secret(request: web.Request) -> web.Response:
 async def enable_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/enable?reason=`: it goes on where it stood."""
     name, reason = request.match_info["name"], _reason(request)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await subscribing.enable(conn, name, actor=request[keys.ACTOR], reason=reason)
         return json_response(await subscribing.describe(conn, name))
 
@@ -122,7 +123,7 @@ async def enable_webhook(request: web.Request) -> web.Response:
 async def disable_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks/NAME/disable`: nothing more is sent until it is enabled."""
     asked, name = await read_body(request, Disabling), request.match_info["name"]
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         await subscribing.disable(conn, name, actor=request[keys.ACTOR], reason=asked.reason)
         return json_response(await subscribing.describe(conn, name))
 
@@ -131,7 +132,7 @@ async def list_dead(request: web.Request) -> web.Response:
     """Answer `GET /admin/outbox/dead`: dead letters, those given up last first, and how many there are."""
     asked = _dead_query(request, "webhook", "limit")
     limit = whole_number("limit", asked.get("limit", str(DEAD_LIMIT_DEFAULT)), DEAD_LIMIT_MAX)
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         dead = await webhooks.list_dead(conn, asked.get("webhook"), limit=limit)
         return json_response({"dead": dead, "total": await webhooks.count_dead(conn, asked.get("webhook"))})
 
@@ -143,7 +144,7 @@ async def replay_dead(request: web.Request) -> web.Response:
         event_id = UUID(request.match_info["event_id"])
     except ValueError:
         raise _no_dead_letter() from None
-    async with request.app[keys.POOL].connection() as conn:
+    async with visible_rows(request) as conn:
         async with conn.transaction():
             replayed = await webhooks.replay_dead(conn, event_id, webhook=asked.get("webhook"), limit=DEAD_LIMIT_MAX)
             if not replayed:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from orchestrator.definitions import Definitions
-from orchestrator.settings import Settings
+from orchestrator.settings import Process, Settings
 from sql.connect import START_TIMEOUT_S, Pool, Unfit, open_pool
 from sql.loader import Queries
 from sql.migrate import MIGRATIONS
@@ -21,12 +21,13 @@ class LedgerUnusable(Exception):
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings, definitions: Definitions, *, name: str) -> AsyncIterator[Pool]:
+async def open_ledger(settings: Settings, definitions: Definitions, process: Process, *, name: str) -> AsyncIterator[Pool]:
     """Open the ledger for a process and register what it runs.
 
     Args:
         settings: Where the ledger is.
         definitions: Sagas of this process.
+        process: What it is: its address is used, and its role taken if the address's user may.
         name: Of the process, as `pg_stat_activity` shows it.
 
     Raises:
@@ -34,7 +35,12 @@ async def open_ledger(settings: Settings, definitions: Definitions, *, name: str
         DefinitionError: A saga's code was changed under its version.
         SettingsError: No database is set.
     """
-    opening = open_pool(settings.ledger_url(), name=name, connections_max=settings.database_connections)
+    opening = open_pool(
+        settings.ledger_url(process),
+        name=name,
+        connections_max=settings.database_connections,
+        role=f"sagaledger_{process}",
+    )
     async with AsyncExitStack() as stack:
         try:
             pool = await stack.enter_async_context(opening)
@@ -62,7 +68,7 @@ async def _register(pool: Pool, definitions: Definitions) -> None:
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         raise LedgerUnusable("the ledger's schema is behind this release: run `saga migrate`") from None
     except psycopg.errors.InsufficientPrivilege as error:
-        raise LedgerUnusable(f"the role of SAGA_DATABASE_URL lacks rights on the ledger: {_last_line(error)}") from None
+        raise LedgerUnusable(f"its address's user lacks rights on the ledger: {_last_line(error)}") from None
     except (psycopg.OperationalError, PoolTimeout) as error:
         raise LedgerUnusable(f"the ledger went away during the start: {_last_line(error)}") from None
 

@@ -113,7 +113,12 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
         sender = Sender(pool, receivers, settings, metrics, worker.has_work)
         parts = _parts(settings, pool, writer, worker, fleet, metrics, sender)
         parts["canary"] = Judge(
-            pool, settings.ledger_url(), definitions, fleet, replica, find_queries(settings.definition_modules)
+            pool,
+            settings.ledger_url("orchestrator"),
+            definitions,
+            fleet,
+            replica,
+            find_queries(settings.definition_modules),
         ).run()
         await _run_until(stop, worker, parts, settings.shutdown_s)
 
@@ -153,6 +158,6 @@ async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: D
     # The name's random part tells replicas apart in pg_stat_activity, where `saga health` counts them.
     name = f"orchestrator {replica.rpartition('-')[2]}"
     try:
-        return await stack.enter_async_context(open_ledger(settings, definitions, name=name))
+        return await stack.enter_async_context(open_ledger(settings, definitions, "orchestrator", name=name))
     except LedgerUnusable as error:
         raise OrchestratorError(str(error)) from None

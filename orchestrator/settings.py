@@ -5,7 +5,7 @@
 
 import math
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -22,6 +22,10 @@ LEASE_MARGIN_S = 0.5
 
 TRY_PHASES = 2
 """A try must last while the other tries of its saga, and then its confirms, use up all their attempts."""
+
+
+Process = Literal["edge", "orchestrator", "auditor"]
+"""Who connects to the ledger with a user, and in PostgreSQL with a role (`sagaledger_edge`, …), of its own."""
 
 
 class SettingsError(Exception):
@@ -238,31 +242,29 @@ class Settings(WebhookSettings):
             "notifications": self.notifications_url,
         }
 
-    def ledger_url(self) -> str:
+    def ledger_url(self, process: Process | None = None) -> str:
         """Return the ledger's address.
+
+        Args:
+            process: Which of them connects; None for a command of people.
 
         Raises:
             SettingsError: None is set.
         """
+        own = {
+            "edge": self.edge_database_url,
+            "orchestrator": self.orchestrator_database_url,
+            "auditor": self.audit_database_url,
+        }
+        if process is not None and (url := own[process]) is not None:
+            return url.get_secret_value()
         if self.database_url is None:
             raise SettingsError("no database is given: set SAGA_DATABASE_URL, or use `saga up`, which brings its own")
         return self.database_url.get_secret_value()
 
-    def edge_url(self) -> str:
-        """Return the ledger's address for the edge; raises as `ledger_url`."""
-        return self.edge_database_url.get_secret_value() if self.edge_database_url else self.ledger_url()
-
-    def orchestrator_url(self) -> str:
-        """Return the ledger's address for orchestrators; raises as `ledger_url`."""
-        return self.orchestrator_database_url.get_secret_value() if self.orchestrator_database_url else self.ledger_url()
-
-    def audit_url(self) -> str:
-        """Return the ledger's address for audits; raises as `ledger_url`."""
-        return self.audit_database_url.get_secret_value() if self.audit_database_url else self.ledger_url()
-
     def listen_url(self) -> str:
         """Return the address for LISTEN: its own, or the orchestrators'."""
-        return self.listen_database_url.get_secret_value() if self.listen_database_url else self.orchestrator_url()
+        return self.listen_database_url.get_secret_value() if self.listen_database_url else self.ledger_url("orchestrator")
 
 
 def load_settings(**overrides: Any) -> Settings:

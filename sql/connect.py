@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import psycopg
-from psycopg import AsyncConnection, errors, waiting
+from psycopg import AsyncConnection, AsyncCursor, errors, waiting
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import TupleRow, namedtuple_row
+from psycopg.rows import Row, TupleRow, namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sql.loader import Queries
@@ -35,6 +35,8 @@ CHECKOUT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 6.0
 """A second more than the server's own limit on a statement, whose error says more."""
 CLOSE_TIMEOUT_S: Final = 0.5
+ALL_CLIENTS: Final = "*"
+"""Who acts for operators, or on its own account, names this in place of a client; no client is called so."""
 
 _LIMITS: Final[dict[str, Any]] = {
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -43,7 +45,9 @@ _LIMITS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15000,
 }
-_PREPARE_SESSION: Final = Queries("session")["prepare_session"]
+_QUERIES: Final = Queries("session")
+_PREPARE_SESSION: Final = _QUERIES["prepare_session"]
+_ACT_FOR: Final = _QUERIES["act_for"]
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -81,22 +85,46 @@ class Lineage:
         self.cluster, self.timeline = cluster, timeline
 
 
+class _Cursor(AsyncCursor[Row]):
+    """A cursor whose statements tell the server for which client they act, in the same round trip and transaction."""
+
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        session: Any = self.connection
+        if session.client_id is None:
+            return await super().execute(query, params, **options)
+        # Local to the transaction, here an implicit one of two statements: a session may be another client's next time,
+        # and behind a pooler the next statement may run in another session.
+        async with session.pipeline():
+            await AsyncCursor(session).execute(_ACT_FOR, {"client_id": session.client_id})
+            await super().execute(query, params, **options)
+        return self
+
+
 class Session(AsyncConnection[TupleRow]):
     """An autocommit connection to a primary, with the settings that the code relies on.
 
     Attributes:
         demoted: The server refused a write because it is no primary any more.
+        walled: The server hides every client's rows from it, but of the one that a statement acts for.
+        client_id: For whom its statements act; None where nothing has to be told.
     """
 
     demoted = False
+    walled = False
+    client_id: str | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = _Cursor
 
     @classmethod
-    async def connect(cls, conninfo: str = "", *, lineage: Any = None, **options: Any) -> Self:
+    async def connect(cls, conninfo: str = "", *, lineage: Any = None, role: Any = None, **options: Any) -> Self:
         """Connect to the first host of an address that is a primary.
 
         Args:
             conninfo: libpq URL; several hosts are tried in order.
             lineage: What is known of the cluster's history; None for nothing.
+            role: Role to take if the user of the address may; None to stay that user.
             **options: As for psycopg.
 
         Raises:
@@ -108,7 +136,7 @@ class Session(AsyncConnection[TupleRow]):
             try:
                 session = await super().connect(address, autocommit=True, **{**_LIMITS, **options})
                 try:
-                    await session._prepare(lineage)
+                    await session._prepare(lineage, role)
                 except BaseException:
                     await session.close()
                     raise
@@ -139,15 +167,16 @@ class Session(AsyncConnection[TupleRow]):
             self.demoted = True
             raise
 
-    async def _prepare(self, lineage: Lineage) -> None:
+    async def _prepare(self, lineage: Lineage, role: str | None) -> None:
         cursor = self.cursor(row_factory=namedtuple_row)
-        await cursor.execute(_PREPARE_SESSION, {"backend_pid": self.info.backend_pid})
+        await cursor.execute(_PREPARE_SESSION, {"backend_pid": self.info.backend_pid, "role": role})
         found: Any = await cursor.fetchone()
         if found.encoding != "UTF8":
             raise Unfit(f"the database's encoding is {found.encoding}: create it with `encoding 'UTF8' template template0`")
         if found.read_only:
             raise NotPrimary("the server is a standby, or read-only")
         lineage.follow(found.cluster, found.timeline)
+        self.walled = found.walled
         if not found.direct:
             _check_pooled(found.settings)
             self.prepare_threshold = None  # a prepared statement belongs to a session, and the pooler changes it
@@ -162,21 +191,39 @@ class Pool(AsyncConnectionPool[Session]):
             await self.drain()
         await super().putconn(conn)
 
+    @asynccontextmanager
+    async def acting_for(self, client_id: str) -> AsyncIterator[Session]:
+        """Lend a session whose statements see the rows of one client; where the server hides none, those of all.
+
+        Args:
+            client_id: The client; `ALL_CLIENTS` for all of them.
+
+        Raises:
+            PoolTimeout: No session was free or could be opened in time.
+        """
+        async with self.connection() as session:
+            session.client_id = client_id if session.walled else None
+            try:
+                yield session
+            finally:
+                session.client_id = None
+
 
 @asynccontextmanager
-async def open_pool(url: str, *, name: str, connections_max: int) -> AsyncIterator[Pool]:
+async def open_pool(url: str, *, name: str, connections_max: int, role: str | None = None) -> AsyncIterator[Pool]:
     """Open a pool of autocommit connections and wait until the first is there.
 
     Args:
         url: libpq URL; with several hosts the primary among them is used, whichever it is at the time.
         name: Shown in `pg_stat_activity`.
         connections_max: Most connections.
+        role: Role that sessions take if the user of the address may; None to stay that user.
 
     Raises:
         Unfit: The database can't be used as it is set up.
         psycopg.OperationalError: There was no primary within `START_TIMEOUT_S` seconds.
     """
-    options = {"lineage": Lineage(), "application_name": f"saga {name}"}
+    options = {"lineage": Lineage(), "role": role, "application_name": f"saga {name}"}
     pool = Pool(
         url,
         open=False,

@@ -3,6 +3,7 @@ drop policy own_client on order_ledger;
 drop policy own_client on purged_order;
 drop policy own_order on order_ledger_items;
 drop policy own_order on order_personal;
+drop policy own_order_changed on order_personal;
 drop policy own_order on ledger_journal;
 drop policy own_order on outbox;
 drop policy everybodys on event_delivery;

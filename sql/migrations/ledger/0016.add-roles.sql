@@ -62,13 +62,13 @@ grant execute on function journal_chain(bytea, text), journal_entry_text(uuid, i
 
 -- Orders: inserted by the edge, carried on by both. What an order was asked for is written once and by nobody changed.
 grant select, insert on order_ledger, order_ledger_items, order_personal to sagaledger_edge;
-grant select on order_ledger, order_personal to sagaledger_orchestrator;
+grant select on order_ledger, order_ledger_items, order_personal to sagaledger_orchestrator;
 grant update (status, step, direction, retry_count, progress, results, last_error, lapses, next_retry_at, deadline_at,
         lease_owner, lease_expires_at, finished_at, response_status, response_body, last_seq, chain_head, updated_at)
     on order_ledger to sagaledger_edge, sagaledger_orchestrator;
 grant update (replays) on order_ledger to sagaledger_edge;
 grant update (lease_epoch) on order_ledger to sagaledger_orchestrator;
-grant select on purged_order to sagaledger_edge;
+grant select on purged_order to sagaledger_edge, sagaledger_orchestrator;
 grant update (replays, response_status, response_body) on purged_order to sagaledger_edge;
 grant select, insert on ledger_journal, outbox to sagaledger_edge, sagaledger_orchestrator;
 grant select on outbox_removed to sagaledger_edge;
@@ -128,6 +128,8 @@ create policy own_order on order_ledger_items for select to sagaledger_edge
     using (exists (select from order_ledger l where l.order_ledger_id = order_ledger_items.order_ledger_id));
 create policy own_order on order_personal for select to sagaledger_edge
     using (exists (select from order_ledger l where l.order_ledger_id = order_personal.order_ledger_id));
+create policy own_order_changed on order_personal for update to sagaledger_edge
+    using (exists (select from order_ledger l where l.order_ledger_id = order_personal.order_ledger_id));
 create policy own_order on ledger_journal for select to sagaledger_edge
     using (exists (select from order_ledger l where l.order_ledger_id = ledger_journal.order_ledger_id));
 create policy own_order on outbox for select to sagaledger_edge
@@ -145,7 +147,7 @@ create policy with_their_order on outbox for insert to sagaledger_edge
     with check (current_setting('saga.client_id', true) <> '');
 
 create policy all_clients on order_ledger to sagaledger_orchestrator, sagaledger_auditor using (true);
-create policy all_clients on purged_order to sagaledger_auditor using (true);
+create policy all_clients on purged_order to sagaledger_orchestrator, sagaledger_auditor using (true);
 create policy all_clients on order_ledger_items to sagaledger_orchestrator, sagaledger_auditor using (true);
 create policy all_clients on order_personal to sagaledger_orchestrator using (true);
 create policy all_clients on ledger_journal to sagaledger_orchestrator, sagaledger_auditor using (true);

@@ -86,11 +86,12 @@ async def edge(ledger_url: str, participants: dict[str, str]) -> AsyncIterator[E
     app[keys.SETTINGS] = load_settings(**{f"{name}_url": url for name, url in participants.items()})
     ready.set()
     async with (
-        open_pool(ledger_url, name="edge", connections_max=2) as pool,
+        open_pool(ledger_url, name="edge", connections_max=2, role="sagaledger_edge") as pool,
         await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn,
         aiohttp.ClientSession() as app[PROBES],
     ):
         app[keys.POOL] = pool
+        app[keys.SEES_ALL_CLIENTS] = True
         app[keys.FLEET] = Fleet(pool, app[keys.SETTINGS], app[METRICS].breaker_state)
         shop = Shop(conn, scripted())
         await shop.open()

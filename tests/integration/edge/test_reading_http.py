@@ -40,11 +40,12 @@ class Edge:
 
 @pytest.fixture
 async def edge(ledger_url: str) -> AsyncIterator[Edge]:
-    async with open_pool(ledger_url, name="edge", connections_max=2) as pool:
+    async with open_pool(ledger_url, name="edge", connections_max=2, role="sagaledger_edge") as pool:
         door = clients_door(load_settings(), KeyRing(pool, {"k1": "client", "k2": "other"}))
         app = web.Application(middlewares=[identify_request, answer_problems, door])
         app.add_routes(reading.ROUTES)
         app[keys.POOL] = pool
+        app[keys.SEES_ALL_CLIENTS] = False
         app[METRICS] = EdgeMetrics()
         async with (
             await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn,

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from psycopg_pool import AsyncConnectionPool
 
 from edge_api import waking
 from edge_api.waking import Waker
+from sql.connect import Pool
 from sql.loader import Queries
 from tests.integration.edge.service import eventually
 from tests.integration.orchestrator.counting import noted, open_noting
@@ -20,7 +20,7 @@ LONG_ENOUGH: Final = 50
 
 
 @asynccontextmanager
-async def notified_once(url: str) -> AsyncIterator[tuple[Waker, AsyncConnectionPool[Any]]]:
+async def notified_once(url: str) -> AsyncIterator[tuple[Waker, Pool]]:
     """Run a waker that has just sent its first notification."""
     async with open_noting(url) as pool:
         waker = Waker(pool, enabled=True)

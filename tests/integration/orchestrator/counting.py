@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 from psycopg import AsyncCursor
-from psycopg_pool import AsyncConnectionPool
 
-from sql.connect import Session
+from sql.connect import Pool, Session
 
 
 class Noting(AsyncCursor[Any]):
@@ -33,9 +32,9 @@ class NotingSession(Session):
 
 
 @asynccontextmanager
-async def open_noting(url: str) -> AsyncIterator[AsyncConnectionPool[Any]]:
+async def open_noting(url: str) -> AsyncIterator[Pool]:
     """Open a pool like that of a replica; nothing has been noted when it is given."""
-    async with AsyncConnectionPool(url, min_size=1, max_size=8, open=False, connection_class=NotingSession) as pool:
+    async with Pool(url, min_size=1, max_size=8, open=False, connection_class=NotingSession) as pool:
         await pool.wait()
         Noting.noted.clear()
         yield pool

@@ -46,6 +46,7 @@ async def admin(pool: Pool) -> AsyncIterator[Admin]:
     app.add_routes(routes.ROUTES)
     app[METRICS] = EdgeMetrics()
     app[keys.POOL] = pool
+    app[keys.SEES_ALL_CLIENTS] = True
     async with TestClient(TestServer(app)) as client:
         yield Admin(client)
 
