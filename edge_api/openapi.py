@@ -22,7 +22,24 @@ DOCUMENT: Final = web.AppKey("openapi", bytes)
 _SCHEMAS: Final = "#/components/schemas/"
 _OF_EVERY_REQUEST: Final = ("CorrelationId", "Traceparent")
 _OF_EVERY_ANSWER: Final = ("CorrelationId", "RequestId", "Traceparent")
-_WITH_RETRY_AFTER: Final = frozenset({ProblemType.IN_PROGRESS, ProblemType.UNAVAILABLE, ProblemType.OUTCOME_UNKNOWN})
+_OF_ANY_ROUTE: Final = (
+    ProblemType.MALFORMED_REQUEST,
+    ProblemType.EXPECTATION_FAILED,
+    ProblemType.MISDIRECTED,
+    ProblemType.RATE_LIMITED,
+    ProblemType.HEAD_TOO_LARGE,
+    ProblemType.OVERLOADED,
+)
+"""What is answered before anybody looks at what is asked."""
+_WITH_RETRY_AFTER: Final = frozenset(
+    {
+        ProblemType.IN_PROGRESS,
+        ProblemType.RATE_LIMITED,
+        ProblemType.UNAVAILABLE,
+        ProblemType.OVERLOADED,
+        ProblemType.OUTCOME_UNKNOWN,
+    }
+)
 
 
 async def show(request: web.Request) -> web.Response:
@@ -102,7 +119,7 @@ def _operation(operation: Operation, scope: Scope | None, body: Json | None) -> 
 
 def _responses(operation: Operation) -> Json:
     by_status: defaultdict[int, list[ProblemType]] = defaultdict(list)
-    for problem in operation.problems:
+    for problem in (*operation.problems, *_OF_ANY_ROUTE):
         by_status[problem.value.status].append(problem)
     successes = {status: _success(success) for status, success in operation.successes.items()}
     failures = {status: _failure(problems) for status, problems in by_status.items()}

@@ -82,9 +82,11 @@ def test_path_parameters_are_those_of_the_path(contract: dict[str, Any]) -> None
 def test_placing_an_order_tells_every_answer(contract: dict[str, Any]) -> None:
     responses = contract["paths"]["/orders"]["post"]["responses"]
 
-    assert set(responses) == {"200", "202", "400", "401", "402", "403", "408", "409", "413", "415", "422", "500", "503"}
+    client_errors = {"400", "401", "402", "403", "408", "409", "413", "415", "417", "421", "422", "429", "431"}
+    assert set(responses) == {"200", "202", *client_errors, "500", "503"}
     assert {"Location", "Idempotency-Replayed"} <= responses["202"]["headers"].keys()
     assert "Retry-After" in responses["409"]["headers"]
+    assert "Retry-After" in responses["429"]["headers"]
     assert "Retry-After" in responses["503"]["headers"]
     assert "idempotency-key-reused" in responses["422"]["description"]
 
