@@ -2,13 +2,17 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
+import structlog
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
 
+from orchestrator.metrics import calls_refused
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.participant import Caller, Tracing, parse_retry_after
 from orchestrator.prepared import prepare
@@ -19,10 +23,47 @@ from tests.integration.orchestrator.shop import Behaviour, Done, Shop, Thing, st
 ENDPOINT = Endpoint("shop", "POST", "/do", Thing, Done)
 
 
+SECRETS = {"shop": "secret-of-shop", "nobody": "secret-of-nobody", "other": "secret-of-other"}
+
+
+@pytest.fixture
+def refused() -> Counter:
+    return calls_refused(CollectorRegistry())
+
+
 @pytest.fixture(params=list(Client))
-async def caller(shop: Shop, request: pytest.FixtureRequest) -> AsyncIterator[Caller]:
+async def caller(
+    shop: Shop, request: pytest.FixtureRequest, refused: Counter, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Caller]:
+    loop = asyncio.get_running_loop()
+    resolve = loop.getaddrinfo
+
+    async def look_up(host: str, port: int, **options: Any) -> Any:
+        if host == "nope.invalid":  # nothing leaves this machine, not even a question
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await resolve("169.254.169.254" if host == "metadata.example" else host, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", look_up)
+    addresses = {
+        "shop": shop.url,
+        "open": shop.url,
+        "other": f"{shop.url}/other",
+        "nobody": "http://127.0.0.1:1",
+        "nowhere": "http://nope.invalid",
+        "metadata": "http://metadata.example",
+    }
     async with open_transport(request.param, connections_max=4) as transport:
-        yield Caller(transport, {"shop": shop.url, "nobody": "http://127.0.0.1:1", "nowhere": "http://nope.invalid"})
+        yield Caller(transport, addresses, SECRETS, refused)
+
+
+def counted(refused: Counter) -> dict[tuple[str, str], float]:
+    """Calls that were told of as wrong, by participant and reason."""
+    (family,) = refused.collect()
+    return {
+        (sample.labels["participant"], sample.labels["reason"]): sample.value
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
 
 
 async def call(caller: Caller, participant: str = "shop", timeout_s: float = 2.0) -> Outcome:
@@ -134,6 +175,18 @@ async def test_a_conflict_that_says_in_progress_is_unknown(caller: Caller, shop:
         b'{"order_id": "o\\u0000"}',
         b'{"order_id": "\xff"}',
         b'{"order_id": "another"}',
+        b'{"order_id": "another", "order_id": "o"}',
+        b'{"order_id": "o", "order_id": "o"}',
+        b'{"order_id": "o", "more": {"a": 1, "a": 2}}',
+        b'{"order_id": "o", "more": 1e400}',
+        b'{"order_id": "o", "more": -Infinity}',
+        b'{"order_id": "o", "more": 36893488147419103232}',
+        b'{"order_id": "o", "more": "\\ud800"}',
+        b'{"order_id": "o", "more": ' + b"[" * 1_000 + b"]" * 1_000 + b"}",
+        b'{"order_id": "o", "more": ' + b"[" * 100_000,
+        b'\xef\xbb\xbf{"order_id": "o"}',
+        '{"order_id": "o"}'.encode("utf-16"),
+        b'{"order_id": "o"} {"order_id": "o"}',
     ],
 )
 async def test_a_success_that_is_not_the_agreed_answer_is_unknown(body: bytes, caller: Caller, shop: Shop) -> None:
@@ -189,6 +242,122 @@ async def test_a_connection_that_is_closed_without_an_answer_is_unknown_and_not_
 @pytest.mark.parametrize("participant", ["nobody", "nowhere"])
 async def test_a_participant_that_can_not_be_reached_is_unknown(participant: str, caller: Caller) -> None:
     assert isinstance(await call(caller, participant), Unknown)
+
+
+@pytest.mark.parametrize("code", [200, 402, 500])
+async def test_what_is_kept_of_an_answer_moves_no_cursor_and_forges_no_line(code: int, caller: Caller, shop: Shop) -> None:
+    evil = 'no\x1b[31m\u202e\u2028\r\n{"level":"error"}\x07\x9b' + "x" * 1_000
+    body = {"order_id": 7, "detail": evil} if code == 200 else {"detail": evil}
+    shop.behaviours["/do"] = [raw(orjson.dumps(body), code)]
+
+    outcome = await call(caller)
+
+    assert isinstance(outcome, Rejected | Unknown)
+    assert outcome.reason.isprintable()
+    assert len(outcome.reason) < 400
+
+
+async def test_a_refusal_in_words_of_the_participant_is_cut_and_cleaned(caller: Caller, shop: Shop) -> None:
+    endpoint = Endpoint("shop", "POST", "/do", Thing, Done, lambda _, answer: answer["order_id"] + "\x1b[2J" + "y" * 1_000)
+    shop.behaviours["/do"] = [status(200, {"order_id": "o"})]
+
+    outcome = await caller.call(prepare(endpoint, Thing(order_id="o"), "o:do:action"), Tracing("corr"), 2.0)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.isprintable()
+    assert len(outcome.reason) < 400
+
+
+@pytest.mark.parametrize(
+    "answer", [b'{"type": "in-progress", "type": "sold-out"}', b'{"detail": "a", "detail": "b"}', b'{"a": 1e999}']
+)
+async def test_a_refusal_that_can_be_read_in_two_ways_is_one_without_a_body(answer: bytes, caller: Caller, shop: Shop) -> None:
+    shop.behaviours["/do"] = [raw(answer, 422)]
+
+    assert await call(caller) == Rejected("shop answered 422", None)
+
+
+def keep_headers(shop: Shop, *answers: Behaviour) -> list[str | None]:
+    """Have the shop note what was shown to it, for so many calls."""
+    seen: list[str | None] = []
+
+    def noting(behave: Behaviour) -> Behaviour:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            seen.append(request.headers.get("Authorization"))
+            return await behave(request)
+
+        return answer
+
+    shop.behaviours["/do"] = [noting(behave) for behave in answers]
+    shop.behaviours["/other/do"] = [noting(behave) for behave in answers]
+    return seen
+
+
+async def test_each_participant_is_shown_its_own_secret_and_no_other(caller: Caller, shop: Shop) -> None:
+    seen = keep_headers(shop, *[status(200, {"order_id": "o"})] * 3)
+
+    for participant in ("shop", "other", "open", "shop"):
+        assert await call(caller, participant) == Succeeded({"order_id": "o"})
+
+    assert seen == ["Bearer secret-of-shop", "Bearer secret-of-other", None, "Bearer secret-of-shop"]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_redirect_carries_a_secret_nowhere(code: int, caller: Caller, shop: Shop) -> None:
+    seen = keep_headers(shop, status(code, {}, Location=f"{shop.url}/other/do"))
+
+    assert isinstance(await call(caller), Unknown)
+    assert (seen, shop.paths()) == (["Bearer secret-of-shop"], ["/do"])
+
+
+@pytest.mark.parametrize(
+    ("participant", "code", "reason"),
+    [("shop", 401, "401"), ("shop", 403, "403"), ("shop", 307, "307"), ("metadata", 200, "forbidden_address")],
+)
+async def test_a_call_that_is_wrong_itself_is_unknown_and_told_loudly(
+    participant: str, code: int, reason: str, caller: Caller, shop: Shop, refused: Counter
+) -> None:
+    shop.behaviours["/do"] = [status(code, {})]
+
+    with structlog.testing.capture_logs() as lines:
+        outcome = await call(caller, participant)
+
+    assert isinstance(outcome, Unknown), "an operator's mistake, not the order's"
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["participant"], line["reason"]) == (
+        "call_refused",
+        "error",
+        participant,
+        reason,
+    )
+    assert counted(refused) == {(participant, reason): 1.0}
+    assert "secret-of" not in repr(lines)
+
+
+async def test_an_order_that_ends_unknown_is_no_mistake_of_an_operators(caller: Caller, shop: Shop, refused: Counter) -> None:
+    shop.behaviours["/do"] = [status(500)]
+    await call(caller)
+    await call(caller, "nobody")
+
+    assert counted(refused) == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["//evil.example/x", "@evil.example", "?a=1", "#a", "a/../../b", "\rX: 1", "%2e%2e/", "\u202e"]
+)
+async def test_what_an_order_says_stays_within_its_part_of_the_path(value: str, caller: Caller, shop: Shop) -> None:
+    endpoint = Endpoint("shop", "GET", "/things/{order_id}", Thing, Done)
+    raw_paths = []
+
+    async def note(request: web.Request) -> web.StreamResponse:
+        raw_paths.append(request.raw_path)
+        return web.json_response({"order_id": value})
+
+    shop.behaviours[f"/things/{value}"] = [note]
+    outcome = await caller.call(prepare(endpoint, Thing(order_id=value), "k"), Tracing("corr"), 2.0)
+
+    assert outcome == Succeeded({"order_id": value})
+    assert [path.count("/") for path in raw_paths] == [2]
 
 
 async def test_a_pause_that_a_participant_asks_for_is_passed_on(caller: Caller, shop: Shop) -> None:
