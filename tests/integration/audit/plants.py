@@ -84,6 +84,11 @@ LEDGER = (
         "update outbox set transaction_id = '1' where type = 'OrderCompleted' and aggregateid = o('completed')",
     ),
     Plant(
+        "ledger_erased_stays_erased",
+        """select erase_orders(array[o('completed')], 'ann', 'asked');
+        insert into order_personal (order_ledger_id) values (o('completed'))""",
+    ),
+    Plant(
         "ledger_events_in_reach",
         """update outbox set transaction_id = pg_snapshot_xmax(pg_current_snapshot())
         where type = 'OrderCompleted' and aggregateid = o('completed')""",
