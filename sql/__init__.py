@@ -6,7 +6,7 @@
     sql/queries/      what is asked of them, `-- name: verb_noun`; loader reads and runs them
     sql/audit/        what must hold of them, and what auditors ask; auditing runs it
     one function a query, of the same name, a module a subject:
-                      ledger reading families events webhooks config definitions fleet registry retention histories
+                      ledger reading families events webhooks config definitions fleet registry retention histories chain
                       api_keys acts erasure
     models            statuses, rows, transitions
     the server        connect (limits of every wait)  tasks (their end)  embedded (one from a wheel)

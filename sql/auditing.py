@@ -22,6 +22,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import dict_row, tuple_row
 
+from sql.chain import limit_span
 from sql.loader import Queries
 from sql.models import Json
 
@@ -101,7 +102,9 @@ def load_audit(folder: Path = AUDIT) -> tuple[AuditQuery, ...]:
     return tuple(_read(path) for path in sorted(folder.glob("*.sql")))
 
 
-async def run(conn: Connection, query: AuditQuery, limit: int, *, timeout_s: float = TIMEOUT_S) -> list[Json]:
+async def run(
+    conn: Connection, query: AuditQuery, limit: int, *, timeout_s: float = TIMEOUT_S, span: tuple[UUID, UUID] | None = None
+) -> list[Json]:
     """Run a query in a transaction of its own that can't write.
 
     Args:
@@ -109,6 +112,7 @@ async def run(conn: Connection, query: AuditQuery, limit: int, *, timeout_s: flo
         query: What to run.
         limit: Most rows to return, at least 1; further ones are not fetched.
         timeout_s: Seconds after which the server gives up.
+        span: Ids of orders, after the one and up to the other, for a query that can look at these alone; None for all.
 
     Raises:
         psycopg.Error: The query did not run to its end.
@@ -116,6 +120,8 @@ async def run(conn: Connection, query: AuditQuery, limit: int, *, timeout_s: flo
     await read_only(conn)
     async with conn.transaction():
         await limit_query(conn, timeout_s)
+        if span is not None:
+            await limit_span(conn, *span)
         # A cursor on the server, so that a query that finds millions of rows sends only those that are looked at.
         async with conn.cursor(name="audit", row_factory=dict_row) as cursor:
             await cursor.execute(query.text)

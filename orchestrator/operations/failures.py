@@ -4,6 +4,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from orchestrator.main import OrchestratorError
+from orchestrator.operations.checkpoint import CheckpointError
 from orchestrator.operations.conform import ConformError
 from orchestrator.operations.ports import PortError
 from orchestrator.operations.replaying import ReplayError
@@ -19,6 +20,7 @@ from sql.migrate import MigrationError
 
 _EXPECTED = (
     AuditFileError,
+    CheckpointError,
     ConformError,
     DefinitionError,
     EmbeddedError,

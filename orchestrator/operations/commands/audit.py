@@ -1,7 +1,7 @@
-"""`saga audit`: whether everything is as it must be, and whether the core decides today as it did then."""
+"""`saga audit`: whether everything is as it must be, was written as it stands, and whether the core decides today as it did."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import click
@@ -10,6 +10,11 @@ from orchestrator.operations.commands.shared import AS_JSON, DATA_DIR, DATABASE_
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
+
+CHECKPOINT: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+KEY_FILE: Final = click.option(
+    "--key-file", type=CHECKPOINT, metavar="FILE", help="The key that signs checkpoints (HMAC-SHA256)."
+)
 
 
 @click.group(invoke_without_command=True)
@@ -43,3 +48,44 @@ def replay(context: click.Context, place: "Place", order_ledger_id: UUID | None,
     if order_ledger_id is not None and every:
         raise click.UsageError("name an order or ask for --all, not both", context)
     context.exit(show_replay(place.database_url, order_ledger_id, as_json=as_json))
+
+
+@audit.command()
+@click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
+@click.option("--all", "every", is_flag=True, help="Verify the journal of every order, as without ID.")
+@click.option(
+    "--against", type=CHECKPOINT, metavar="FILE", help="Compare with a checkpoint too: it shows what was written anew."
+)
+@KEY_FILE
+@at_place
+@AS_JSON
+@click.pass_context
+def verify(
+    context: click.Context,
+    place: "Place",
+    order_ledger_id: UUID | None,
+    every: bool,
+    against: Path | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Verify the hash chain of an order's journal, or of all; exit 1 where an entry was altered, removed or put in."""
+    from orchestrator.operations.verifying import show_verify
+
+    if order_ledger_id is not None and every:
+        raise click.UsageError("name an order or ask for --all, not both", context)
+    if key_file is not None and against is None:
+        raise click.UsageError("--key-file is of a checkpoint: give --against too", context)
+    context.exit(show_verify(place.database_url, order_ledger_id, against=against, key_file=key_file, as_json=as_json))
+
+
+@audit.command()
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to; else to stdout.")
+@KEY_FILE
+@at_place
+@AS_JSON
+def checkpoint(place: "Place", out: Path | None, key_file: Path | None, as_json: bool) -> None:
+    """Note down where the journal of every order ends, for `verify --against`; keep it where no writer of the ledger can."""
+    from orchestrator.operations.verifying import show_checkpoint
+
+    show_checkpoint(place.database_url, out=out, key_file=key_file, as_json=as_json)

@@ -1,6 +1,6 @@
 -- The hash chain of the journal at less than half its price: one hash for all entries that are written of an order at once, over
 -- the JSON that they come in, instead of one for each over a text made of its columns.
--- depends: 0017.erase-personal-data
+-- depends: 0016.add-roles 0017.erase-personal-data
 
 -- The last entry of a write bears its hash, those before it an empty one. Entries from before, and those of functions that
 -- append one alone, have a hash each by `journal_chain`; both kinds may follow each other in one journal, since either goes on
@@ -31,3 +31,11 @@ $$ select jsonb_build_object('kind', kind, 'step', step, 'direction', direction,
             case when response is null then 'response' end, case when error is null then 'error' end,
             case when duration_ms is null then 'duration_ms' end, case when actor is null then 'actor' end,
             case when reason is null then 'reason' end], null) $$;
+
+-- Who writes entries computes hashes, who audits computes them again.
+revoke execute on function journal_seal(bytea, uuid, integer, timestamptz, text, bigint, jsonb), journal_entry_given(text, text,
+    text, integer, integer, text, jsonb, jsonb, text, double precision, text, text) from public;
+grant execute on function journal_seal(bytea, uuid, integer, timestamptz, text, bigint, jsonb)
+    to sagaledger_auditor, sagaledger_edge, sagaledger_orchestrator;
+grant execute on function journal_digest(bytea, bytea, text), journal_entry_given(text, text, text, integer, integer, text,
+    jsonb, jsonb, text, double precision, text, text) to sagaledger_auditor, sagaledger_operator;
