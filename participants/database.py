@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -51,7 +52,7 @@ async def open_pool(url: str, name: Name, size_max: int) -> AsyncIterator[Pool]:
         min_size=min(2, size_max),
         max_size=size_max,
         open=False,
-        configure=_configure,
+        configure=partial(_configure, role=f"sagaledger_{name}"),
         timeout=ACQUIRE_TIMEOUT_S,
         reconnect_timeout=RECONNECT_S,
         name=name,
@@ -84,11 +85,11 @@ async def ping(pool: Pool) -> None:
         await connection.execute(_CHECK_DATABASE)
 
 
-async def _configure(connection: Connection) -> None:
-    """Give a new connection its isolation level and its limits."""
+async def _configure(connection: Connection, role: str) -> None:
+    """Give a new connection its isolation level, its limits and its role."""
     # The fence needs each statement to see what was committed while it waited: never the server's default.
     await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
-    await connection.execute(_LIMIT_SESSION)
+    await connection.execute(_LIMIT_SESSION, {"role": role})
     await connection.commit()
 
 

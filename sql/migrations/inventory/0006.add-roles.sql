@@ -28,6 +28,7 @@ grant usage on schema public to sagaledger_auditor, sagaledger_inventory;
 
 grant select on _yoyo_migration to sagaledger_auditor, sagaledger_inventory;
 grant select, insert on fence, effect to sagaledger_inventory;
+grant select on sequence effect_seq_seq to sagaledger_inventory;
 grant update (status, body) on fence to sagaledger_inventory;
 grant select, insert on stock, stock_movement, reservation, reservation_line to sagaledger_inventory;
 grant update (on_hand, reserved) on stock to sagaledger_inventory;

@@ -28,6 +28,7 @@ grant usage on schema public to sagaledger_auditor, sagaledger_notifications;
 
 grant select on _yoyo_migration to sagaledger_auditor, sagaledger_notifications;
 grant select, insert on fence, effect to sagaledger_notifications;
+grant select on sequence effect_seq_seq to sagaledger_notifications;
 grant update (status, body) on fence to sagaledger_notifications;
 grant select, insert on notification to sagaledger_notifications;
 

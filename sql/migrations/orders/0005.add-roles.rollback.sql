@@ -1,4 +1,5 @@
 -- The roles stay: other databases of the server may use them.
 revoke all on all tables in schema public from sagaledger_auditor, sagaledger_orders;
+revoke all on all sequences in schema public from sagaledger_orders;
 revoke all on schema public from sagaledger_auditor, sagaledger_orders;
 grant execute on all functions in schema public to public;

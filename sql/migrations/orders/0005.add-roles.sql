@@ -28,6 +28,7 @@ grant usage on schema public to sagaledger_auditor, sagaledger_orders;
 
 grant select on _yoyo_migration to sagaledger_auditor, sagaledger_orders;
 grant select, insert on fence, effect to sagaledger_orders;
+grant select on sequence effect_seq_seq to sagaledger_orders;
 grant update (status, body) on fence to sagaledger_orders;
 grant select, insert on customer, shop_order, shop_order_line to sagaledger_orders;
 grant update (name, active, updated_at) on customer to sagaledger_orders;

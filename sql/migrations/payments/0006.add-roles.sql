@@ -28,6 +28,7 @@ grant usage on schema public to sagaledger_auditor, sagaledger_payments;
 
 grant select on _yoyo_migration to sagaledger_auditor, sagaledger_payments;
 grant select, insert on fence, effect to sagaledger_payments;
+grant select on sequence effect_seq_seq to sagaledger_payments;
 grant update (status, body) on fence to sagaledger_payments;
 grant select, insert on payment to sagaledger_payments;
 grant update (status, captured_at, voided_at, refunded_at, expired_at) on payment to sagaledger_payments;

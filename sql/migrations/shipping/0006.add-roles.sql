@@ -28,6 +28,7 @@ grant usage on schema public to sagaledger_auditor, sagaledger_shipping;
 
 grant select on _yoyo_migration to sagaledger_auditor, sagaledger_shipping;
 grant select, insert on fence, effect to sagaledger_shipping;
+grant select on sequence effect_seq_seq to sagaledger_shipping;
 grant update (status, body) on fence to sagaledger_shipping;
 grant select, insert on shipment to sagaledger_shipping;
 grant update (status, cancelled_at) on shipment to sagaledger_shipping;
