@@ -25,6 +25,8 @@ from sql.ledger import LedgerError, OrderNotFound
 from sql.models import Json
 
 PAGE_ORDERS: Final = 2_000
+FINDINGS_MAX: Final = 3 * PAGE_ORDERS
+"""Of one query and page that are read: one for each order, and what stands there of orders that were removed."""
 _LAST: Final = UUID(int=2**128 - 1)
 _QUERIES: Final = ("ledger_chain_intact", "ledger_journal_gap_free", "ledger_rows_have_their_order")
 """What `saga audit` asks of the whole ledger, asked here page by page: a definition for both."""
@@ -200,7 +202,7 @@ async def _pages(conn: Connection, order_ledger_id: UUID | None) -> AsyncIterato
 async def _violations(conn: Connection, queries: Sequence[AuditQuery], span: tuple[UUID, UUID]) -> list[Finding]:
     found = []
     for query in queries:
-        found += [_finding(query.name, row) for row in await auditing.run(conn, query, PAGE_ORDERS, span=span)]
+        found += [_finding(query.name, row) for row in await auditing.run(conn, query, FINDINGS_MAX, span=span)]
     return sorted(found, key=lambda finding: finding.order_ledger_id.int)
 
 
