@@ -49,6 +49,14 @@ CLIENT_ROUTES: Final = (
     monitoring.CLIENT_ROUTES,
 )
 """What the clients' listener serves, beside the description of it."""
+ADMIN_ROUTES: Final = (
+    monitoring.ADMIN_ROUTES,
+    monitoring.CLIENT_ROUTES,
+    configuring.ROUTES,
+    webhooks.ROUTES,
+    dashboard.ROUTES,
+)
+"""What the admin listener serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,7 @@ def admin_app(parts: Parts) -> web.Application:
         client_max_size=BODY_BYTES_MAX,
     )
     _put(parts, app, sees_all_clients=True)
-    for routes in (monitoring.ADMIN_ROUTES, monitoring.CLIENT_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES):
+    for routes in ADMIN_ROUTES:
         app.add_routes(routes)
     return app
 

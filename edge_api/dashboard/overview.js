@@ -6,6 +6,7 @@ const TIMEOUT_MS = 7000; // A little more than the edge gives a read itself, so 
 const UNFINISHED = ["RECEIVED", "PENDING", "RUNNING", "COMPENSATING", "STUCK"];
 const FINISHED = ["COMPLETED", "FAILED", "CANCELLED", "DECLINED"];
 const NOTHING = "–";
+const TOKEN = "token"; // In the tab's own storage: no other site, tab or server is given it by the browser.
 
 const byId = (id) => document.getElementById(id);
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
@@ -100,9 +101,30 @@ function showStale() {
   put(byId("stale"), told.join(" "));
 }
 
+// A listener that is open answers without a token, so nobody is asked for one before it is wanted.
+function showSignIn(refused) {
+  const token = sessionStorage.getItem(TOKEN);
+  const form = byId("sign-in");
+  if (refused && form.hidden) byId("token").focus();
+  form.hidden = !refused;
+  put(byId("refused"), !refused || token === null ? "" : refused === 403 ? "This key does not have the scope admin."
+    : "This is not a valid token or key.");
+  byId("sign-out").hidden = token === null;
+}
+
+function headers() {
+  const token = sessionStorage.getItem(TOKEN);
+  return token === null ? {} : { Authorization: `Bearer ${token}` };
+}
+
 async function refresh(source) {
+  const turn = source.turn = (source.turn ?? 0) + 1; // Of two that run, as after signing in, the later one goes on.
   try {
-    const response = await fetch(source.path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const response = await fetch(source.path, { cache: "no-store", credentials: "omit", headers: headers(),
+      signal: AbortSignal.timeout(TIMEOUT_MS) });
+    source.refused = response.status === 401 || response.status === 403 ? response.status : 0;
+    showSignIn(Math.max(...SOURCES.map((each) => each.refused ?? 0)));
+    if (source.refused) throw new Error("you are not signed in");
     if (!response.ok) throw new Error(`it answered ${response.status}`);
     source.show(await response.json());
     source.freshAt = new Date();
@@ -113,7 +135,24 @@ async function refresh(source) {
   }
   for (const section of source.sections) byId(section).classList.toggle("old", Boolean(source.error));
   showStale();
-  setTimeout(refresh, PAUSE_MS, source);
+  if (turn === source.turn) source.next = setTimeout(refresh, PAUSE_MS, source);
 }
 
+function refreshNow() {
+  for (const source of SOURCES) {
+    clearTimeout(source.next);
+    refresh(source);
+  }
+}
+
+byId("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(TOKEN, byId("token").value.trim());
+  byId("token").value = "";
+  refreshNow();
+});
+byId("sign-out").addEventListener("click", () => {
+  sessionStorage.removeItem(TOKEN);
+  location.reload(); // What was shown is not to be read on.
+});
 SOURCES.forEach((source) => refresh(source));

@@ -42,7 +42,7 @@ order by client_id, created_at desc, key_id;
 select v.version, k.key_id, k.secret_hash, k.client_id, k.scopes, k.lasts_s
 from api_key_version v left join lateral (
     select key_id, secret_hash, client_id, scopes,
-        case when revoked_at is not null then 0
+        case when revoked_at is not null then 0 when expires_at is null then null
              else greatest(extract(epoch from expires_at - clock_timestamp()), 0) end::double precision as lasts_s
     from api_key where v.version is distinct from %(version)s::bigint) k on true;
 
