@@ -4,7 +4,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
 from edge_api.problems import Problem, ProblemType
@@ -37,7 +37,7 @@ class NewWebhook(_Asked):
     """
 
     name: str = Field(pattern=f"^{subscribing.NAME}$")
-    url: Annotated[str, AfterValidator(subscribing.receiver_url)]
+    url: str
     types: list[Annotated[str, Field(pattern=f"^{subscribing.TYPE}$")]] = Field(default=[], max_length=subscribing.TYPES_MAX)
     from_start: bool = False
     client_id: str | None = Field(default=None, pattern=f"^{api_keys.CLIENT}$")
@@ -75,11 +75,15 @@ async def list_webhooks(request: web.Request) -> web.Response:
 async def add_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks`: 201 with the secret, which nothing shows again."""
     asked = await read_body(request, NewWebhook)
+    try:
+        url = subscribing.receiver_url(asked.url, request.app[keys.SETTINGS].webhook_reach)
+    except ValueError as error:
+        raise Problem(ProblemType.INVALID, "The body does not fit; see `errors`.", errors=(("#/url", f"{error}"),)) from None
     async with visible_rows(request) as conn:
         secret = await subscribing.subscribe(
             conn,
             asked.name,
-            asked.url,
+            url,
             asked.types,
             from_start=asked.from_start,
             client_id=asked.client_id,

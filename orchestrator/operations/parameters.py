@@ -49,9 +49,10 @@ class _Address(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
         from orchestrator.addresses import http_url
+        from orchestrator.operations.place import checked_settings
 
         try:
-            return http_url(str(value))
+            return http_url(str(value), checked_settings().participant_reach)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

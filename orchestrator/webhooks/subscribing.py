@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.addresses import http_url
+from orchestrator.addresses import PARTICIPANTS, Reach, http_url
 from orchestrator.webhooks.signing import new_secret
 from sql import acts, ledger, webhooks
 from sql.ledger import LedgerError
@@ -31,8 +31,12 @@ class NoWebhook(LedgerError):
     """There is no webhook of this name; nothing was changed."""
 
 
-def receiver_url(text: str) -> str:
+def receiver_url(text: str, reach: Reach = PARTICIPANTS) -> str:
     """Return the address of a receiver as it is stored; it may have a query, unlike a participant's.
+
+    Args:
+        text: As it was given.
+        reach: Where it may be; a name is looked up only when it is called.
 
     Raises:
         ValueError: It is none, or one that no receiver has.
@@ -40,7 +44,7 @@ def receiver_url(text: str) -> str:
     if len(text) > URL_MAX or not re.fullmatch(r"[\x21-\x7e]+", text) or "#" in text:
         raise ValueError(f"must be an http or https address of at most {URL_MAX:,} ASCII characters, without a fragment")
     parts = urlsplit(text)
-    http_url(f"{parts.scheme}://{parts.netloc}")
+    http_url(f"{parts.scheme}://{parts.netloc}", reach)
     return parts._replace(path=parts.path or "/").geturl()
 
 

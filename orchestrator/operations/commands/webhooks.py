@@ -20,10 +20,11 @@ class _ReceiverUrl(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
+        from orchestrator.operations.place import checked_settings
         from orchestrator.webhooks.subscribing import receiver_url
 
         try:
-            return receiver_url(str(value))
+            return receiver_url(str(value), checked_settings().webhook_reach)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

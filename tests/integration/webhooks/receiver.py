@@ -100,7 +100,8 @@ QUICK = {
 async def sending(pool: Pool, url: str, **options: Any) -> AsyncIterator[Sender]:
     """Run a sender as a replica does."""
     settings = Settings(database_url=url, **{**QUICK, **options})
-    async with open_transport(Client.HTTP1, connections_max=CONNECTIONS_MAX) as transport:
+    reach = settings.webhook_reach
+    async with open_transport(Client.HTTP1, connections_max=CONNECTIONS_MAX, reach=reach) as transport:
         sender = Sender(pool, transport, settings, Metrics(), lambda: False)
         task = asyncio.create_task(sender.run())
         try:

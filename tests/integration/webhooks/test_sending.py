@@ -142,6 +142,18 @@ async def test_what_is_not_answered_by_2xx_is_tried_again_and_then_dead(
     assert list(receiver.received) == ["/one"]
 
 
+async def test_a_receiver_where_none_may_be_is_not_called_and_the_reason_is_kept(
+    conn: Connection, pool: Pool, ledger_url: str, receiver: Receiver
+) -> None:
+    await place(conn)
+    await subscribed(pool, receiver)
+    async with sending(pool, ledger_url, webhook_private=False):
+        (row,) = await eventually(settled(pool, delivered=False))
+
+    assert "which only SAGA_WEBHOOK_PRIVATE=1 lets webhooks have here" in row["error"]
+    assert list(receiver.received) == []
+
+
 async def test_a_receiver_that_is_not_there_is_tried_again_and_heard_when_it_is(
     conn: Connection, pool: Pool, ledger_url: str, receiver: Receiver
 ) -> None:

@@ -41,12 +41,14 @@ class Admin:
 
 @pytest.fixture
 async def admin(pool: Pool) -> AsyncIterator[Admin]:
-    door = admin_door(load_settings(), KeyRing(pool, {}))
+    settings = load_settings()
+    door = admin_door(settings, KeyRing(pool, {}))
     app = web.Application(middlewares=[identify_request, answer_problems, door])
     app.add_routes(routes.ROUTES)
     app[METRICS] = EdgeMetrics()
     app[keys.POOL] = pool
     app[keys.SEES_ALL_CLIENTS] = True
+    app[keys.SETTINGS] = settings
     async with TestClient(TestServer(app)) as client:
         yield Admin(client)
 
@@ -112,6 +114,19 @@ def test_what_can_not_be_is_refused_with_a_sentence(
     ledger_url: str, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     assert_told(saga(*arguments, cwd=tmp_path, SAGA_DATABASE_URL=ledger_url), code, said)
+
+
+@pytest.mark.parametrize(
+    ("environment", "allowed", "code"), [("prod", {}, 2), ("preview", {}, 2), ("prod", {"SAGA_WEBHOOK_PRIVATE": "1"}, 0)]
+)
+def test_outside_dev_a_webhook_in_the_own_network_must_be_allowed(
+    ledger_url: str, tmp_path: Path, environment: str, allowed: dict[str, str], code: int
+) -> None:
+    settings = {"SAGA_DATABASE_URL": ledger_url, "SAGA_ENVIRONMENT": environment, **allowed}
+    done = saga("webhooks", "add", "one", URL, cwd=tmp_path, **settings)
+
+    assert done.returncode == code, done
+    assert ("SAGA_WEBHOOK_PRIVATE" in done.stderr) is (code == 2)
 
 
 async def test_dead_letters_are_listed_and_replayed(conn: Connection, ledger_url: str, tmp_path: Path) -> None:
