@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 from aiohttp import web
 
@@ -138,6 +139,13 @@ async def all_flows(client: Client) -> None:
     assert status in (200, 202)
 
 
+def reasons_of_failed_deliveries(conn: psycopg.Connection[Any]) -> None:
+    """Hold that deliveries were refused for their address: replicas are in the operators' network, clients are not."""
+    rows = conn.execute("select distinct error from event_delivery where error is not null").fetchall()
+    conn.rollback()
+    assert [reason for (reason,) in rows if "SAGA_WEBHOOK_PRIVATE" in reason], rows
+
+
 def of_process(pid: int, what: str) -> str:
     return Path(f"/proc/{pid}/{what}").read_text()
 
@@ -162,7 +170,12 @@ async def test_the_secret_of_a_participant_is_shown_to_it_alone_whatever_an_orde
                 assert {name: part["url"] for name, part in shown["participants"].items()} == moved
 
             await eventually(has_moved, 30.0)
+            own = f"{moved['orders']}/hook"
+            with psycopg.connect(addresses["database_url"]) as conn:  # as of somebody who got past the check of who adds one
+                conn.execute("insert into event_subscription (name, url, secret) values ('own', %s, 'whsec_aaaa')", (own,))
             await all_flows(Client(addresses))
+            with psycopg.connect(addresses["database_url"]) as conn:
+                await eventually(lambda: reasons_of_failed_deliveries(conn), 30.0)
             # The commands read the registry where a database is named, and then the secrets from the settings.
             given = ",".join(f"{name}={secret}" for name, secret in secrets.items())
             known = {**SETTINGS, "SAGA_DATABASE_URL": addresses["database_url"], "SAGA_PARTICIPANT_SECRETS": given}
@@ -176,6 +189,7 @@ async def test_the_secret_of_a_participant_is_shown_to_it_alone_whatever_an_orde
 
             for name, recorder in recorders.items():
                 shown = {given for _, path, given in recorder.seen if path != "/healthz"}
+                assert "/hook" not in {path for _, path, _ in recorder.seen}
                 asked = {given for _, path, given in recorder.seen if path == "/healthz"}
                 assert shown == {f"Bearer {secrets[name]}"}, name
                 assert None in asked <= {None, *shown}, "nobody needs one for its health"
