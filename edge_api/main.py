@@ -33,6 +33,7 @@ from orchestrator.transport import open_transport
 from orchestrator.transport.fallback import open_session
 from sql.connect import Pool
 from sql.tasks import end_task
+from sql.telling import is_readable
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
@@ -59,7 +60,7 @@ def run(settings: Settings, *, admin: bool = True, announce: Announce | None = N
         SettingsError: No database is set, or a module of a team's own sagas can't be used.
         DefinitionError: A saga's code was changed under its version, or is not what the saga's configuration is for.
     """
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, readable=is_readable(settings.log_format, settings.environment))
     _allow_descriptors()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings, admin=admin, announce=announce))
@@ -94,7 +95,9 @@ async def serve(
             listeners.append(await listen(admins, host, port, setting="SAGA_ADMIN_PORT", stop_s=stop_s, connections=room()))
         parts.ready.set()
         url, admin_url = listeners[0].url, listeners[1].url if admin else None
-        log.info("edge_listening", clients=url, admin=admin_url, edge=parts.name)
+        if not settings.takes_orders:
+            log.warning("switched_off", setting="SAGA_ENABLED")
+        log.info("edge_listening", clients=url, admin=admin_url)
         if announce is not None:
             announce(url, admin_url)
         await stop.wait()
@@ -108,6 +111,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         EdgeError: The ledger can't be reached or is not migrated, or SAGA_API_KEYS is wrong.
     """
     static_keys = read_api_keys(settings.api_keys)
+    name = f"edge-{uuid4().hex[:8]}"  # the random part makes a restart on the same host another edge
+    structlog.contextvars.bind_contextvars(replica=name)  # on every line of every task that is started from here on
     async with AsyncExitStack() as stack:
         sagas = registered(settings)
         secrets = secrets_for(settings, [saga.edge_step.action.participant for saga in sagas if saga.edge_step])
@@ -125,8 +130,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         backlog = Backlog(pool, settings.backlog_max)
         waker, finishes, feed = Waker(pool, enabled=settings.notify), Finishes(pool), Feed(pool)
         parts = Parts(
-            # The random part makes a restart on the same host another edge.
-            name=f"edge-{uuid4().hex[:8]}",
+            name=name,
             settings=settings,
             ring=ring,
             pool=pool,

@@ -45,7 +45,9 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     request[keys.CORRELATION_ID] = given if _CORRELATION_ID.fullmatch(given) else str(uuid4())
     request[keys.REQUEST_ID] = str(uuid4())
     request[keys.TRACEPARENT] = _traceparent(request.headers.get("traceparent", ""))
-    structlog.contextvars.bind_contextvars(correlation_id=request[keys.CORRELATION_ID])
+    # The requests of a connection share its context: each says anew what its lines are about.
+    order = request.match_info.get("order_ledger_id")
+    structlog.contextvars.bind_contextvars(correlation_id=request[keys.CORRELATION_ID], order_ledger_id=order, step=None)
     began_s = time.monotonic()
     response = await handler(request)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
@@ -54,8 +56,7 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     response.headers["X-Request-Id"] = request[keys.REQUEST_ID]
     response.headers["traceparent"] = request[keys.TRACEPARENT]
     response.headers[hdrs.SERVER] = "sagaledger"
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "none"
+    route = _route(request)
     method = request.method if request.method in hdrs.METH_ALL else "other"
     request.app[METRICS].request_duration.labels(route, method, response.status).observe(time.monotonic() - began_s)
     return response
@@ -83,7 +84,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         log.warning("database_away", error=type(error).__name__)
         problem = unavailable()
     except Exception:
-        log.exception("request_failed", path=request.path)
+        log.exception("request_failed", route=_route(request))
         problem = Problem(ProblemType.INTERNAL, "The request failed here; repeat it with the same Idempotency-Key.")
     return problem.response(f"urn:uuid:{request[keys.REQUEST_ID]}")
 
@@ -110,6 +111,12 @@ def unavailable() -> Problem:
         "The ledger can't be reached now; repeat the request with the same Idempotency-Key.",
         headers={"Retry-After": "1"},
     )
+
+
+def _route(request: web.Request) -> str:
+    """Return a request's route as its template: what clients write into a path is no label, and nothing for a log."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"
 
 
 def _http_problem(error: web.HTTPException) -> Problem:

@@ -38,6 +38,7 @@ from edge_api.schemas import StartRequest, input_of
 from edge_api.waking import Finishes, Waker
 from orchestrator.definitions import Unfit
 from orchestrator.identity import order_id
+from orchestrator.logs import hide
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.participant import Tracing
 from orchestrator.progress import Answered, Progress
@@ -54,6 +55,9 @@ LEDGER_TIMEOUT_S: Final = 2.2
 
 CONFIGURED_MAX: Final = 5
 """A saga that is configured anew as often while one order is inserted is busy: the client may repeat."""
+
+DISABLED_RETRY_S: Final = 60
+"""Somebody has to switch it on first."""
 
 EDGE_NAME: Final = web.AppKey("edge_name", str)
 WAKER: Final = web.AppKey("waker", Waker)
@@ -123,6 +127,8 @@ async def begin(
 
 async def _place(request: web.Request, ask: Request, saga: Saga[Any], insert: Insert) -> Answer:
     """Insert the order on what its saga is configured to be at this moment, and go on with it."""
+    if not request.app[keys.SETTINGS].takes_orders:
+        return await _known(request, ask)
     for _ in range(CONFIGURED_MAX):
         opening = await _opened(request, ask, saga)
         created_at = await _in_ledger(request, ask, partial(insert, order=opening.order))
@@ -133,6 +139,18 @@ async def _place(request: web.Request, ask: Request, saga: Saga[Any], insert: In
             return answer
         await _in_ledger(request, ask, request.app[keys.DEFINITIONS].look)
     raise unavailable()
+
+
+async def _known(request: web.Request, ask: Request) -> Answer:
+    """Answer a repeat while nothing new is begun: it begins nothing."""
+    answer = await _in_ledger(request, ask, lambda conn: _repeat(conn, request, ask))
+    if answer is None:
+        raise Problem(
+            ProblemType.FEATURE_DISABLED,
+            "Nothing new is begun now, and nothing was recorded; repeat the request later with the same Idempotency-Key.",
+            headers={"Retry-After": str(DISABLED_RETRY_S)},
+        )
+    return answer
 
 
 async def _opened(request: web.Request, ask: Request, saga: Saga[Any]) -> Opening:
@@ -147,7 +165,9 @@ async def _opened(request: web.Request, ask: Request, saga: Saga[Any]) -> Openin
     # While payments are away it makes no sense to ask them: an orchestrator does it when they are back.
     step = chosen.saga.edge_step
     owner = request.app[EDGE_NAME] if step and request.app[keys.FLEET].may_call(step.action.participant) else None
-    return open_order(chosen.saga, ask, owner=owner, lease_s=_lease_s(request), config_seq=chosen.config_seq)
+    opening = open_order(chosen.saga, ask, owner=owner, lease_s=_lease_s(request), config_seq=chosen.config_seq)
+    hide(opening.order.personal)
+    return opening
 
 
 async def _placed(request: web.Request, ask: Request, opening: Opening, created_at: datetime) -> Answer:
@@ -187,6 +207,7 @@ async def _authorize(request: web.Request, ask: Request, opening: Opening, creat
     """Try the saga's first step once, and write what came of it together with the answer."""
     work, call, settings = opening.work, opening.call, request.app[keys.SETTINGS]
     assert call is not None
+    structlog.contextvars.bind_contextvars(step=call.step)
     began_s = time.monotonic()
     tracing = Tracing(ask.correlation_id, ask.traceparent)
     outcome = await request.app[keys.CALLER].call(work.prepared(call), tracing, settings.edge_timeout_s)

@@ -3,7 +3,9 @@
 from typing import Final, TypeGuard
 
 from orchestrator.events import event_payload
-from sql.models import Entry, Event, Kind, SagaRow, Status, Transition
+from participants.contracts import masked
+from sql.models import Entry, Event, Json, Kind, SagaRow, Status, Transition
+from sql.telling import said_of
 
 POISON_DELAY_MAX_S: Final = 60.0
 """Longest pause before an order is tried again that the code failed on."""
@@ -42,12 +44,9 @@ def aside(row: SagaRow, reason: str, *, replica: str, lapses_max: int) -> Transi
     )
 
 
-def sentence(error: BaseException) -> str:
-    """Return an exception as one line of text that can be stored."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:
-        text = type(error).__name__
+def sentence(error: BaseException, personal: Json) -> str:
+    """Return an exception as one line of text that can be stored, without what is known of a person."""
+    text: str = masked(said_of(error), personal)
     return text.replace("\0", " ").splitlines()[0][:500].encode(errors="backslashreplace").decode()
 
 

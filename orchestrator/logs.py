@@ -1,4 +1,7 @@
-"""Logs of edge and orchestrators: one JSON object a line on stderr, and nobody waits for whoever reads them.
+"""Logs of edge and orchestrators: one line an event on stderr, and nobody waits for whoever reads them.
+
+What a line may say, and how, is in `sql/telling.py`; what an order at work says of a person is taken out of errors that repeat
+it (`hide`).
 
 A thread of its own writes the lines, from a queue with a limit. While the reader is stopped, or the disk is full, what does
 not fit is dropped and counted, and the count is told when lines go through again.
@@ -12,9 +15,15 @@ import os
 import queue
 import threading
 import time
-from typing import Final, TextIO, cast
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, Final, TextIO, cast
 
 import structlog
+
+from participants.contracts import masked
+from sql.telling import Fields, as_json, as_text, form
 
 LINES_MAX: Final = 5_000
 """Lines that wait at most: some megabytes, and minutes of a busy process at the default level."""
@@ -26,10 +35,17 @@ KINDS_MAX: Final = 1_000
 _STDERR: Final = 2
 
 
-def configure_logs(level: str) -> None:
-    """Write one JSON line an event, from this severity on, those of libraries and warnings too.
+_WORDS: Final = ("error", "reason", "exception")
+"""Fields that may repeat what somebody else wrote."""
+_hidden: ContextVar[Mapping[str, Any]] = ContextVar("hidden", default=MappingProxyType({}))
 
-    JSON also keeps what clients send from forging a line.
+
+def configure_logs(level: str, *, readable: bool = False) -> None:
+    """Write one line an event, from this severity on, those of libraries and warnings too.
+
+    Args:
+        level: Least severity that is written.
+        readable: Whether for a person on a terminal; else each line is a JSON object.
     """
     lines = Lines(_STDERR)
     atexit.register(lines.finish)
@@ -38,7 +54,7 @@ def configure_logs(level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendered: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    rendered: list[structlog.typing.Processor] = [form, _without_persons, as_text if readable else as_json]
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -55,6 +71,19 @@ def configure_logs(level: str) -> None:
     foreign.addFilter(Repeats())
     logging.basicConfig(level=level.upper(), handlers=[foreign], force=True)
     logging.captureWarnings(True)
+
+
+def hide(personal: Mapping[str, Any]) -> None:
+    """Take what is known of a person out of the errors that the present task, and what it starts, logs from now on."""
+    _hidden.set(personal)
+
+
+def _without_persons(_logger: Any, _method: str, fields: Fields) -> Fields:
+    personal = _hidden.get()
+    for name in _WORDS if personal else ():
+        if name in fields:
+            fields[name] = masked(fields[name], personal)
+    return fields
 
 
 class Repeats(logging.Filter):

@@ -72,6 +72,7 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
         loop.add_signal_handler(number, stop.set)
     # The random part makes a restart on the same host another replica.
     replica = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    structlog.contextvars.bind_contextvars(replica=replica)  # on every line of every task that is started from here on
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         definitions = Definitions(sagas, settings)

@@ -99,10 +99,10 @@ class Caller:
             self._tell_refused(prepared, str(reply.status))
         return outcome
 
-    def _tell_refused(self, prepared: Prepared, why: str, **more: str) -> None:
+    def _tell_refused(self, prepared: Prepared, why: str, error: str | None = None) -> None:
         """Tell operators of a call that is wrong itself: an address, a secret, a version; no order can mend that."""
-        endpoint = prepared.endpoint
-        log.error("call_refused", participant=endpoint.participant, path=endpoint.path, reason=why, key=prepared.key, **more)
+        endpoint, key = prepared.endpoint, prepared.key
+        log.error("call_refused", participant=endpoint.participant, path=endpoint.path, reason=why, key=key, error=error)
         if self._refused is not None:
             self._refused.labels(endpoint.participant, why).inc()
 

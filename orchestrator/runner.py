@@ -13,6 +13,7 @@ from orchestrator.aside import aside, sentence
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet, Parked, Pass
 from orchestrator.hold import Hold
+from orchestrator.logs import hide
 from orchestrator.metrics import Metrics
 from orchestrator.participant import Caller, Tracing
 from orchestrator.phases import ended_phase
@@ -21,7 +22,7 @@ from orchestrator.progress import Answered, Call, Lapsed, Move, Observation, Rou
 from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
 from orchestrator.taking_back import back_of
-from orchestrator.work import Work
+from orchestrator.work import Work, personal_of_row
 from orchestrator.writer import Superseded, Writer
 from sql import ledger
 from sql.connect import OUTAGE
@@ -81,9 +82,8 @@ class Runner:
         """
         row = hold.claim.row
         # Every line that is logged in this task names the order; each claim runs in a task of its own.
-        structlog.contextvars.bind_contextvars(
-            order_ledger_id=str(row.order_ledger_id), correlation_id=row.correlation_id, replica=self._replica
-        )
+        structlog.contextvars.bind_contextvars(order_ledger_id=str(row.order_ledger_id), correlation_id=row.correlation_id)
+        hide(personal_of_row(row))
         log.info("order_claimed", lease_epoch=row.lease_epoch, lapsed=hold.claim.lapsed)
         try:
             saga = self._definitions.known(row.definition_id)
@@ -226,6 +226,7 @@ class Runner:
 
     async def _answer(self, work: Work, call: Call, prepared: Prepared, leave: Pass) -> Answered:
         timeout_s = work.saga.timeout_s_of(work.saga.call_of(call.step))
+        structlog.contextvars.bind_contextvars(step=call.step)
         began_s = time.monotonic()
         tracing = Tracing(work.row.correlation_id, work.row.traceparent)
         leave.outcome = outcome = await self._caller.call(prepared, tracing, timeout_s)
@@ -244,7 +245,7 @@ class Runner:
     async def _put_aside(self, row: SagaRow, error: BaseException) -> float | None:
         """Give back a row that the code can't work on: later again, and to an operator when that does not help."""
         try:
-            reason = sentence(error)
+            reason = sentence(error, personal_of_row(row))
             transition = aside(row, reason, replica=self._replica, lapses_max=self._lapses_max)
             written = await self._writer.write(transition)
             if isinstance(written, Superseded):

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from orchestrator.addresses import HttpUrl, Reach
 from orchestrator.circuit import Policy
 from orchestrator.saga import Retry
+from orchestrator.switch import SwitchSettings
 from orchestrator.transport.exchange import Client
 from orchestrator.webhooks.settings import WebhookSettings
 
@@ -40,7 +41,7 @@ class Environment(StrEnum):
     PROD = "prod"
 
 
-class Settings(WebhookSettings):
+class Settings(WebhookSettings, SwitchSettings):
     """Every setting of edge and orchestrator."""
 
     model_config = SettingsConfigDict(
@@ -161,6 +162,9 @@ class Settings(WebhookSettings):
     log_level: str = Field(
         default="warning", pattern="^(debug|info|warning|error)$", description="Least severity that is logged"
     )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json, or console to be read by people; auto is console on a terminal in dev, else json"
+    )
     environment: Environment = Field(default=Environment.DEV, description="dev, preview or prod")
     definitions: str | None = Field(
         default=None,
@@ -196,6 +200,11 @@ class Settings(WebhookSettings):
                 " and confirm with these settings of retries, time limits and leases, and what it tried must not expire"
             )
         return self
+
+    @property
+    def takes_orders(self) -> bool:
+        """Whether anything new may begin: in prod only once somebody has said so."""
+        return self.environment is not Environment.PROD if self.enabled is None else self.enabled
 
     @property
     def participant_reach(self) -> Reach:

@@ -249,15 +249,15 @@ class Work(Struct, frozen=True):
         key = operation_key(self.order_id, call.step, call.direction)
         operation: BaseModel = self.saga.call_of(call.step).request(self._context(learned or {}))
         if call.probe:
-            return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation, self.personal)
-        return prepare(self.endpoint(call), operation, key, personal=self.personal)
+            return prepare(self.endpoint(call), OperationRef(operation_key=key), key, operation, personal_of_row(self.row))
+        return prepare(self.endpoint(call), operation, key, personal=personal_of_row(self.row))
 
-    @property
-    def personal(self) -> Json:
-        """What the ledger knows of the person whom the order is for, of its input and of answers from outside."""
-        return {
-            name: value for known in (self.row.personal, *self.row.personal_results.values()) for name, value in known.items()
-        }
+
+def personal_of_row(row: SagaRow) -> Json:
+    """Return what the ledger knows of the person whom an order is for, of its input and of answers from outside."""
+    if not row.personal_results:
+        return row.personal
+    return {name: value for known in (row.personal, *row.personal_results.values()) for name, value in known.items()}
 
 
 def _dressed(entry: Entry, move: Move, calls: tuple[Prepared, ...]) -> Entry:

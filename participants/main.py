@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from participants.app import create_app
 from participants.errors import AddressUnavailable, SettingError
 from participants.settings import NAMES, Name, ParticipantSettings, load_settings
 from participants.telemetry import configure_logging
+from sql.telling import is_readable
 
 KEEPALIVE_S: Final = 75.0
 """An idle connection is closed after this, and one whose header does not come: longer than callers keep theirs."""
@@ -33,7 +36,7 @@ def run(name: str, host: str | None = None, port: int | None = None, *, announce
     if name not in NAMES:
         raise SettingError(f"There is no participant {name!r}: choose one of {', '.join(NAMES)}.")
     settings = load_settings(participant_host=host, participant_port=port)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, readable=is_readable(settings.log_format, settings.environment))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(name, settings, announce=announce))
 
@@ -57,6 +60,7 @@ async def serve(
         ParticipantError: It cannot start.
     """
     stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
+    structlog.contextvars.bind_contextvars(replica=f"{name}-{os.getpid()}")  # on every line of every task from here on
     host, port = settings.participant_host, settings.port_of(name)
     runner = web.AppRunner(
         create_app(name, settings),

@@ -69,6 +69,9 @@ class ParticipantSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="Least severe log line that is written; at info, one for each request."
     )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json, or console to be read by people; auto is console on a terminal in dev, else json."
+    )
     mock_latency_ms: int = Field(
         0,
         ge=0,

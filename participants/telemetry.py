@@ -13,18 +13,22 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from sql.telling import as_json, as_text, form
+
 CORRELATION: Final = "X-Correlation-ID"
 REGISTRY: Final = web.AppKey("registry", CollectorRegistry)
 
 _CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_OPERATION_KEY: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([a-z0-9_]{1,63}):(?:action|compensation)")
 _log = structlog.get_logger("participants")
 
 
-def configure_logging(level: str) -> None:
-    """Write log lines as JSON to stderr, those of libraries too.
+def configure_logging(level: str, *, readable: bool = False) -> None:
+    """Write one log line an event to stderr, those of libraries too.
 
     Args:
         level: Least severe level that is written: `debug`, `info`, `warning` or `error`.
+        readable: Whether for a person on a terminal; else each line is a JSON object.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -46,8 +50,8 @@ def configure_logging(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
+                form,
+                as_text if readable else as_json,
             ],
         )
     )
@@ -70,7 +74,7 @@ def observe_requests(registry: CollectorRegistry) -> Middleware:
         given = request.headers.get(CORRELATION, "")
         correlation_id = given if _CORRELATION_ID.fullmatch(given) else str(uuid.uuid4())
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id, **_about(request)):
             response = await handler(request)
             duration_s = time.perf_counter() - started
             resource = request.match_info.route.resource
@@ -89,6 +93,12 @@ def observe_requests(registry: CollectorRegistry) -> Middleware:
         return response
 
     return observe
+
+
+def _about(request: web.Request) -> dict[str, str]:
+    """Return which order and step a call is about, where its key says so in the ledger's form."""
+    found = _OPERATION_KEY.fullmatch(request.headers.get("Idempotency-Key", ""))
+    return {"order_ledger_id": found[1], "step": found[2]} if found else {}
 
 
 async def get_metrics(request: web.Request) -> web.Response:

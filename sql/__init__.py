@@ -9,7 +9,7 @@
                       ledger reading families events webhooks config definitions fleet registry retention histories chain
                       api_keys acts erasure
     models            statuses, rows, transitions
-    the server        connect (limits of every wait)  tasks (their end)  embedded (one from a wheel)
+    the server        connect (limits of every wait)  tasks (their end)  telling (log lines)  embedded (one from a wheel)
 
 Imports nothing else of this project.
 """

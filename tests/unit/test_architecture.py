@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("sql", "participants", "orchestrator", "edge_api", "cli")
 ALLOWED = {
     "sql": set(),
-    "participants": {"sql.loader", "sql.tasks"},
+    "participants": {"sql.loader", "sql.tasks", "sql.telling"},
     "orchestrator": {"sql", "participants.contracts"},
     "edge_api": {"sql", "orchestrator", "participants.contracts"},
 }

@@ -26,9 +26,10 @@ def orchestrator(given: str | None, /, database_url: str | None) -> None:
     from orchestrator.logs import configure_logs
     from orchestrator.main import run
     from orchestrator.operations.place import checked_settings
+    from sql.telling import is_readable
 
     settings = checked_settings(database_url=database_url or given)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, readable=is_readable(settings.log_format, settings.environment))
     run(settings)
 
 
