@@ -240,6 +240,13 @@ class Sagas(_Answer):
 
 
 class Health(_Answer):
-    """That the process runs, or is ready."""
+    """That the process runs."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok"]
+
+
+class Readiness(_Answer):
+    """That requests can be answered, and whether new orders are taken or are switched off."""
+
+    status: Literal["ready"]
+    takes_orders: bool

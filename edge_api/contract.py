@@ -33,6 +33,7 @@ _KEY_PROBLEMS: Final = (
     ProblemType.IN_PROGRESS,
     ProblemType.KEY_REUSED,
     ProblemType.OUTCOME_UNKNOWN,
+    ProblemType.FEATURE_DISABLED,
 )
 _LEDGER_PROBLEMS: Final = (ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN, ProblemType.INTERNAL, ProblemType.UNAVAILABLE)
 
@@ -166,8 +167,8 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/healthz"): Operation("getLiveness", "Tell that the process runs.", {200: Success("It does.", answers.Health)}),
     ("GET", "/readyz"): Operation(
         "getReadiness",
-        "Tell whether orders can be taken.",
-        {200: Success("They can.", answers.Health)},
+        "Tell whether requests can be answered, and whether new orders are taken.",
+        {200: Success("They can.", answers.Readiness)},
         (ProblemType.UNAVAILABLE,),
     ),
     ("GET", "/openapi.json"): Operation("getContract", "Show this document.", {200: Success("OpenAPI 3.1.", None)}),

@@ -95,14 +95,14 @@ async def liveness(_request: web.Request) -> web.Response:
 
 
 async def readiness(request: web.Request) -> web.Response:
-    """Answer `GET /readyz`: orders can be taken."""
+    """Answer `GET /readyz`: requests can be answered; and whether new orders are taken, or are switched off."""
     if not request.app[READY].is_set():
         raise _not_ready("This process is starting or stopping.")
     try:
         await in_time(_ping(request), LEDGER_TIMEOUT_S)
     except _LEDGER_AWAY:
         raise _not_ready(f"The ledger does not answer within {LEDGER_TIMEOUT_S:g} s.") from None
-    return json_response({"status": "ready"})
+    return json_response({"status": "ready", "takes_orders": request.app[keys.SETTINGS].takes_orders})
 
 
 async def metrics(request: web.Request) -> web.Response:

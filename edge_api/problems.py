@@ -53,6 +53,7 @@ class ProblemType(Enum):
     HEAD_TOO_LARGE = _Kind("head-too-large", 431, "The request's head is too large")
     INTERNAL = _Kind("internal-error", 500, "Something went wrong here", retryable=True)
     UNAVAILABLE = _Kind("unavailable", 503, "The service is not available now", retryable=True)
+    FEATURE_DISABLED = _Kind("feature-disabled", 503, "Nothing new is begun now", retryable=True)
     OVERLOADED = _Kind("overloaded", 503, "There is too much work waiting", retryable=True)
     OUTCOME_UNKNOWN = _Kind("outcome-unknown", 503, "Whether the request was recorded is not known", retryable=True)
 

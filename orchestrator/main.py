@@ -104,6 +104,8 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
             settings=settings,
             metrics=metrics,
         )
+        if not settings.takes_orders:
+            log.warning("switched_off", setting="SAGA_ENABLED", when_disabled=settings.when_disabled)
         try:
             await expose(stack, settings, metrics, pool)
         except PortUnusable as error:

@@ -19,6 +19,7 @@ from orchestrator.hold import Hold
 from orchestrator.metrics import Metrics
 from orchestrator.runner import Runner
 from orchestrator.settings import Settings
+from orchestrator.switch import WhenDisabled
 from sql import ledger
 from sql.connect import OUTAGE
 from sql.models import Claim
@@ -136,7 +137,7 @@ class Worker:
     async def _look(self) -> bool:
         """Claim what is due and start it; tell whether there may be more at once."""
         limit = min(self._settings.concurrency - len(self._active), CLAIM_MAX)
-        if limit <= 0:
+        if limit <= 0 or self._is_paused():
             return False
         woken_by, began_s = self._woken_by, time.monotonic()
         self._woken_by = "poll"
@@ -149,6 +150,7 @@ class Worker:
                     limit=limit,
                     fingerprints=self._definitions.fingerprints,
                     suspects=0 if self._has_suspect() else 1,
+                    begun=not self._settings.takes_orders,
                 )
         except OUTAGE as error:
             log.warning("claim_failed", error=str(error).splitlines()[0])
@@ -167,6 +169,10 @@ class Worker:
         if found.next_due_s is not None:
             self._wake_in(found.next_due_s + random.uniform(0.0, HERD_JITTER_S))
         return len(found.claims) >= limit
+
+    def _is_paused(self) -> bool:
+        """Tell whether not even what has begun goes on."""
+        return not self._settings.takes_orders and self._settings.when_disabled is WhenDisabled.PAUSE
 
     def _has_suspect(self) -> bool:
         """Tell whether one order is at work that its owners may have died of; there must not be two."""

@@ -87,7 +87,14 @@ async def insert_order(conn: Connection, order: NewOrder) -> Any | None:
 
 
 async def claim_due(
-    conn: Connection, *, owner: str, lease_s: float, limit: int, fingerprints: Sequence[str], suspects: int = 1
+    conn: Connection,
+    *,
+    owner: str,
+    lease_s: float,
+    limit: int,
+    fingerprints: Sequence[str],
+    suspects: int = 1,
+    begun: bool = False,
 ) -> Claims:
     """Take due rows for a replica.
 
@@ -98,6 +105,7 @@ async def claim_due(
         limit: Most rows to take beside suspects, at least 1.
         fingerprints: Of the definitions that the replica can run.
         suspects: Most rows to take of which owner after owner let the lease run out.
+        begun: Take only rows of which a step after the edge's own has begun.
     """
     parameters = {
         "owner": owner,
@@ -105,6 +113,7 @@ async def claim_due(
         "limit": limit,
         "fingerprints": list(fingerprints),
         "suspects": suspects,
+        "begun": begun,
     }
     # Tuples, in the order of the query's columns: this and the next are what a busy replica reads of the ledger.
     rows = await _fetch_tuples(conn, "claim_due", parameters)

@@ -98,8 +98,9 @@ async def _ask(transport: Transport, name: str, url: str) -> PartHealth:
         reply = await transport.exchange("GET", url, {}, None, TIMEOUT_S)
         if reply.status != 200:
             return PartHealth(name, url, False, f"it answered {reply.status}")
-        strict_json.loads(reply.body or b"")
-        return PartHealth(name, url, True, "")
+        told = strict_json.loads(reply.body or b"")
+        off = isinstance(told, dict) and told.get("takes_orders") is False
+        return PartHealth(name, url, True, "new orders are switched off (SAGA_ENABLED)" if off else "")
     except TimeoutError:
         return PartHealth(name, url, False, f"no answer within {TIMEOUT_S} s")
     except strict_json.NotJson:

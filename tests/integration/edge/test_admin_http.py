@@ -101,7 +101,7 @@ async def edge(ledger_url: str, participants: dict[str, str]) -> AsyncIterator[E
 
 async def test_a_running_edge_is_alive_and_ready(edge: Edge) -> None:
     assert await edge.get("/healthz") == {"status": "ok"}
-    assert await edge.get("/readyz") == {"status": "ready"}
+    assert await edge.get("/readyz") == {"status": "ready", "takes_orders": True}
 
 
 async def test_an_edge_that_starts_or_stops_is_alive_but_not_ready(edge: Edge) -> None:
