@@ -76,7 +76,7 @@ class FinishedOrder:
         order_ledger_id: The order.
         saga, saga_version: What it ran.
         status: How it ended.
-        input, personal: What it was started with; personal data may have been erased.
+        input: What it was started with, without personal data.
         steps_done: Names of the steps that succeeded.
         begun: What was begun on it, finished or not.
         family: Tells whether anything of that has changed since.
@@ -87,7 +87,6 @@ class FinishedOrder:
     saga_version: int
     status: str
     input: Json
-    personal: Json
     steps_done: list[str]
     begun: tuple["FinishedOrder", ...] = ()
     family: str = ""

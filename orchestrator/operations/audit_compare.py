@@ -6,15 +6,17 @@ Whether anything was lost, doubled or left behind is read from the participants'
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from orchestrator.identity import operation_key
 from orchestrator.operations.audit_spool import Expected, Logged
 from orchestrator.saga import Saga
+from participants.contracts import personal_members
 from participants.contracts.effects import Effect
 from sql.auditing import FinishedOrder
 from sql.models import TERMINAL, Direction, Json, Status
@@ -70,10 +72,11 @@ def expect(order: FinishedOrder, sagas: Mapping[tuple[str, int], Saga[Any]]) -> 
         actions = _actions(each, of)
         if of.stands is None:
             return Expected(name, order.status, None, standing + actions), "its saga does not say what stands"
+        saga_input: type[BaseModel] = of.input
         try:
-            start = of.input.model_validate_json(orjson.dumps({**each.input, **each.personal}))
+            start = _without_personal(saga_input).model_validate_json(orjson.dumps(each.input))
         except ValidationError:
-            said = "its input is not whole; personal data were erased"
+            said = "its input is not what its saga takes"
             return Expected(name, order.status, None, standing + actions), said
         balances = of.stands(start)
         # Where nothing of the saga is ever accounted for, there is no effect to look for.
@@ -81,6 +84,13 @@ def expect(order: FinishedOrder, sagas: Mapping[tuple[str, int], Saga[Any]]) -> 
         standing += tuple(action for action in actions if action[0] in accounted)
         stands.update(balances)
     return Expected(name, order.status, dict(stands), standing, unchecked, order.family), None
+
+
+@cache
+def _without_personal(model: type[BaseModel]) -> type[BaseModel]:
+    """Return a model of the same input in which nothing personal is asked for."""
+    absent: dict[str, Any] = dict.fromkeys(personal_members(model), (Any, None))
+    return create_model(model.__name__, __base__=model, **absent)
 
 
 def logged(participant: str, effect: Effect, parents: Mapping[UUID, UUID]) -> Logged:

@@ -7,15 +7,15 @@ select set_config('statement_timeout', %(timeout_ms)s::text, true);
 -- name: page_finished
 -- Finished orders in the order of their ids, with what their end has to have left at the participants, and with what was begun
 -- on them, which acts on them: their payment, their cancellation. `family` changes with every entry in a journal of those.
-select l.order_ledger_id, l.saga, l.saga_version, l.status, l.input, coalesce(p.data, '{}') as personal,
+-- Nothing personal is read: an auditor may not, and erased data would leave orders unaudited.
+select l.order_ledger_id, l.saga, l.saga_version, l.status, l.input,
     array(select jsonb_object_keys(l.results)) as steps_done, coalesce(b.begun, '[]') as begun, coalesce(b.family, '') as family
-from order_ledger l left join order_personal p using (order_ledger_id)
-    left join lateral (
+from order_ledger l left join lateral (
         select jsonb_agg(jsonb_build_object('order_ledger_id', c.order_ledger_id, 'saga', c.saga, 'saga_version', c.saga_version,
-                'status', c.status, 'input', c.input, 'personal', coalesce(q.data, '{}'),
+                'status', c.status, 'input', c.input,
                 'steps_done', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(c.results) k))) as begun,
             string_agg(c.order_ledger_id || ':' || c.last_seq, ' ' order by c.order_ledger_id) as family
-        from order_ledger c left join order_personal q using (order_ledger_id)
+        from order_ledger c
         where c.parent_id = l.order_ledger_id) b on true
 where l.finished_at is not null and (%(after)s::uuid is null or l.order_ledger_id > %(after)s)
 order by l.order_ledger_id

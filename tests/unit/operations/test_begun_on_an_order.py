@@ -44,11 +44,11 @@ MONEY = {"payments": {"captured": 800}}
 
 def child(saga: str, status: str = "COMPLETED", *done: str) -> FinishedOrder:
     started = PAID if saga == "pay_order" else RECALLED
-    return FinishedOrder(CHILD, saga, 1, status, started, {}, list(done))
+    return FinishedOrder(CHILD, saga, 1, status, started, list(done))
 
 
 def order(status: str, saga: str, *begun: FinishedOrder) -> FinishedOrder:
-    return FinishedOrder(ORDER, saga, 1, status, PLACED, {}, [], begun, "as it was")
+    return FinishedOrder(ORDER, saga, 1, status, PLACED, [], begun, "as it was")
 
 
 def findings(finished: FinishedOrder, effects: dict[str, dict[str, int]]) -> list[Finding]:

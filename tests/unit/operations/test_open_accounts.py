@@ -11,7 +11,6 @@ from sql.auditing import FinishedOrder
 from sql.models import Status
 
 ORDER = UUID("0198c0de-0000-8000-8000-000000000001")
-ADDRESS = {"name": "Ada", "lines": ["1 High St"], "city": "London", "country": "GB"}
 INPUT = {"customer_id": "c", "currency": "GBP", "items": [{"sku": "tea", "quantity": 2, "unit_price_minor": 400}]}
 PARTICIPANTS = frozenset({"orders", "inventory", "payments", "shipping", "notifications"})
 STANDS = {
@@ -24,7 +23,7 @@ SENT = {"notifications": {"notifications": 1}}
 
 
 def findings(status: Status, effects: dict[str, dict[str, int]], *done: str) -> list[Finding]:
-    order = FinishedOrder(ORDER, "deliver_order", 1, status, INPUT, {"shipping_address": ADDRESS}, frozenset(done))
+    order = FinishedOrder(ORDER, "deliver_order", 1, status, INPUT, frozenset(done))
     expected, unchecked = expect(order, {("deliver_order", 1): DELIVER_ORDER})
     assert unchecked is None
     with Spool() as spool:  # as it comes back from the files that the audit keeps it in
