@@ -92,8 +92,7 @@ class Saga(Generic[Input]):
         steps: At least one.
         says: What it does, in a sentence, for people.
         stands: What a completed saga leaves at the participants: `participant.account` to its balance for that order.
-            Every other account is zero, and all are when the saga was undone. Personal members of the input are None to it,
-            as an audit does not read them. None for unchecked.
+            Every other account is zero, and all are when the saga was undone. It is given no personal data. None for unchecked.
         open_accounts: Accounts that an audit does not compare: what an optional step did is neither required nor undone.
         invariants: What holds of its orders, checked by `saga audit` and by a canary.
         undo_failure: What becomes of the earlier steps when one can't be undone: `continue` undoes them all the same, `stop`
