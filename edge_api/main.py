@@ -96,7 +96,7 @@ async def serve(
         parts.ready.set()
         url, admin_url = listeners[0].url, listeners[1].url if admin else None
         if not settings.takes_orders:
-            log.warning("switched_off", setting="SAGA_ENABLED")
+            log.warning("switched_off", cause="SAGA_ENABLED is off", consequence="what would begin something is answered with 503")
         log.info("edge_listening", clients=url, admin=admin_url)
         if announce is not None:
             announce(url, admin_url)

@@ -27,6 +27,7 @@ from orchestrator.retention import Retention
 from orchestrator.runner import Runner
 from orchestrator.saga import Saga
 from orchestrator.settings import Settings
+from orchestrator.switch import WhenDisabled
 from orchestrator.transport import open_transport
 from orchestrator.watchdog import watch_loop
 from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
@@ -105,7 +106,8 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
             metrics=metrics,
         )
         if not settings.takes_orders:
-            log.warning("switched_off", setting="SAGA_ENABLED", when_disabled=settings.when_disabled)
+            begun = "finished" if settings.when_disabled is WhenDisabled.FINISH else "paused"
+            log.warning("switched_off", cause="SAGA_ENABLED is off", consequence=f"orders wait; those that have begun are {begun}")
         try:
             await expose(stack, settings, metrics, pool)
         except PortUnusable as error:
