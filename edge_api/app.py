@@ -9,6 +9,7 @@ from aiohttp import web
 
 from edge_api import (
     access,
+    breakers,
     cancelling,
     configuring,
     dashboard,
@@ -54,6 +55,7 @@ ADMIN_ROUTES: Final = (
     monitoring.CLIENT_ROUTES,
     configuring.ROUTES,
     webhooks.ROUTES,
+    breakers.ROUTES,
     dashboard.ROUTES,
 )
 """What the admin listener serves."""

@@ -15,6 +15,7 @@ from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType
+from orchestrator.breaking import NoParticipant
 from orchestrator.configuration import Unsafe
 from orchestrator.configuring import NoSuchSaga, NotInThisState
 from orchestrator.definitions import Unfit
@@ -28,6 +29,7 @@ READ_TIMEOUT_S: Final = 5.5
 REFUSALS: Final = {
     NoSuchSaga: ProblemType.NOT_FOUND,
     NoWebhook: ProblemType.NOT_FOUND,
+    NoParticipant: ProblemType.NOT_FOUND,
     NotInThisState: ProblemType.CONFIGURATION_CONFLICT,
     NameTaken: ProblemType.NAME_TAKEN,
 }

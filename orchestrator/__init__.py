@@ -9,7 +9,7 @@
     an order         opening (how it begins)  work preview  operating signalling cancelling paying (what is asked of it)
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
     a call           prepared participant (what an answer means)  addresses credentials transport/
-                     fleet circuit breaker bulkhead (whether at all)
+                     fleet circuit breaker breaking bulkhead (whether at all)
     a replica        main connecting settings switch logs metrics exposing  worker listener watchdog  retention  webhooks/
     of every door    bearer api_keys
     commands         operations/

@@ -1,11 +1,12 @@
 """What operators see and do of participants: their breakers and the run-time registry."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from orchestrator import circuit
-from orchestrator.breaker import change, circuit_of
+from orchestrator import breaking, circuit
+from orchestrator.breaker import circuit_of
+from orchestrator.breaking import NoParticipant, describe
 from orchestrator.circuit import Circuit, State
 from orchestrator.loading import registered
 from orchestrator.operations.asking import connected
@@ -13,26 +14,12 @@ from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table, short
 from orchestrator.saga import Saga
 from orchestrator.settings import Settings
-from sql import acts, fleet, reading, registry
+from sql import reading, registry
 from sql.ledger import LedgerError
 from sql.models import Json
 from sql.registry import By
 
-_NEVER_SEEN: Final[Json] = {
-    "address": None,
-    "limits": {},
-    "state": State.CLOSED.value,
-    "recent": "",
-    "opened_for_s": 0.0,
-    "trial_left_s": 0.0,
-    "actor": None,
-    "reason": None,
-    "updated_at": None,
-}
-
-
-class NoParticipant(LedgerError):
-    """There is no participant of this name; nothing was changed."""
+Act = Callable[..., Awaitable[Circuit]]
 
 
 class StillNeeded(LedgerError):
@@ -43,7 +30,7 @@ def show_breakers(database_url: str, *, as_json: bool) -> None:
     """Print the breaker of every participant."""
     settings, rows = checked_settings(), asyncio.run(_rows(database_url))
     if as_json:
-        print_json({"breakers": [_breaker(row, settings) for row in rows.values()]})
+        print_json({"breakers": [describe(row, settings.breaker) for row in rows.values()]})
         return
     shown = [(name, row["state"], row["recent"], short(row["updated_at"]), _why(row, settings)) for name, row in rows.items()]
     print_table(open_console(), ("PARTICIPANT", "STATE", "CALLS", "SINCE UTC", "WHY"), shown)
@@ -55,7 +42,7 @@ def hold(database_url: str, name: str, *, actor: str, reason: str, as_json: bool
     Raises:
         NoParticipant: There is none of this name.
     """
-    _act(database_url, "hold_breaker", name, lambda seen: circuit.held(seen, actor, reason), as_json=as_json)
+    _act(database_url, breaking.hold, name, actor=actor, reason=reason, as_json=as_json)
 
 
 def reset(database_url: str, name: str, *, actor: str, reason: str, as_json: bool) -> None:
@@ -64,7 +51,7 @@ def reset(database_url: str, name: str, *, actor: str, reason: str, as_json: boo
     Raises:
         NoParticipant: There is none of this name.
     """
-    _act(database_url, "reset_breaker", name, lambda _: circuit.reset(actor, reason), as_json=as_json)
+    _act(database_url, breaking.reset, name, actor=actor, reason=reason, as_json=as_json)
 
 
 def show_participants(database_url: str, *, as_json: bool) -> None:
@@ -129,13 +116,11 @@ async def _needing(database_url: str, name: str) -> dict[str, int]:
 async def _rows(database_url: str) -> dict[str, Json]:
     """Return every participant that settings, registry or breakers know, by name."""
     async with connected(database_url) as conn:
-        rows = {row["participant"]: row for row in await fleet.list_fleet(conn)}
-    names = sorted({*checked_settings().participants, *rows})
-    return {name: rows.get(name, {"participant": name, **_NEVER_SEEN}) for name in names}
+        return await breaking.list_known(conn, checked_settings().participants)
 
 
-def _act(database_url: str, act: str, name: str, decide: Callable[[Circuit], Circuit], *, as_json: bool) -> None:
-    after = asyncio.run(_decide(database_url, act, name, decide))
+def _act(database_url: str, act: Act, name: str, *, actor: str, reason: str, as_json: bool) -> None:
+    after = asyncio.run(_decide(database_url, act, name, actor, reason))
     if as_json:
         print_json({"participant": name, "state": after.state, "actor": after.actor, "reason": after.reason})
     elif after.state is State.HELD:
@@ -144,20 +129,9 @@ def _act(database_url: str, act: str, name: str, decide: Callable[[Circuit], Cir
         print(f"calls to {name} are made again; orders that wait go on within half a minute")
 
 
-async def _decide(database_url: str, act: str, name: str, decide: Callable[[Circuit], Circuit]) -> Circuit:
-    if name not in await _rows(database_url):
-        raise NoParticipant(f"there is no participant {name}: see `saga participants list`")
-    async with connected(database_url) as conn, conn.transaction():
-        before, after = await change(conn, name, decide)
-        details = {"before": before.state, "after": after.state}
-        # The circuit holds whoever decided, as `held` and `reset` say.
-        await acts.insert_act(conn, act, name, actor=after.actor or "", reason=after.reason or "", details=details)
-    return after
-
-
-def _breaker(row: Json, settings: Settings) -> Json:
-    names = ("participant", "state", "recent", "actor", "reason", "updated_at")
-    return {**{name: row[name] for name in names}, "wait_s": round(circuit.wait_s(circuit_of(row), settings.breaker), 3)}
+async def _decide(database_url: str, act: Act, name: str, actor: str, reason: str) -> Circuit:
+    async with connected(database_url) as conn:
+        return await act(conn, checked_settings().participants, name, actor=actor, reason=reason)
 
 
 def _why(row: Json, settings: Settings) -> str:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from cli import saga
-from edge_api import configuring, dashboard, monitoring, webhooks
+from edge_api import breakers, configuring, dashboard, monitoring, webhooks
 from edge_api.app import CLIENT_ROUTES
 from edge_api.problems import BASE, ProblemType
 from orchestrator.participant import OUR_BUG, REJECTION, SUCCESS
@@ -133,7 +133,7 @@ def test_problem_types_are_those_of_the_api() -> None:
     ("header", "served"),
     [
         ("| clients' listener |", CLIENT_ROUTES),
-        ("| admin listener |", (monitoring.ADMIN_ROUTES, configuring.ROUTES, webhooks.ROUTES, dashboard.ROUTES)),
+        ("| admin listener |", (monitoring.ADMIN_ROUTES, configuring.ROUTES, webhooks.ROUTES, breakers.ROUTES, dashboard.ROUTES)),
     ],
 )
 def test_routes_are_those_that_are_served(header: str, served: tuple[list[web.RouteDef], ...]) -> None:

@@ -59,6 +59,9 @@ ADMIN = {
     ("POST", "/admin/webhooks/{name}/rotate"): "admin",
     ("POST", "/admin/webhooks/{name}/enable"): "admin",
     ("POST", "/admin/webhooks/{name}/disable"): "admin",
+    ("GET", "/admin/breakers"): "admin",
+    ("POST", "/admin/breakers/{name}/hold"): "admin",
+    ("POST", "/admin/breakers/{name}/reset"): "admin",
     ("GET", "/admin/outbox/dead"): "admin",
     ("POST", "/admin/outbox/dead/{event_id}/replay"): "admin",
 }
