@@ -25,8 +25,8 @@ TRY_PHASES = 2
 """A try must last while the other tries of its saga, and then its confirms, use up all their attempts."""
 
 
-Process = Literal["edge", "orchestrator", "auditor"]
-"""Who connects to the ledger with a user, and in PostgreSQL with a role (`sagaledger_edge`, …), of its own."""
+Process = Literal["edge", "orchestrator"]
+"""Who connects to the ledger with an address and a role (`sagaledger_edge`, `sagaledger_orchestrator`) of its own."""
 
 
 class SettingsError(Exception):
@@ -65,9 +65,6 @@ class Settings(WebhookSettings, SwitchSettings):
     )
     orchestrator_database_url: SecretStr | None = Field(
         default=None, description="As SAGA_DATABASE_URL, for the orchestrators' own user; none: that address"
-    )
-    audit_database_url: SecretStr | None = Field(
-        default=None, description="As SAGA_DATABASE_URL, for the auditor's own user; none: that address"
     )
     database_connections: int = Field(default=8, ge=2, le=100, description="Most connections of one process to the ledger")
     orders_url: HttpUrl = Field(default="http://127.0.0.1:8101", description="Address of the orders service")
@@ -260,11 +257,7 @@ class Settings(WebhookSettings, SwitchSettings):
         Raises:
             SettingsError: None is set.
         """
-        own = {
-            "edge": self.edge_database_url,
-            "orchestrator": self.orchestrator_database_url,
-            "auditor": self.audit_database_url,
-        }
+        own = {"edge": self.edge_database_url, "orchestrator": self.orchestrator_database_url}
         if process is not None and (url := own[process]) is not None:
             return url.get_secret_value()
         if self.database_url is None:

@@ -105,7 +105,12 @@ def checked_settings(*, database_url: str | None = None, **overrides: object) ->
     _refuse_misspelt(os.environ)
     settings = load_settings(database_url=database_url, **overrides)
     source = "--database-url" if database_url else "SAGA_DATABASE_URL"
-    addresses = {source: settings.database_url, "SAGA_LISTEN_DATABASE_URL": settings.listen_database_url}
+    addresses = {
+        source: settings.database_url,
+        "SAGA_EDGE_DATABASE_URL": settings.edge_database_url,
+        "SAGA_ORCHESTRATOR_DATABASE_URL": settings.orchestrator_database_url,
+        "SAGA_LISTEN_DATABASE_URL": settings.listen_database_url,
+    }
     for name, address in addresses.items():
         try:
             conninfo.conninfo_to_dict(address.get_secret_value() if address else "")

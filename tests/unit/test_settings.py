@@ -60,7 +60,7 @@ def wrong(settings: type[Settings] | type[ParticipantSettings]) -> Iterator[Any]
         elif "int" in kind or "float" in kind:
             values = [CANARY, "nan", "inf", "1e400", "-1", "0x10", *bounds(field)]
         elif "SecretStr" in kind:
-            values = [f"{CANARY}@host"] if name in ("database_url", "listen_database_url") and settings is Settings else []
+            values = [f"{CANARY}@host"] if name.endswith("database_url") and settings is Settings else []
         elif name in ANYTHING:
             values = []
         else:  # one of a few words
