@@ -1,4 +1,4 @@
-"""`/admin/breakers`: how the breakers of participants stand, and what operators do with them; see `orchestrator/breaking.py`."""
+"""`/admin/breakers`: how breakers of participants stand, what operators do with them; see `orchestrator/breaking.py`."""
 
 from typing import Final
 

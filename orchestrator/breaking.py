@@ -46,7 +46,8 @@ async def hold(conn: fleet.Connection, configured: Iterable[str], name: str, *, 
         conn: To the ledger.
         configured: Participants that the settings know.
         name: Of the participant.
-        actor, reason: Who and why, for the record.
+        actor: Who, for the record.
+        reason: Why.
 
     Raises:
         NoParticipant: There is none of this name.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from orchestrator import breaking, circuit
 from orchestrator.breaker import circuit_of

@@ -133,7 +133,10 @@ def test_problem_types_are_those_of_the_api() -> None:
     ("header", "served"),
     [
         ("| clients' listener |", CLIENT_ROUTES),
-        ("| admin listener |", (monitoring.ADMIN_ROUTES, configuring.ROUTES, webhooks.ROUTES, breakers.ROUTES, dashboard.ROUTES)),
+        (
+            "| admin listener |",
+            (monitoring.ADMIN_ROUTES, configuring.ROUTES, webhooks.ROUTES, breakers.ROUTES, dashboard.ROUTES),
+        ),
     ],
 )
 def test_routes_are_those_that_are_served(header: str, served: tuple[list[web.RouteDef], ...]) -> None:
