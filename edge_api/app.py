@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -120,7 +121,7 @@ def clients_app(parts: Parts) -> web.Application:
     _put(parts, app, sees_all_clients=False)
     for routes in CLIENT_ROUTES:
         app.add_routes(routes)
-    openapi.add_to(app)
+    openapi.add_to(app, partial(doors.wants_key, settings, parts.ring))
     access.check_client_routes(app)
     return app
 

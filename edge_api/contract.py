@@ -184,16 +184,21 @@ def _header(name: str, description: str, schema: Json, *, required: bool = False
 
 
 _TEXT: Final[Json] = {"type": "string"}
+WITHOUT_NUL: Final = r"^[^\u0000]*$"
+"""Pattern of what the ledger can hold."""
+_STORED_TEXT: Final[Json] = {"type": "string", "pattern": WITHOUT_NUL}
 _CORRELATION: Final[Json] = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 _TRACEPARENT: Final[Json] = {"type": "string", "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"}
 
 PARAMETERS: Final[Mapping[str, Json]] = {
-    "CorrelationId": _header("X-Correlation-ID", "Sent on with every call to a participant; made when missing.", _CORRELATION),
-    "Traceparent": _header("traceparent", "W3C trace context; made when missing.", _TRACEPARENT),
+    "CorrelationId": _header(
+        "X-Correlation-ID", "Sent on with every call to a participant; made when missing or of another form.", _TEXT
+    ),
+    "Traceparent": _header("traceparent", "W3C trace context; made when missing or of another form.", _TEXT),
     "IdempotencyKey": _header(
         "Idempotency-Key",
         "One key for one order, in every repeat: visible ASCII without quote and backslash, bare or in quotes.",
-        {"type": "string", "minLength": 1, "maxLength": KEY_MAX + 2},
+        {"type": "string", "pattern": f'^([!#-\\[\\]-~]{{1,{KEY_MAX}}}|"[!#-\\[\\]-~]{{1,{KEY_MAX}}}")$'},
         required=True,
     ),
     "Prefer": _header("Prefer", f"`wait=SECONDS`, at most {WAIT_MAX_S}: answer when the order has finished.", _TEXT),
@@ -221,19 +226,23 @@ PARAMETERS: Final[Mapping[str, Json]] = {
     "Status": _query(
         "status",
         "Orders in one of these; several with commas or by repeating the parameter.",
-        {"type": "array", "items": {"type": "string", "enum": list(Status)}},
+        {"type": "array", "items": {"type": "string", "enum": list(Status)}, "minItems": 1},
         style="form",
         explode=False,
     ),
-    "Saga": _query("saga", "Orders of this saga.", _TEXT),
-    "CustomerId": _query("customer_id", "Orders of this customer.", _TEXT),
-    "ClientRequestId": _query("client_request_id", "The order of this Idempotency-Key.", _TEXT),
+    "Saga": _query("saga", "Orders of this saga.", _STORED_TEXT),
+    "CustomerId": _query("customer_id", "Orders of this customer.", _STORED_TEXT),
+    "ClientRequestId": _query("client_request_id", "The order of this Idempotency-Key.", _STORED_TEXT),
     "Metadata": _query(
-        f"{METADATA_PREFIX}KEY", "Orders whose label KEY has this value as text; KEY stands for any name.", _TEXT
+        f"{METADATA_PREFIX}KEY", "Orders whose label KEY has this value as text; KEY stands for any name.", _STORED_TEXT
     ),
     "Since": _query("since", "Orders recorded then or later.", {"type": "string", "format": "date-time"}),
-    "Cursor": _query("cursor", "The `next_cursor` of an earlier answer.", _TEXT),
-    "After": _query("after", "The `next_cursor` of an earlier answer; without it, all that is kept.", _TEXT),
+    "Cursor": _query("cursor", "The `next_cursor` of an earlier answer.", {"type": "string", "format": "order-cursor"}),
+    "After": _query(
+        "after",
+        "The `next_cursor` of an earlier answer; without it, all that is kept.",
+        {"type": "string", "format": "event-cursor"},
+    ),
     "EventLimit": _query(
         "limit",
         "Most events of the page.",

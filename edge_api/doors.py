@@ -59,6 +59,11 @@ def check_start(settings: Settings, ring: KeyRing, *, admin: bool) -> None:
         )
 
 
+def wants_key(settings: Settings, ring: KeyRing) -> bool:
+    """Tell whether clients need a key: always outside `dev`, and there from the first key on."""
+    return settings.environment is not Environment.DEV or ring.has_client_keys
+
+
 def clients_door(settings: Settings, ring: KeyRing) -> Middleware:
     """Return the middleware that tells which client is asking.
 
@@ -67,12 +72,11 @@ def clients_door(settings: Settings, ring: KeyRing) -> Middleware:
         ring: The keys.
     """
     failures = Rates(FAILURES_PER_S, FAILURES_PER_S)
-    always = settings.environment is not Environment.DEV
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = access.path_of(request)
-        if not always and not ring.has_client_keys:
+        if not wants_key(settings, ring):
             request[keys.CLIENT_ID] = ANONYMOUS
         elif path is None or access.CLIENT_ROUTES.get(path) is not access.OPEN:
             caller = await _identify(request, ring, failures)

@@ -201,7 +201,7 @@ def _after(value: str) -> Cursor:
 
 
 def _wait_s(value: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", value) or float(value) > WAIT_MAX_S:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,24})?(e-[0-9]{1,3})?", value) or float(value) > WAIT_MAX_S:
         raise _bad_query(f"'wait' must be a number of seconds from 0 to {WAIT_MAX_S}.")
     return float(value)
 

@@ -4,8 +4,9 @@ A route without an entry in `edge_api.contract.OPERATIONS` stops the start: what
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -13,12 +14,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from edge_api import access, keys
-from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, Json, Operation, Success
+from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, WITHOUT_NUL, Json, Operation, Success
 from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
-from edge_api.schemas import StartRequest, request_model
+from edge_api.schemas import PlaceOrderRequest, StartRequest, request_model
 from orchestrator.api_keys import Scope
+from orchestrator.saga import Saga
+from orchestrator.sagas.orders import PlaceOrder
 
-DOCUMENT: Final = web.AppKey("openapi", bytes)
 _SCHEMAS: Final = "#/components/schemas/"
 _OF_EVERY_REQUEST: Final = ("CorrelationId", "Traceparent")
 _OF_EVERY_ANSWER: Final = ("CorrelationId", "RequestId", "Traceparent")
@@ -42,23 +44,30 @@ _WITH_RETRY_AFTER: Final = frozenset(
 )
 
 
-async def show(request: web.Request) -> web.Response:
-    """Answer `GET /openapi.json`."""
-    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
-
-
-def add_to(app: web.Application) -> None:
+def add_to(app: web.Application, wants_key: Callable[[], bool]) -> None:
     """Add the route of the contract to an application that has all its other routes.
+
+    Args:
+        app: The application.
+        wants_key: Tells whether clients need a key now.
 
     Raises:
         LookupError: A route has no entry in `OPERATIONS`.
     """
+
+    async def show(_request: web.Request) -> web.Response:
+        return web.Response(body=bodies[wants_key()], content_type="application/json")
+
     app.add_routes([web.get("/openapi.json", show, allow_head=False)])
-    app[DOCUMENT] = orjson.dumps(document(app))
+    bodies = {wanted: orjson.dumps(document(app, key_wanted=wanted)) for wanted in (False, True)}
 
 
-def document(app: web.Application) -> Json:
+def document(app: web.Application, *, key_wanted: bool) -> Json:
     """Return the contract of an application's routes.
+
+    Args:
+        app: With all its routes.
+        key_wanted: Whether clients need a key; where they don't, one that is sent is not looked at.
 
     Raises:
         LookupError: A route has no entry in `OPERATIONS`.
@@ -67,6 +76,7 @@ def document(app: web.Application) -> Json:
     sagas = [definitions.named(name) for name in definitions.names] if definitions else []
     starting = [request_model(saga) for saga in sagas if saga.startable]
     given, schemas = _schemas(starting)
+    _name_sagas(schemas, [saga for saga in sagas if saga.startable and issubclass(saga.input, PlaceOrder)])
     any_start: Json = {"anyOf": [given[model] for model in starting]} if starting else {"type": "object"}
     paths: Json = {}
     for route in app.router.routes():
@@ -76,7 +86,7 @@ def document(app: web.Application) -> Json:
             raise LookupError(f"{route.method} {path} is not described in edge_api.contract.OPERATIONS")
         paths.setdefault(path, {})[route.method.lower()] = _operation(
             operation,
-            access.CLIENT_ROUTES[path],
+            access.CLIENT_ROUTES[path] if key_wanted else access.OPEN,
             any_start if operation.starts_any else given[operation.body] if operation.body else None,
         )
     return {
@@ -108,8 +118,7 @@ def _operation(operation: Operation, scope: Scope | None, body: Json | None) -> 
         "operationId": operation.id,
         "summary": operation.summary,
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in (*operation.parameters, *_OF_EVERY_REQUEST)],
-        # Without configured keys everybody is one client, so a key is never required by the document.
-        "security": [] if scope is None else [{"key": [scope]}, {}],
+        "security": [] if scope is None else [{"key": [scope]}],
         "responses": _responses(operation),
     }
     if body is not None:
@@ -128,11 +137,26 @@ def _responses(operation: Operation) -> Json:
 
 def _success(success: Success) -> Json:
     schema: Json = {"$ref": _SCHEMAS + success.model.__name__} if success.model else {"type": "object"}
-    return {
+    described: Json = {
         "description": success.description,
         "headers": _headers(*success.headers),
         "content": {"application/json": {"schema": schema}},
     }
+    if success.model and "order_ledger_id" in success.model.model_fields:
+        described["links"] = _LINKS
+    return described
+
+
+_LINKS: Final[Json] = {
+    operation.id: {
+        "operationId": operation.id,
+        "parameters": {"order_ledger_id": "$response.body#/order_ledger_id"},
+        "description": operation.summary,
+    }
+    for operation in OPERATIONS.values()
+    if "OrderLedgerId" in operation.parameters
+}
+"""What can be asked of an order that an answer names."""
 
 
 def _failure(problems: list[ProblemType]) -> Json:
@@ -161,9 +185,39 @@ def _schemas(starting: list[type[StartRequest]]) -> tuple[dict[type[BaseModel], 
     models = {success.model for operation in OPERATIONS.values() for success in operation.successes.values() if success.model}
     references, given = models_json_schema([(model, "validation") for model in bodies], ref_template=_SCHEMAS + "{model}")
     _, answered = models_json_schema([(model, "serialization") for model in models], ref_template=_SCHEMAS + "{model}")
-    schemas = {**given["$defs"], **answered["$defs"], "Problem": _problem()}
+    taken = {name: _storable(schema) for name, schema in given["$defs"].items()}
+    schemas = {**taken, **answered["$defs"], "Problem": _problem()}
     named = {name: _first_sentences(schema) for name, schema in sorted(schemas.items())}
     return {model: references[model, "validation"] for model in bodies}, named
+
+
+def _name_sagas(schemas: Json, placing: list[Saga[Any]]) -> None:
+    """Add to the body of `POST /orders` which sagas there are to place an order by, and what one needs more than others."""
+    if not placing:
+        return
+    taken = schemas[PlaceOrderRequest.__name__]
+    taken["properties"]["saga"]["enum"] = [saga.name for saga in placing]
+    taken["allOf"] = []
+    for saga in placing:
+        needed = schemas[request_model(saga).__name__]
+        own = {name: schema for name, schema in needed["properties"].items() if schema != taken["properties"][name]}
+        if own:
+            chosen = {"properties": {"saga": {"const": saga.name}}, "required": ["saga"]}
+            taken["allOf"].append({"if": chosen, "then": {"properties": own, "required": needed["required"]}})
+
+
+def _storable(schema: Any) -> Any:
+    """Return a schema of what is sent, whose texts may not hold U+0000; see `edge_api.requests.read_body`."""
+    if isinstance(schema, list):
+        return [_storable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _storable(value) for name, value in schema.items()}
+    if found.get("type") == "string" and not {"pattern", "enum", "const", "format"} & found.keys():
+        found["pattern"] = WITHOUT_NUL
+    if found.get("additionalProperties"):
+        found.setdefault("propertyNames", {})["pattern"] = WITHOUT_NUL
+    return found
 
 
 def _first_sentences(schema: Json) -> Json:

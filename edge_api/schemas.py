@@ -88,8 +88,16 @@ class StartRequest(BaseModel):
 
 
 # What is asked of a new order, and not of one that the ledger has: lists of currencies change.
-_Currency = Annotated[str, AfterValidator(_known_currency)]
-_Items = Annotated[tuple[Item, ...], Field(min_length=1, max_length=ITEMS_MAX), AfterValidator(_with_a_total)]
+_Currency = Annotated[str, AfterValidator(_known_currency), Field(json_schema_extra={"enum": sorted(CURRENCIES)})]
+_Items = Annotated[
+    tuple[Item, ...],
+    Field(
+        min_length=1,
+        max_length=ITEMS_MAX,
+        json_schema_extra={"contains": {"type": "object", "properties": {"unit_price_minor": {"minimum": 1}}}},
+    ),
+    AfterValidator(_with_a_total),
+]
 
 
 class PlaceOrderRequest(PlaceOrder, StartRequest):

@@ -72,7 +72,7 @@ def routes_of(tables: tuple[list[web.RouteDef], ...], *, described: bool) -> set
     for routes in tables:
         app.add_routes(routes)
     if described:
-        openapi.add_to(app)
+        openapi.add_to(app, lambda: True)
     return {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
 
 

@@ -7,23 +7,23 @@ import orjson
 import pytest
 from aiohttp import web
 
-from edge_api import monitoring
+from edge_api import access, monitoring
 from edge_api.app import CLIENT_ROUTES
 from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS
-from edge_api.openapi import DOCUMENT, add_to, document
+from edge_api.openapi import add_to, document
 
 
 def _app() -> web.Application:
     app = web.Application()
     for routes in CLIENT_ROUTES:
         app.add_routes(routes)
-    add_to(app)
+    add_to(app, lambda: True)
     return app
 
 
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Any]:
-    served: dict[str, Any] = orjson.loads(_app()[DOCUMENT])
+    served: dict[str, Any] = orjson.loads(orjson.dumps(document(_app(), key_wanted=True)))
     return served
 
 
@@ -48,7 +48,7 @@ def test_a_route_that_is_not_described_stops_the_start() -> None:
     app.add_routes([web.get("/secret", monitoring.liveness, allow_head=False)])
 
     with pytest.raises(LookupError, match="GET /secret is not described"):
-        document(app)
+        document(app, key_wanted=True)
 
 
 def test_every_reference_resolves(contract: dict[str, Any]) -> None:
@@ -96,3 +96,17 @@ def test_the_request_is_the_model_that_is_validated(contract: dict[str, Any]) ->
 
     assert set(schema["required"]) == {"customer_id", "currency", "items"}
     assert schema["additionalProperties"] is False
+
+
+def test_a_key_is_wanted_of_every_route_that_is_not_open_to_everybody_and_where_keys_are_wanted_at_all() -> None:
+    for wanted in (False, True):
+        for path, methods in document(_app(), key_wanted=wanted)["paths"].items():
+            scope = access.CLIENT_ROUTES[path]
+            for operation in methods.values():
+                assert operation["security"] == ([{"key": [scope]}] if wanted and scope is not access.OPEN else [])
+
+
+def test_what_is_answered_before_a_route_is_looked_at_is_described_of_every_route(contract: dict[str, Any]) -> None:
+    for methods in contract["paths"].values():
+        for operation in methods.values():
+            assert {"400", "417", "421", "429", "431", "503"} <= operation["responses"].keys()
