@@ -133,7 +133,7 @@ async def test_a_participant_that_is_moved_is_called_elsewhere_without_a_restart
         (["breaker", "hold", "inventory"], 2, "Missing option '--reason'"),
         (["breaker", "hold", "warehouse", *WHY], 1, "there is no participant warehouse"),
         (["participants", "add", "inventory", "http://user:canary@x"], 2, "must be an http or https address"),
-        (["participants", "add", "inventory", "http://169.254.169.254/latest"], 2, "must not be a link-local"),
+        (["participants", "add", "inventory", "http://169.254.169.254/latest"], 2, "is link-local"),
         (["participants", "remove", "warehouse"], 1, "warehouse is not registered"),
     ],
 )
