@@ -162,6 +162,19 @@ class Stack:
             for replica in self.replicas:
                 assert replica.stop() == 0
 
+    @contextmanager
+    def only(self, **settings: str) -> Iterator[None]:
+        """Have one edge and one replica with settings of their own in place of all, started anew."""
+        for process in (*self.edges, *self.replicas):
+            assert not process.alive or process.stop() == 0
+        self.edges, self.replicas = [self._start_edge(**settings)], [self._start_replica(**settings)]
+        self._wait_until_well([*self.edges, *self.replicas])
+        try:
+            yield
+        finally:
+            for process in (*self.edges, *self.replicas):
+                assert process.stop() == 0
+
     def add_replicas(self, count: int) -> list[Process]:
         """Start so many more."""
         more = [self._start_replica() for _ in range(count)]
@@ -205,9 +218,9 @@ class Stack:
         addresses = replace(self._addresses, orchestrators=(self._free_port(),))
         return self._start(next(p for p in self._plans(addresses, **settings) if p.name.startswith("orchestrator")))
 
-    def _start_edge(self) -> Process:
+    def _start_edge(self, **settings: str) -> Process:
         addresses = replace(self._addresses, edge=self._free_port(), admin=self._free_port())
-        return self._start(next(p for p in self._plans(addresses) if p.name == "edge"))
+        return self._start(next(p for p in self._plans(addresses, **settings) if p.name == "edge"))
 
     def _start(self, plan: PartPlan) -> Process:
         process = Process(start_part(plan, self._folder, self._folder), plan.health_url.rpartition("/")[0])
