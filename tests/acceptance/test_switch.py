@@ -1,4 +1,4 @@
-"""`SAGA_ENABLED` on real processes: switched off with orders on their way, nothing is lost, and switched on again all of it ends.
+"""`SAGA_ENABLED` on real processes: switched off with orders on their way nothing is lost; switched on again all of it ends.
 
 The module's audit, and the replay of every journal, come after these tests.
 """

@@ -38,7 +38,7 @@ IN_PLACE: dict[str, tuple[LiteralString, str, int | None]] = {
         7,
     ),
     "an altered duration": (
-        "update ledger_journal set duration_ms = 2 where order_ledger_id = o('completed') and duration_ms is not null and seq = 6",
+        "update ledger_journal set duration_ms = 2 where order_ledger_id = o('completed') and seq = 6",
         "completed",
         6,
     ),
@@ -53,8 +53,8 @@ IN_PLACE: dict[str, tuple[LiteralString, str, int | None]] = {
     "an inserted entry": (
         """update ledger_journal set seq = seq + 1000 where order_ledger_id = o('failed') and seq > 5;
         update ledger_journal set seq = seq - 999 where order_ledger_id = o('failed') and seq > 1000;
-        insert into ledger_journal select order_ledger_id, 6, at, 'operator', null, null, round, null, 'retry', null, null, null,
-            null, 'operator eve', lease_epoch, 'eve', 'why not', hash from ledger_journal
+        insert into ledger_journal select order_ledger_id, 6, at, 'operator', null, null, round, null, 'retry', null, null,
+            null, null, 'operator eve', lease_epoch, 'eve', 'why not', hash from ledger_journal
             where order_ledger_id = o('failed') and seq = 5;
         update order_ledger set last_seq = last_seq + 1 where order_ledger_id = o('failed')""",
         "failed",
