@@ -6,32 +6,25 @@
 -- of these: a deployment makes users with passwords of its own `in role` of them.
 do $$
 declare
-    wanted text;
+    roles constant text[] := array['sagaledger_auditor', 'sagaledger_edge', 'sagaledger_operator', 'sagaledger_orchestrator',
+        'sagaledger_owner'];
+    statement text;
 begin
-    foreach wanted in array array['sagaledger_auditor', 'sagaledger_edge', 'sagaledger_operator', 'sagaledger_orchestrator',
-            'sagaledger_owner'] loop
+    for statement in
+        select format('create role %I nologin', name) from unnest(roles) name where to_regrole(name) is null
+        union all
+        -- People's commands do what edge and orchestrators do, and look after keys and the registry besides.
+        select format('grant %I to sagaledger_operator', name) from unnest(roles) name
+        where name in ('sagaledger_edge', 'sagaledger_orchestrator')
+            and not coalesce(pg_has_role(to_regrole('sagaledger_operator'), to_regrole(name), 'member'), false)
+    loop
         begin
-            if to_regrole(wanted) is null then
-                execute format('create role %I nologin', wanted);
-            end if;
+            execute statement;
         exception
             when duplicate_object or unique_violation then null;
             when insufficient_privilege then
-                raise exception 'role % may not make the role %: have a superuser run `create role % nologin`, and migrate again',
-                    current_user, wanted, wanted using errcode = 'insufficient_privilege';
-        end;
-    end loop;
-    -- People's commands do what edge and orchestrators do, and look after keys and the registry besides.
-    foreach wanted in array array['sagaledger_edge', 'sagaledger_orchestrator'] loop
-        begin
-            if not pg_has_role('sagaledger_operator', wanted, 'member') then
-                execute format('grant %I to sagaledger_operator', wanted);
-            end if;
-        exception
-            when unique_violation then null;
-            when insufficient_privilege then
-                raise exception 'role % may not grant %: have a superuser run `grant % to sagaledger_operator`, and migrate again',
-                    current_user, wanted, wanted using errcode = 'insufficient_privilege';
+                raise exception 'user % may not make roles: have a superuser run the statements of sql/roles.sql, and migrate again',
+                    current_user using errcode = 'insufficient_privilege';
         end;
     end loop;
 end $$;

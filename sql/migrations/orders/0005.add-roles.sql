@@ -5,18 +5,19 @@
 -- of these: a deployment makes users with passwords of its own `in role` of them.
 do $$
 declare
-    wanted text;
+    statement text;
 begin
-    foreach wanted in array array['sagaledger_auditor', 'sagaledger_orders'] loop
+    for statement in
+        select format('create role %I nologin', name) from unnest(array['sagaledger_auditor', 'sagaledger_orders']) name
+        where to_regrole(name) is null
+    loop
         begin
-            if to_regrole(wanted) is null then
-                execute format('create role %I nologin', wanted);
-            end if;
+            execute statement;
         exception
             when duplicate_object or unique_violation then null;
             when insufficient_privilege then
-                raise exception 'role % may not make the role %: have a superuser run `create role % nologin`, and migrate again',
-                    current_user, wanted, wanted using errcode = 'insufficient_privilege';
+                raise exception 'user % may not make roles: have a superuser run the statements of sql/roles.sql, and migrate again',
+                    current_user using errcode = 'insufficient_privilege';
         end;
     end loop;
 end $$;
