@@ -146,14 +146,19 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> Any:
     """Read a request's members from its body and its path.
 
     Raises:
-        Problem: 400 when the body is not JSON, 408 when it does not come, 413 when it is too large, 415 when it is called
-            something else, 422 when a member is not valid or contradicts the path.
+        Problem: 400 when the body is not JSON or badly framed, 408 when it does not come, 413 when it is too large, 415 when
+            it is called something else or is packed, 422 when a member is not valid or contradicts the path.
     """
+    codings = {coding.lower() for coding in request.headers.getall("Content-Encoding", [])}
+    if codings - {"identity"}:
+        raise Problem(415, "unsupported-media-type", "A body is sent as it is: no Content-Encoding is undone here.")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             raw = await request.read()
     except TimeoutError:
         raise Problem(408, "request-timeout", "The body did not come in time.") from None
+    except web.RequestPayloadError:
+        raise Problem(400, "malformed-request", "The request is not valid HTTP.") from None
     if raw and request.content_type != "application/json":
         raise Problem(415, "unsupported-media-type", "A body is JSON and says so in Content-Type.")
     try:

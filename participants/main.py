@@ -12,12 +12,11 @@ from aiohttp import web
 
 from participants.app import create_app
 from participants.errors import AddressUnavailable, SettingError
+from participants.serving import listen
 from participants.settings import NAMES, Name, ParticipantSettings, load_settings
 from participants.telemetry import configure_logging
 from sql.telling import is_readable
 
-KEEPALIVE_S: Final = 75.0
-"""An idle connection is closed after this, and one whose header does not come: longer than callers keep theirs."""
 SHUTDOWN_S: Final = 5.0  # calls in flight get this long; with closing the pool it stays below 10 s
 
 
@@ -62,28 +61,24 @@ async def serve(
     stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
     structlog.contextvars.bind_contextvars(replica=f"{name}-{os.getpid()}")  # on every line of every task from here on
     host, port = settings.participant_host, settings.port_of(name)
-    runner = web.AppRunner(
-        create_app(name, settings),
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=SHUTDOWN_S,
-    )
+    runner = web.AppRunner(create_app(name, settings), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    server: asyncio.Server | None = None
     try:
         await runner.setup()
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            server = await listen(runner, host, port)
         except OSError as error:
             reason = error.strerror or str(error)
             raise AddressUnavailable(
                 f"{name.capitalize()} cannot listen on {host}:{port}: {reason}; choose another port."
             ) from None
         if announce is not None:
-            bound_host, bound_port = runner.addresses[0][:2]
+            bound_host, bound_port = server.sockets[0].getsockname()[:2]
             announce(f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}")
         await stop.wait()
     finally:
+        if server is not None:
+            server.close()
         await runner.cleanup()
 
 

@@ -50,12 +50,15 @@ class Problem(Exception):
 
     def response(self) -> web.Response:
         """Return the problem as a response."""
-        return web.Response(
+        response = web.Response(
             status=self.status,
             body=orjson.dumps(self.body),
             headers=self.headers,
             content_type="application/problem+json",
         )
+        if self.status == 408:
+            response.force_close()  # what is left of the body is not waited for
+        return response
 
 
 def invalid(error: ValidationError) -> Problem:

