@@ -9,7 +9,7 @@ from orchestrator.events import CATALOGUE
 from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.render import open_console, print_json, print_table, progress_bar, say, short
 from orchestrator.webhooks import subscribing
-from sql import webhooks
+from sql import acts, webhooks
 from sql.ledger import LedgerError
 from sql.models import Json
 
@@ -141,7 +141,16 @@ def show_dead(database_url: str, *, webhook: str | None, limit: int, as_json: bo
     console.print(f"{total:,} dead" + (f", {len(dead):,} shown: --limit" if total > len(dead) else ""))
 
 
-def replay(database_url: str, event_id: UUID | None, *, webhook: str | None, rate: float, as_json: bool) -> None:
+def replay(
+    database_url: str,
+    event_id: UUID | None,
+    *,
+    webhook: str | None,
+    rate: float,
+    actor: str,
+    reason: str,
+    as_json: bool,
+) -> None:
     """Have dead letters tried again, so many a second, and print how many; broken off, those that were are.
 
     Args:
@@ -149,17 +158,25 @@ def replay(database_url: str, event_id: UUID | None, *, webhook: str | None, rat
         event_id: Of one event; None for all that are dead now.
         webhook: Of this webhook; None for all.
         rate: A second, for all.
+        actor: Who does it, for the record.
+        reason: Why; may be empty.
         as_json: Print JSON.
 
     Raises:
         NoDeadLetter: There is none of this event.
     """
+
+    async def record(conn: Connection) -> None:
+        details = {"webhook": webhook, "replayed": replayed}
+        await acts.insert_act(conn, "replay_dead", str(event_id or "all"), actor=actor, reason=reason, details=details)
+
     if event_id is None:
         replayed = asyncio.run(_replay_all(database_url, webhook, rate, quiet=as_json))
     else:
         replayed = len(ask(database_url, lambda conn: webhooks.replay_dead(conn, event_id, webhook=webhook, limit=1_000)))
         if not replayed:
             raise NoDeadLetter(f"there is no dead letter of event {event_id}: see `saga outbox dead`")
+    ask(database_url, record)
     if as_json:
         print_json({"replayed": replayed})
     else:

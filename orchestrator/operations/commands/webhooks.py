@@ -151,12 +151,12 @@ def dead(place: "Place", webhook: str | None, limit: int, as_json: bool) -> None
 @click.option(
     "--rate", type=click.FloatRange(0.1, 1000), default=20.0, show_default=True, help="With --all: how many a second."
 )
+@noted
 @at_place
-@AS_JSON
-def replay(place: "Place", event_id: UUID | None, everything: bool, webhook: str | None, rate: float, as_json: bool) -> None:
+def replay(place: "Place", event_id: UUID | None, everything: bool, **asked: Any) -> None:
     """Have dead letters tried again, with all their attempts: those of the event ID, or all."""
     from orchestrator.operations import webhooks_view
 
     if everything == (event_id is not None):
         raise click.UsageError("say an event's ID or --all")
-    webhooks_view.replay(place.database_url, event_id, webhook=webhook, rate=rate, as_json=as_json)
+    webhooks_view.replay(place.database_url, event_id, **asked)

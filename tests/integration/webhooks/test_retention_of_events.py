@@ -77,6 +77,28 @@ async def test_a_webhook_that_is_disabled_keeps_nothing_and_what_it_loses_is_cou
     assert await missed(conn) == 1, "the other event was not of its type"
 
 
+async def test_a_webhook_of_a_client_misses_nothing_of_others(conn: Connection, pool: Pool, receiver: Receiver) -> None:
+    await old(conn)
+    await subscribed(pool, receiver, "theirs", client_id="theirs")
+    await subscribed(pool, receiver, "ours", client_id="ours")
+    for name in ("theirs", "ours"):
+        assert await webhooks.disable_subscription(conn, name, "a test")
+
+    assert await purged(conn) == 1
+    assert {each["name"]: each["missed"] for each in await webhooks.list_subscriptions(conn)} == {"ours": 2, "theirs": 0}
+
+
+async def test_a_webhook_of_a_client_gets_its_own_after_a_dump_was_restored(
+    conn: Connection, pool: Pool, receiver: Receiver
+) -> None:
+    own, _ = await place(conn, "ours"), await place(conn, "theirs")
+    await subscribed(pool, receiver, client_id="ours")
+    await conn.execute("select restart_feed()")
+
+    claimed = await webhooks.claim_deliveries(conn, {}, slots_max=100, lease_s=60.0)
+    assert {delivery.order_ledger_id for delivery in claimed} == {own}
+
+
 async def test_a_webhook_goes_on_where_it_stood_after_a_dump_was_restored(
     conn: Connection, pool: Pool, receiver: Receiver
 ) -> None:

@@ -104,6 +104,26 @@ async def test_a_subscription_gets_the_types_it_asked_for(
     assert [delivery.event["type"] for delivery in receiver.of("/one")] == ["Wanted", "Wanted"]
 
 
+async def test_a_subscription_of_a_client_gets_events_of_its_orders_only(
+    conn: Connection, pool: Pool, ledger_url: str, receiver: Receiver
+) -> None:
+    own, others = await place(conn, "ours"), await place(conn, "theirs")
+    for order in (others, own, others):
+        await tell(conn, order)
+    await subscribed(pool, receiver, client_id="ours")
+    await subscribed(pool, receiver, "all")
+    await subscribed(pool, receiver, "nobodys", client_id="nobody")
+    async with sending(pool, ledger_url):
+        await eventually(settled(pool, delivered=True))
+
+    told = {
+        name: [delivery.event["order_ledger_id"] for delivery in receiver.of(f"/{name}")] for name in ("one", "all", "nobodys")
+    }
+    assert set(told["one"]) == {str(own)}
+    assert set(told["all"]) == {str(own), str(others)}
+    assert told["nobodys"] == []
+
+
 async def test_a_subscription_begins_with_what_comes_after_it(
     conn: Connection, pool: Pool, ledger_url: str, receiver: Receiver
 ) -> None:
