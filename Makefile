@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BENCH_VENV := .venv-bench
+AUDIT_VENV := .venv-audit
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
 BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore
@@ -10,9 +11,10 @@ CHAOS_ORDERS ?= 10000
 CHAOS_REPORT ?= chaos.md
 SCHEDULES ?= 1000000
 SEED ?=
+LOCKS ?= requirements.lock requirements-dev.lock bench/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock clean
+.PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock audit-deps clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,12 +77,18 @@ lock: ## Write the lock files anew from pyproject.toml; needs uv
 		--extra build --extra test --extra dev pyproject.toml --output-file requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--constraints requirements.lock bench/requirements.in --output-file bench/requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
+
+# 0: nothing is known; 1: something is; 2: the database can't be reached, or does not know a package.
+audit-deps: $(AUDIT_VENV)/.made ## Look for known vulnerabilities of what the lock files name
+	$(AUDIT_VENV)/bin/python deploy/audit/audit_deps.py $(LOCKS)
 
 bench: $(BENCH_VENV)/.made ## Measure it beside its peers, in 20 minutes; QUICK=1 in 3
 	$(BENCH_VENV)/bin/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
 clean: ## Remove the environment and what tools left; data in .sagaledger stay
-	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH_VENV) $(AUDIT_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Peers get an environment of their own: none of them enters the product's.
@@ -89,6 +97,12 @@ $(BENCH_VENV)/.made: requirements.lock bench/requirements.lock pyproject.toml
 	$(BENCH_PIP) --require-hashes -r requirements.lock
 	$(BENCH_PIP) --require-hashes -r bench/requirements.lock
 	$(BENCH_PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(AUDIT_VENV)/.made: deploy/audit/requirements.lock
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --root-user-action=ignore --require-hashes \
+		-r deploy/audit/requirements.lock
 	@touch $@
 
 # The stamp of an environment that `pip` has filled: made anew when what it was made from has changed.
