@@ -141,6 +141,61 @@ def test_no_statement_is_built_in_python(path: Path) -> None:
     assert offences == []
 
 
+# Where a statement comes as a parameter, whose type (LiteralString) the type checker holds to be a literal, or of a file of
+# audits, or where a name is put in as an identifier.
+HANDED_ON = {
+    "sql/connect.py": {"query"},
+    "sql/auditing.py": {"query.text"},
+    "sql/loader.py": {"self[name]"},
+    "sql/migrate.py": {"pgsql.SQL('create database {}').format(pgsql.Identifier(str(name)))"},
+    "participants/idempotency.py": {"statement"},
+}
+
+
+def executed(tree: ast.AST) -> list[str]:
+    """Return what is executed in a module and is no query by its name, and no constant of the module."""
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args
+    ]
+    statements = [
+        ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func).endswith((".execute", ".executemany", ".copy"))
+    ]
+    return [text for text in statements if not re.fullmatch(r"_?[A-Z][A-Z_]*(\[('\w+'|name)\])?", text)]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_values_reach_the_database_as_parameters_only(path: Path) -> None:
+    """A query is taken by its name, whatever the data: nothing is formatted, joined or interpolated into one."""
+    found = set(executed(ast.parse(path.read_text(encoding="utf-8"))))
+
+    assert found == HANDED_ON.get(str(path.relative_to(ROOT)), set())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'conn.execute(f"select {name}")',
+        'conn.execute("select " + name)',
+        'conn.execute("select {}".format(name))',
+        'conn.execute("select %s" % name)',
+        "conn.execute(query)",
+        "conn.execute(QUERIES[kind] + name)",
+        "cursor.copy(f'copy {table} to stdout')",
+        'conn.execute(" ".join(parts))',
+    ],
+)
+def test_a_statement_that_is_formatted_is_found(statement: str) -> None:
+    assert executed(ast.parse(statement))
+
+
+def test_channels_of_notifications_are_constants() -> None:
+    for path in sorted((ROOT / "sql").rglob("*.sql")):
+        text = re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
+        channels = re.findall(r"pg_notify\(\s*([^,]+),|\b(?:un)?listen\s+([^;]+);|\bnotify\s+([^;,]+)", text, re.IGNORECASE)
+        for channel in channels:
+            assert re.fullmatch(r"'?order_events(_probe)?'?", "".join(channel)), path
+
+
 def test_no_test_waits_for_a_time() -> None:
     """Tests wait for what they expect, in short steps of a bounded poll; a long sleep would be a guess."""
     sleep = re.compile(r"\b(?:asyncio|time)\.sleep\(([0-9._]+)\)")
