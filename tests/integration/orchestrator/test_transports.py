@@ -28,6 +28,7 @@ class Server:
     Attributes:
         script: Answers, in order of the requests; the last one is repeated.
         close: Whether to close the connection after an answer.
+        drip: Sent after an answer, again and again.
         requests: Head and body of every request.
         connections: How many were opened.
         ended: Set when a client has closed a connection.
@@ -35,6 +36,7 @@ class Server:
 
     script: list[bytes] = field(default_factory=lambda: [OK])
     close: bool = False
+    drip: bytes = b""
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     open: int = 0
@@ -58,6 +60,10 @@ class Server:
                 answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                 writer.write(answer)
                 await writer.drain()
+                while self.drip:
+                    writer.write(self.drip)
+                    await writer.drain()
+                    await asyncio.sleep(0.02)
                 if self.close and answer != HANG:
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -300,6 +306,36 @@ async def test_trailers_without_end_are_given_up(server: Server) -> None:
     async with open_transport(Client.HTTP1, connections_max=1) as transport:
         with pytest.raises(TransportError, match="more bytes"):
             await ask(transport, server)
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="a head"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b" ", id="a body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", id="chunks"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", id="interim answers"),
+    ],
+)
+async def test_what_drips_is_given_up_when_all_its_time_is_over(
+    transport: Transport, server: Server, first: bytes, more: bytes
+) -> None:
+    """The time is of the whole: a byte now and then does not lengthen it."""
+    server.script, server.drip = [first], more
+
+    asked = asyncio.create_task(transport.exchange("GET", server.url, {}, None, 0.3))
+    await asyncio.wait({asked}, timeout=15)
+
+    assert asked.done()
+    assert isinstance(asked.exception(), TimeoutError)
+    await asyncio.wait_for(server.ended.wait(), 5)
+
+
+async def test_a_flood_of_interim_answers_is_given_up(transport: Transport, server: Server) -> None:
+    server.script = [b"HTTP/1.1 100 Continue\r\n\r\n" * 200_000]
+
+    with pytest.raises((TransportError, TimeoutError)):
+        await transport.exchange("GET", server.url, {}, None, 2.0)
 
 
 async def test_nobody_there_is_an_error(transport: Transport) -> None:

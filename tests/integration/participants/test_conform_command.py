@@ -15,15 +15,16 @@ from rich.console import Console
 from cli import saga
 from orchestrator.operations.conform import Conformance, Result, describe, render
 from tests.integration.participants.broken import BrokenOrders
+from tests.integration.participants.service import StartParticipant
 
 
-async def run(*arguments: str, cwd: Path) -> tuple[int | None, str, str]:
+async def run(*arguments: str, cwd: Path, **settings: str) -> tuple[int | None, str, str]:
     """Run the command as people do."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "MOCK_", "PYTEST"))}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cli", "conform", *arguments),
         cwd=cwd,
-        env=environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[3])} | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -54,6 +55,51 @@ async def test_the_command_tells_programs_what_it_saw(tmp_path: Path) -> None:
     assert (code, err) == (1, "")
     assert (found["contract"], found["passed"]) == ("orders", False)
     assert {"operation": "create", "check": "garbage keys", "passed": True}.items() <= found["checks"][5].items()
+
+
+SECRET = "of-shipping"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "passed"),
+    [
+        (("--secret-file", "secret.txt"), {}, True),
+        (("--secret-env", "MINE"), {"MINE": SECRET}, True),
+        ((), {"SAGA_PARTICIPANT_SECRETS": f"payments=other,shipping={SECRET}"}, True),
+        ((), {"SAGA_PARTICIPANT_SECRETS": f"payments={SECRET}"}, False),
+        (("--secret-env", "MINE"), {"MINE": "other", "SAGA_PARTICIPANT_SECRETS": f"shipping={SECRET}"}, False),
+    ],
+)
+async def test_a_participant_is_shown_its_secret(
+    start: StartParticipant, tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], passed: bool
+) -> None:
+    participant = await start("shipping", shipping_secret=SECRET)
+    (tmp_path / "secret.txt").write_text(f"{SECRET}\n")
+
+    tried = (participant.url, "--contract", "shipping", "--wait", "0", *arguments)
+    code, out, err = await run(*tried, cwd=tmp_path, **settings)
+
+    assert (code == 0) is passed, (out, err)
+    assert passed or "401" in out
+    assert SECRET not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--secret-env", "NOBODY_SET_THIS"), "the variable NOBODY_SET_THIS is not set"),
+        (("--secret-env", "A", "--secret-file", "secret.txt"), "not both"),
+        (("--secret-file", "secret.txt"), "holds no secret"),
+    ],
+)
+async def test_a_secret_that_is_none_is_told(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    (tmp_path / "secret.txt").write_text("two words")
+
+    code, out, err = await run("http://127.0.0.1:1", "--contract", "shipping", *arguments, cwd=tmp_path)
+
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "two words" not in err
 
 
 async def test_who_is_away_is_told_in_a_sentence(tmp_path: Path) -> None:
