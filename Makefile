@@ -14,7 +14,7 @@ SEED ?=
 LOCKS ?= requirements.lock requirements-dev.lock bench/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock audit-deps clean
+.PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock audit-deps secrets clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ audit-deps: $(AUDIT_VENV)/.made ## Look for known vulnerabilities of what the lo
 
 bench: $(BENCH_VENV)/.made ## Measure it beside its peers, in 20 minutes; QUICK=1 in 3
 	$(BENCH_VENV)/bin/python -m bench $(if $(QUICK),--quick) $(BENCH)
+
+secrets: ## Make the secrets that compose.yaml asks for, in deploy/secrets.env
+	@$(PYTHON) deploy/make_secrets.py deploy/secrets.env
 
 clean: ## Remove the environment and what tools left; data in .sagaledger stay
 	rm -rf $(VENV) $(BENCH_VENV) $(AUDIT_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

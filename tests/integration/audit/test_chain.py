@@ -33,7 +33,7 @@ IN_PLACE: dict[str, tuple[LiteralString, str, int | None]] = {
         6,
     ),
     "an altered time of an entry that bears no hash itself": (
-        "update ledger_journal set at = at + interval '1 us' where order_ledger_id = o('completed') and seq = 7",
+        "update ledger_journal set at = at - interval '1 us' where order_ledger_id = o('completed') and seq = 7",
         "completed",
         7,
     ),
