@@ -19,6 +19,7 @@ from tests.unit.test_architecture import imports
 
 pytestmark = pytest.mark.acceptance
 DOCUMENT = "docs/own-participant.md"
+SECRET = "of-parcels"
 MIGRATION = Path(idempotency.__file__).with_suffix(".sql")
 
 
@@ -46,7 +47,7 @@ def parcels(database: str, tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "parcels.py", str(port)],
         cwd=tmp_path,
-        env=environment | {"PARCELS_DATABASE_URL": database},
+        env=environment | {"PARCELS_DATABASE_URL": database, "PARCELS_SECRET": f"an-old-one,{SECRET}"},
     )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -60,10 +61,16 @@ def parcels(database: str, tmp_path: Path) -> Iterator[str]:
 def test_the_documents_service_passes_the_kit(parcels: str, tmp_path: Path) -> None:
     (conform,) = [typed.split() for typed in commands(DOCUMENT) if typed.startswith("saga conform")]
 
-    result = saga(*conform[1:2], parcels, *conform[3:], "--timeout", "30", cwd=tmp_path, timeout_s=300)
+    result = saga(*conform[1:2], parcels, *conform[3:], "--timeout", "30", cwd=tmp_path, timeout_s=300, PARCELS_SECRET=SECRET)
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "All" in result.stdout
+
+
+def test_the_documents_service_lets_in_only_who_has_its_secret(parcels: str) -> None:
+    given = [{}, *({"Authorization": value} for value in (SECRET, "Bearer other", f"Bearer {SECRET}", "Bearer an-old-one"))]
+
+    assert [call(f"{parcels}/effects", None, **headers)[0] for headers in given] == [401, 401, 401, 200, 200]
 
 
 def test_the_module_knows_nothing_of_the_rest() -> None:
