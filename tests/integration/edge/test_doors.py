@@ -62,9 +62,6 @@ ADMIN = {
     ("GET", "/admin/breakers"): "admin",
     ("POST", "/admin/breakers/{name}/hold"): "admin",
     ("POST", "/admin/breakers/{name}/reset"): "admin",
-    ("GET", "/admin/breakers"): "admin",
-    ("POST", "/admin/breakers/{name}/hold"): "admin",
-    ("POST", "/admin/breakers/{name}/reset"): "admin",
     ("GET", "/admin/outbox/dead"): "admin",
     ("POST", "/admin/outbox/dead/{event_id}/replay"): "admin",
 }

@@ -76,6 +76,25 @@ async def test_page_and_assets_are_served_under_a_strict_policy(
     assert reply.headers["Content-Security-Policy"] == POLICY
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["Referrer-Policy"] == "no-referrer"
+    assert reply.headers["Server"] == "sagaledger"
+    assert not [name for name in reply.headers if name.lower().startswith(("access-control", "set-cookie"))]
+
+
+async def test_page_and_assets_hold_no_data_and_are_shown_to_anybody_while_data_is_not(start_edge: StartEdge) -> None:
+    edge = await start_edge(admin_token="a-token-of-operators")
+
+    for path in ("/", "/overview.js", "/style.css"):
+        assert (await get(edge, path)).status == 200
+    for path in re.findall(r'path: "([^"]+)"', SCRIPT):
+        assert (await get(edge, f"/{path}")).status == 401
+
+
+def test_the_token_is_kept_in_the_tab_only_and_never_in_an_address() -> None:
+    assert "sessionStorage" in SCRIPT
+    assert not re.search(r"localStorage|cookie|indexedDB|location\.(search|hash|href)|URLSearchParams|postMessage", SCRIPT)
+    assert re.findall(r"fetch\(([^,]+),", SCRIPT) == ["source.path"]
+    assert 'credentials: "omit"' in SCRIPT
 
 
 async def test_clients_are_not_served_the_page(start_edge: StartEdge) -> None:
