@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bench import chain, feed, floors, latency, measure, named, phases, report
+from bench import chain, feed, floors, latency, measure, named, phases, report, wall
 from bench.contestant import Contestant
 from bench.footprint import footprint
 from bench.job import ROOT
@@ -81,6 +81,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "phases": lambda: phases.phases(sizes),
         "feed": lambda: feed.feed(server, sizes),
         "chain": lambda: chain.chain(server, sizes),
+        "wall": lambda: wall.wall(server, sizes),
         "latency": lambda: latency.measure(sizes.latency),
         "footprint": lambda: footprint(sizes.posts),
     }

@@ -95,7 +95,7 @@ class _Cursor(AsyncCursor[Row]):
         # Local to the transaction, here an implicit one of two statements: a session may be another client's next time,
         # and behind a pooler the next statement may run in another session.
         async with session.pipeline():
-            await AsyncCursor(session).execute(_ACT_FOR, {"client_id": session.client_id})
+            await session.naming.execute(_ACT_FOR, {"client_id": session.client_id})
             await super().execute(query, params, **options)
         return self
 
@@ -107,6 +107,7 @@ class Session(AsyncConnection[TupleRow]):
         demoted: The server refused a write because it is no primary any more.
         walled: The server hides every client's rows from it, but of the one that a statement acts for.
         client_id: For whom its statements act; None where nothing has to be told.
+        naming: What tells the server of it.
     """
 
     demoted = False
@@ -116,6 +117,7 @@ class Session(AsyncConnection[TupleRow]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.cursor_factory = _Cursor
+        self.naming = AsyncCursor(self)
 
     @classmethod
     async def connect(cls, conninfo: str = "", *, lineage: Any = None, role: Any = None, **options: Any) -> Self:

@@ -1,6 +1,6 @@
 -- What clients and operators read of orders. Nothing here changes or locks a row, and nothing returns leases, request
--- hashes or frozen answers. A filter that is null lets everything through; these statements are never prepared, so that
--- the planner sees which filters are null and uses the index of the others.
+-- hashes or frozen answers. A filter that is null lets everything through; statements that list or count are never
+-- prepared, so that the planner sees which filters are null and uses the index of the others.
 
 -- name: get_order
 -- One order with its items, with its steps in the order of its definition, and with what was begun on it, oldest first. Of a step's error only the last one is
