@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import psycopg
 import pytest
 from aiohttp import web
@@ -146,6 +147,12 @@ def reasons_of_failed_deliveries(conn: psycopg.Connection[Any]) -> None:
     assert [reason for (reason,) in rows if "SAGA_WEBHOOK_PRIVATE" in reason], rows
 
 
+def listens_on(pid: int) -> set[str]:
+    """Addresses on which a process takes connections."""
+    found = psutil.Process(pid).net_connections("inet")
+    return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
+
+
 def of_process(pid: int, what: str) -> str:
     return Path(f"/proc/{pid}/{what}").read_text()
 
@@ -195,7 +202,9 @@ async def test_the_secret_of_a_participant_is_shown_to_it_alone_whatever_an_orde
                 assert None in asked <= {None, *shown}, "nobody needs one for its health"
 
         for pid in pids_of(addresses):
+            assert listens_on(pid) <= {"127.0.0.1"}, "nobody but this machine unless it is said"
             assert not [secret for secret in secrets.values() if secret in of_process(pid, "cmdline")]
+        assert listens_on(addresses["pids"]["payments"]) == {"127.0.0.1"}
         for name in parts:
             told = of_process(addresses["pids"][name], "environ")
             assert [other for other, secret in secrets.items() if secret in told] == [name]
