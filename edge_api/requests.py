@@ -110,7 +110,7 @@ async def _read_bytes(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise Problem(ProblemType.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from None
-    except web.RequestPayloadError:
+    except web.RequestPayloadError:  # of aiohttp's parser in Python; the one in C leaves it to the time limit
         raise Problem(ProblemType.MALFORMED_REQUEST, "The body is not framed as HTTP says.") from None
     except ConnectionError:
         # Nobody is there to be told; it is the client's affair, not a fault of ours to be logged as one.
