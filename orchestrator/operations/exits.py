@@ -41,8 +41,13 @@ def _end(name: str, sentence: str, code: int) -> NoReturn:
         from orchestrator.operations.render import print_json
 
         print_json({"error": sentence})
-    print(f"{name}: {sentence}", file=sys.stderr)
+    print(f"{name}: {printable(sentence)}", file=sys.stderr)
     sys.exit(code)
+
+
+def printable(text: str) -> str:
+    """Return a text without control sequences: what a server, a file or a client has said must not reach a terminal as one."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _usage(error: click.ClickException) -> str:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.operations.exits import printable
 from orchestrator.operations.health import PartHealth
 
 Row = Mapping[str, Any]
@@ -35,8 +36,7 @@ def open_console() -> Console:
 
 def plain(value: object) -> Text:
     """Return a value as text; what stands in it is taken neither for markup nor for a terminal's control sequence."""
-    text = "" if value is None else str(value)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = "" if value is None else printable(str(value))
     return Text(shown, style=STATUS_STYLES.get(shown, ""))
 
 

@@ -8,6 +8,7 @@ from secrets import token_urlsafe
 
 from orchestrator.credentials import read_secrets
 from orchestrator.loading import registered
+from orchestrator.operations.exits import printable
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.plan import Databases, Listeners, Secrets, StackPlan
 from orchestrator.operations.render import open_console
@@ -84,4 +85,4 @@ def _announce(stack: Stack, plan: StackPlan) -> None:
 
 
 def _report(sentence: str) -> None:
-    print(f"saga: {sentence}", file=sys.stderr, flush=True)
+    print(f"saga: {printable(sentence)}", file=sys.stderr, flush=True)
