@@ -19,6 +19,7 @@ from participants.expiry import Expire, expire_for_ever
 from participants.faults import Delay, FailNext, Faults
 from participants.idempotency import StoredAnswer, find_operation
 from participants.problems import answer_problems
+from participants.serving import note_requests
 from participants.settings import Name, ParticipantSettings
 from participants.telemetry import REGISTRY, get_metrics, observe_requests, set_headers
 from sql.tasks import end_task
@@ -64,7 +65,8 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
 
     registry = CollectorRegistry()
     guard = [require_secret(secrets)] if secrets else []
-    app = web.Application(middlewares=[observe_requests(registry), answer_problems, *guard], client_max_size=BODY_MAX_BYTES)
+    middlewares = [note_requests, observe_requests(registry), answer_problems, *guard]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)
     app[REGISTRY] = registry
     app[FAULTS] = Faults(settings.mock_latency_ms, settings.mock_failure_rate) if name == "payments" else Faults()
     app.on_response_prepare.append(set_headers)

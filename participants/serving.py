@@ -1,16 +1,19 @@
-"""A listener whose every answer is one of ours: what aiohttp answers by itself, before any middleware, is a problem too."""
+"""A listener whose headers have a deadline and whose every answer is ours, also what aiohttp answers before any middleware."""
 
 import asyncio
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from participants.problems import Problem
 from participants.telemetry import HEADERS
 
+HEADER_TIMEOUT_S: Final = 10.0
+"""Seconds for the header of a request, from its first byte; for the first one from the connection on."""
 KEEPALIVE_S: Final = 75.0
-"""An idle connection is closed after this, and one whose header does not come: longer than callers keep theirs."""
+"""An idle connection is closed after this: longer than callers keep theirs, or they would send into a closed one."""
 LINGERING_S: Final = 2.0
 """Seconds for what is left of a body that nobody wants any more: it lets a caller read why, instead of being cut off."""
 
@@ -44,8 +47,57 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
     return await loop.create_server(served, host, port, backlog=1024)
 
 
+@web.middleware
+async def note_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the connection know that a header has come, and when its request has been answered."""
+    connection = request.protocol
+    if not isinstance(connection, _Served):
+        return await handler(request)
+    connection.request_came()
+    try:
+        return await handler(request)
+    finally:
+        connection.request_ended()
+
+
 class _Served(web.RequestHandler):
-    """A connection, as aiohttp serves it."""
+    """A connection, as aiohttp serves it, but with a limit on the time that a header takes."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _in_hand = False
+
+    def request_came(self) -> None:
+        """Give body and answer the time that they need."""
+        self._in_hand = True
+        self._disarm()
+
+    def request_ended(self) -> None:
+        """Begin a new deadline with the next byte."""
+        self._in_hand = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        super().connection_made(transport)
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._deadline is None and not self._in_hand:
+            self._arm()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _arm(self) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(HEADER_TIMEOUT_S, self.force_close)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -3,10 +3,11 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from participants import calls
+from participants import calls, serving
 from participants.main import serve
 from participants.settings import load_settings
 
@@ -15,8 +16,9 @@ MESSAGE = b'{"notification_id": "n1", "order_id": "o1", "customer_id": "17850", 
 HEADERS = {"server": "sagaledger", "x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
-@pytest.fixture
-async def port(participant_database: Callable[[str], str]) -> AsyncIterator[int]:
+@asynccontextmanager
+async def running(participant_database: Callable[[str], str]) -> AsyncIterator[int]:
+    """Serve a participant as its process does; gives the port."""
     settings = load_settings(
         notifications_database_url=participant_database("notifications"), participant_port=0, notifications_secret=SECRET
     )
@@ -26,6 +28,12 @@ async def port(participant_database: Callable[[str], str]) -> AsyncIterator[int]
         yield int((await announced.get()).rpartition(":")[2])
         stop.set()
         await serving
+
+
+@pytest.fixture
+async def port(participant_database: Callable[[str], str]) -> AsyncIterator[int]:
+    async with running(participant_database) as port:
+        yield port
 
 
 async def say(port: int, *parts: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -112,6 +120,35 @@ async def test_a_body_that_drips_is_given_up_and_its_connection_closed(port: int
     code, headers, _ = await say(port, post(b"", "Content-Length: 100"), b"{")
 
     assert (code, headers["connection"]) == (408, "close")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nX-Dri"], ids=["nothing", "half a header"])
+async def test_a_header_that_does_not_come_closes_its_connection(
+    participant_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(serving, "HEADER_TIMEOUT_S", 0.3)
+    async with running(participant_database) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        async with asyncio.timeout(15):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_kept_connection_waits_for_its_next_request_without_that_deadline(
+    participant_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(participant_database) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for timeout_s in (10.0, 0.08, 0.08):
+            # The deadline begins with the first byte: what passes before it does not count.
+            monkeypatch.setattr(serving, "HEADER_TIMEOUT_S", timeout_s)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(15):
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                await reader.readexactly(16)
+            await asyncio.sleep(0.1)
+        writer.close()
 
 
 async def test_who_is_not_let_in_sends_no_body_that_is_read(port: int) -> None:
