@@ -159,6 +159,12 @@ async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: D
 
 async def _see_configuration(pool: Pool, definitions: Definitions) -> None:
     async with pool.connection() as conn:
+        if not conn.walled:
+            log.warning(
+                "clients_not_walled_off",
+                cause="the database's user is bound by no policy: it owns the tables, or may bypass them",
+                consequence="only the edge's own statements keep one client from another's orders; see docs/security.md",
+            )
         await definitions.look(conn)
     definitions.check_fit()
 
