@@ -14,9 +14,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from orchestrator.operations.part import Part, start_part
 from orchestrator.operations.plan import Addresses, Listeners, PartPlan, StackPlan, plan_parts, reserve_addresses
 from orchestrator.operations.ports import Ports
+from tests.acceptance.canaries import PERSON, SECRET, logs_in, showing
 from tests.acceptance.commands import call, clean_environment, wait_for
 
 LEASE_S = 3.0
@@ -24,7 +27,7 @@ EDGE_TIMEOUT_S = 0.5
 STEP_TIMEOUT_S = 1.3  # twice what a busy machine needs for the slowest of thirty calls at once
 RETRY_FIRST_S = 0.02
 RETRY_FACTOR = 2.0
-CLIENTS = {"shop": "shop-key-1234", "rival": "rival-key-1234"}
+CLIENTS = {"shop": f"shop-{SECRET}-1234", "rival": f"rival-{SECRET}-1234"}
 SETTINGS = {
     "SAGA_RETRY_FIRST_S": f"{RETRY_FIRST_S:g}",
     "SAGA_RETRY_FACTOR": f"{RETRY_FACTOR:g}",
@@ -33,6 +36,7 @@ SETTINGS = {
     "SAGA_EDGE_TIMEOUT_S": f"{EDGE_TIMEOUT_S:g}",
     "SAGA_POLL_INTERVAL_S": "0.5",
     "SAGA_FAULTS": "1",
+    "SAGA_LOG_LEVEL": "info",
     "SAGA_BREAKER_OPEN_S": "0.5",
     "SAGA_BREAKER_WINDOW": "1000",  # or the faults of one test would have the orders of the next wait
     "SAGA_API_KEYS": ",".join(f"{client}={key}" for client, key in CLIENTS.items()),
@@ -111,10 +115,11 @@ class Stack:
         self._folder = folder
         self._ports = ports
         self._started: list[Process] = []
-        self._participants = {name: url for name, url in databases.items() if name != "ledger"}
+        told = {name: with_password(url) for name, url in databases.items()}
+        self._participants = {name: url for name, url in told.items() if name != "ledger"}
         self._plan = StackPlan(
             folder=folder,
-            database_url=self.databases["ledger"],
+            database_url=told["ledger"],
             listeners=Listeners(),
             replicas=1,
             databases_of=lambda _: self._participants,
@@ -211,7 +216,7 @@ class Stack:
             process.part.close()
 
     def _plans(self, addresses: Addresses, **settings: str) -> Iterator[PartPlan]:
-        for part in plan_parts(self._plan, addresses, self.databases["ledger"]):
+        for part in plan_parts(self._plan, addresses, str(self._plan.database_url)):
             yield replace(part, environment={**part.environment, **settings})
 
     def _start_replica(self, **settings: str) -> Process:
@@ -237,6 +242,11 @@ class Stack:
             wait_for(process.is_well, timeout_s=deadline - time.monotonic())
 
 
+def with_password(url: str) -> str:
+    """Give a database's address a password that must not be seen, where the server asks for none and so takes any."""
+    return url if "password" in conninfo_to_dict(url) else make_conninfo(url, password=f"password-{SECRET}")
+
+
 @contextmanager
 def running_stack(folder: Path, databases: AbstractContextManager[Mapping[str, str]]) -> Iterator[Stack]:
     """Run a stack on these databases until the context is left."""
@@ -246,3 +256,5 @@ def running_stack(folder: Path, databases: AbstractContextManager[Mapping[str, s
         opened.callback(stack.close)
         stack.start()
         yield stack
+    # What the tests planted must not have been logged by anybody, whatever happened to the stack meanwhile.
+    assert showing(logs_in(folder), SECRET, PERSON) == {}

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg.rows import dict_row
 
 from orchestrator.identity import order_id
+from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD
 from tests.acceptance.stack import CLIENTS, Process, Stack
 
 T = TypeVar("T")
@@ -100,7 +101,8 @@ class Shop:
             "customer_id": "17850",
             "currency": "GBP",
             "items": [{"sku": SKU, "quantity": QUANTITY, "unit_price_minor": PRICE_MINOR}],
-            "payment_method": "pm_card",
+            "payment_method": PAYMENT_METHOD,
+            "shipping_address": ADDRESS,
             **changes,
         }
         url = f"{self.stack.edge_urls[edge]}/orders"

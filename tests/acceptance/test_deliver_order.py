@@ -77,7 +77,7 @@ async def test_where_the_order_goes_is_neither_in_its_row_nor_in_its_journal(sho
 
 
 async def test_an_order_that_goes_nowhere_is_refused_before_anything_is_recorded(shop: Shop) -> None:
-    answer = await shop.post("nowhere", saga="deliver_order", customer_id="delivered-to")
+    answer = await shop.post("nowhere", saga="deliver_order", customer_id="delivered-to", shipping_address=None)
 
     assert answer.status == 422
     assert [error["pointer"] for error in answer.json["errors"]] == ["#/shipping_address"]

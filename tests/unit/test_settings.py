@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from orchestrator.operations.environment import list_settings
 from orchestrator.operations.place import checked_settings
 from orchestrator.settings import Settings, SettingsError
 from participants.errors import SettingError
@@ -91,6 +92,26 @@ def test_a_participants_setting_that_is_wrong_is_named_and_not_shown(
 
     assert re.fullmatch(rf"{name} is wrong: [^\n]+", str(caught.value))
     assert CANARY not in str(caught.value)
+
+
+TELLING = re.compile(r"secret|token|password|(^|_)keys?(_|$)|database_url")
+"""Of names of settings whose values nobody may see; addresses of databases have passwords in them."""
+
+
+@pytest.mark.parametrize("settings", [Settings, ParticipantSettings])
+def test_what_is_secret_is_masked_wherever_settings_are_shown(
+    monkeypatch: pytest.MonkeyPatch, settings: type[Settings] | type[ParticipantSettings]
+) -> None:
+    secret = [name for name in settings.model_fields if TELLING.search(name)]
+    for name in secret:
+        monkeypatch.setenv(f"SAGA_{name}".upper(), f"{CANARY}@host" if name.endswith("database_url") else CANARY)
+    made = settings()
+
+    assert {"database_url"} < set(secret)
+    for name in secret:
+        assert isinstance(value := getattr(made, name), SecretStr), f"{name} is shown as it is"
+        assert CANARY in value.get_secret_value()
+    assert CANARY not in f"{made!r} {made} {made.model_dump()} {made.model_dump_json()} {list_settings([settings])}"
 
 
 def test_every_setting_is_tried_with_something_wrong() -> None:
