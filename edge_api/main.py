@@ -33,7 +33,7 @@ from orchestrator.transport import open_transport
 from orchestrator.transport.fallback import open_session
 from sql.connect import Pool
 from sql.tasks import end_task
-from sql.telling import is_readable
+from sql.telling import is_readable, versions
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
@@ -96,8 +96,10 @@ async def serve(
         parts.ready.set()
         url, admin_url = listeners[0].url, listeners[1].url if admin else None
         if not settings.takes_orders:
-            log.warning("switched_off", cause="SAGA_ENABLED is off", consequence="what would begin something is answered with 503")
-        log.info("edge_listening", clients=url, admin=admin_url)
+            log.warning(
+                "switched_off", cause="SAGA_ENABLED is off", consequence="what would begin something is answered with 503"
+            )
+        log.info("edge_listening", clients=url, admin=admin_url, versions=versions())
         if announce is not None:
             announce(url, admin_url)
         await stop.wait()

@@ -34,6 +34,7 @@ from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql.connect import Pool
+from sql.telling import versions
 
 STOP_S: Final = 1.0
 """Seconds that loops get to end once they are cancelled; all that matters is written by then."""
@@ -107,7 +108,10 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
         )
         if not settings.takes_orders:
             begun = "finished" if settings.when_disabled is WhenDisabled.FINISH else "paused"
-            log.warning("switched_off", cause="SAGA_ENABLED is off", consequence=f"orders wait; those that have begun are {begun}")
+            log.warning(
+                "switched_off", cause="SAGA_ENABLED is off", consequence=f"orders wait; those that have begun are {begun}"
+            )
+        log.info("orchestrator_started", versions=versions())
         try:
             await expose(stack, settings, metrics, pool)
         except PortUnusable as error:

@@ -24,5 +24,5 @@ class SwitchSettings(BaseSettings):
     )
     when_disabled: WhenDisabled = Field(
         default=WhenDisabled.FINISH,
-        description="While SAGA_ENABLED is off, finish the orders that have begun, or pause them: then no participant is called",
+        description="While SAGA_ENABLED is off: finish the orders that have begun, or pause them and call no participant",
     )

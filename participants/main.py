@@ -15,7 +15,9 @@ from participants.errors import AddressUnavailable, SettingError
 from participants.serving import listen
 from participants.settings import NAMES, Name, ParticipantSettings, load_settings
 from participants.telemetry import configure_logging
-from sql.telling import is_readable
+from sql.telling import is_readable, versions
+
+_log = structlog.get_logger("participants")
 
 SHUTDOWN_S: Final = 5.0  # calls in flight get this long; with closing the pool it stays below 10 s
 
@@ -72,6 +74,7 @@ async def serve(
             raise AddressUnavailable(
                 f"{name.capitalize()} cannot listen on {host}:{port}: {reason}; choose another port."
             ) from None
+        _log.info("participant_listening", participant=name, versions=versions())
         if announce is not None:
             bound_host, bound_port = server.sockets[0].getsockname()[:2]
             announce(f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}")

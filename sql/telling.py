@@ -9,10 +9,13 @@ What it may say is listed, and a test holds the code to it: ids, names of ours, 
 headers, nothing of a person.
 """
 
+import contextlib
 import json
+import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Final
 
@@ -37,10 +40,13 @@ FIELDS: Final = frozenset(
     # numbers, and what is either so or not
     | {"lease_epoch", "lapsed", "delay_s", "seconds", "duration_ms", "orders", "transitions", "usage", "older_than_days"}
     | {"open", "most", "replayed", "kept", "lines"}
+    # what it is made of, see `versions`
+    | {"versions"}
     # sentences of ours
     | {"meanwhile", "cause", "consequence", "stack"}
 )
 """All that a line may say."""
+NETWORK_FACING: Final = ("aiohttp", "httptools", "msgspec", "orjson", "psycopg", "pydantic", "uvloop")
 FRAMES_MAX: Final = 30
 CAUSES_MAX: Final = 5
 _WITH_VALUES: Final = ("22", "42")
@@ -53,6 +59,15 @@ Processor = Callable[[Any, str, Fields], Fields]
 def is_readable(wanted: str, environment: str) -> bool:
     """Tell whether lines are for a person: as `SAGA_LOG_FORMAT` says, and by itself on a developer's terminal."""
     return wanted == "console" or (wanted == "auto" and environment == "dev" and sys.stderr.isatty())
+
+
+def versions() -> str:
+    """Return which Python this is, and which release of what a hole in would matter most: all that touches the network."""
+    found = [f"python {platform.python_version()}"]
+    for name in NETWORK_FACING:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
 
 
 def said_of(error: BaseException) -> str:

@@ -14,7 +14,7 @@ with span as (
     from ledger_journal j
     where order_ledger_id > (select after from span) and order_ledger_id <= (select upto from span)
 ), written as (
-    select order_ledger_id, number, min(seq) as seq, max(seq) as sealed_seq, max(hash) as hash, max(at) as at,
+    select order_ledger_id, number, min(seq) as seq, max(seq) as sealed_seq, string_agg(hash, ''::bytea) as hash, max(at) as at,
         max(replica) as replica, max(lease_epoch) as lease_epoch, jsonb_agg(journal_entry_given(kind, step, direction, round,
             attempt, outcome, request, response, error, duration_ms, actor, reason) order by seq) as entries,
         count(*) = max(seq) - min(seq) + 1 and min(at) = max(at) and min(replica) = max(replica)

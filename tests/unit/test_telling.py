@@ -1,8 +1,10 @@
 """One form for every line of every process: nothing in it forges another, is for a terminal, or was said in confidence."""
 
 import json
+import platform
 import re
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import psycopg
@@ -11,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator import logs
 from orchestrator.aside import sentence
+from sql import telling
 from sql.telling import LINE_MAX, TRACEBACK_MAX, VALUE_MAX, as_json, as_text, form, is_readable, said_of, traceback_of
 
 CANARY = "Canary-Ann"
@@ -121,3 +124,9 @@ def test_lines_are_for_people_where_somebody_reads_them() -> None:
     assert not is_readable("json", "dev")
     assert not is_readable("auto", "prod")
     assert not is_readable("auto", "dev")  # a test's stderr is no terminal
+
+
+def test_it_knows_which_releases_it_is_made_of_and_passes_over_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "NETWORK_FACING", ("aiohttp", "not-there"))
+
+    assert telling.versions() == f"python {platform.python_version()}, aiohttp {version('aiohttp')}"
