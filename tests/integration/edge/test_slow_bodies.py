@@ -1,16 +1,14 @@
 """A body that does not come, or not as it was announced: every route that reads one tells so in time, and closes."""
 
 import asyncio
-import re
 import time
 from contextlib import AsyncExitStack
-from uuid import uuid4
 
 import pytest
 import structlog
 
 from edge_api import listening, requests
-from edge_api.app import ADMIN_ROUTES, CLIENT_ROUTES
+from tests.integration.edge.routes import routes_with_a_body
 from tests.integration.edge.service import Edge, Scripted, StartEdge
 
 TIMEOUT_S = 0.3
@@ -21,20 +19,6 @@ async def edge(start_edge: StartEdge, payments: Scripted, monkeypatch: pytest.Mo
     monkeypatch.setattr(requests, "BODY_TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(listening, "LINGERING_S", TIMEOUT_S)
     return await start_edge(payments_url=payments.url)
-
-
-async def reading(edge: Edge) -> list[tuple[str, str, str]]:
-    """Listener, method and path of every route that reads a body."""
-    order = (await edge.place()).id
-    named = {"order_ledger_id": order, "event_id": str(uuid4()), "saga": "place_order"}
-    found = []
-    for url, tables in ((edge.url, CLIENT_ROUTES), (edge.admin_url, ADMIN_ROUTES)):
-        for route in (route for routes in tables for route in routes if route.method in ("POST", "PUT")):
-            path = re.sub(r"\{(\w+)(:[^/]*)?\}", lambda part: named.get(part[1], "nothing"), route.path)
-            # A signal is looked for before its form is known, and what acts on a thing by its name alone reads nothing.
-            if not re.search(r"/(signals/nothing|enable|replay)$", path):
-                found.append((url, route.method, path))
-    return found
 
 
 def head(method: str, path: str, length: bytes = b"Content-Length: 1000") -> bytes:
@@ -80,7 +64,7 @@ def test_a_body_and_its_rest_take_ten_seconds_at_most() -> None:
 
 @pytest.mark.parametrize("drip", [b"", b" "], ids=["silence", "drip"])
 async def test_every_route_that_reads_a_body_ends_one_that_does_not_come(edge: Edge, drip: bytes) -> None:
-    routes = await reading(edge)
+    routes = await routes_with_a_body(edge)
     assert len(routes) >= 11
     answers = await asyncio.gather(*(told(url, head(method, path), drip=drip) for url, method, path in routes))
 
@@ -90,7 +74,7 @@ async def test_every_route_that_reads_a_body_ends_one_that_does_not_come(edge: E
 
 
 async def test_a_body_that_is_framed_wrongly_from_the_middle_on_ends_in_time_too(edge: Edge) -> None:
-    routes = await reading(edge)
+    routes = await routes_with_a_body(edge)
     with structlog.testing.capture_logs() as logged:
         for url, method, path in routes:
             sent = head(method, path, b"Transfer-Encoding: chunked")[:-1] + b"1\r\n{\r\n"
