@@ -148,6 +148,25 @@ async def test_a_kept_connection_waits_for_its_next_request_without_that_deadlin
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
                 await reader.readexactly(16)
             await asyncio.sleep(0.1)
+        writer.write(b"GET /hea")
+        async with asyncio.timeout(15):
+            assert await reader.read() == b"", "and then it begins anew"
+        writer.close()
+
+
+async def test_a_body_has_more_time_than_a_header(
+    participant_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "HEADER_TIMEOUT_S", 0.15)
+    async with running(participant_database) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        sent = post()
+        for part in (sent[: -len(MESSAGE)], MESSAGE[:1], MESSAGE[1:2], MESSAGE[2:3], MESSAGE[3:]):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(15):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 201")
         writer.close()
 
 
