@@ -318,6 +318,7 @@ def fail_to_start(installation: Installation) -> None:
         assert installation.saga(*command, code=None, **{**ports, **wrong}) == ""
 
 
+@pytest.mark.timeout(900)  # dozens of commands, each a process
 def test_no_secret_and_nothing_of_a_person_is_shown_anywhere(installation: Installation) -> None:
     with elsewhere() as hotel, elsewhere() as receiver:
         run_every_kind_of_flow(installation, hotel, receiver)
