@@ -7,7 +7,7 @@ import pytest
 from orchestrator.addresses import Reach, http_url
 from orchestrator.prepared import Prepared
 from orchestrator.saga import Saga
-from orchestrator.settings import Environment, Settings
+from orchestrator.settings import Environment, Settings, SettingsError, load_settings
 from participants.contracts import Endpoint
 
 METADATA = [
@@ -105,6 +105,15 @@ def test_webhooks_may_be_in_the_own_network_in_dev_alone_unless_it_is_said(
 
     assert settings.webhook_reach.private is may_be
     assert settings.participant_reach.private
+
+
+def test_a_setting_names_a_forbidden_address_only_where_it_is_allowed() -> None:
+    url = "http://169.254.169.254/bank"
+
+    with pytest.raises(SettingsError, match=r"^SAGA_PAYMENTS_URL: must not be called: it is link-local"):
+        load_settings(payments_url=url)
+
+    assert load_settings(payments_url=url, allow_link_local=True).participants["payments"] == url
 
 
 def test_no_data_of_an_order_is_an_address() -> None:
