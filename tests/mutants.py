@@ -45,6 +45,7 @@ CLAIM = """            async with self._pool.connection() as conn:
                     limit=limit,
                     fingerprints=self._definitions.fingerprints,
                     suspects=0 if self._has_suspect() else 1,
+                    begun=not self._settings.takes_orders,
                 )
 """
 CALL = """                for claim in found.claims:
@@ -62,6 +63,13 @@ CLAIMS = f"{HERE}/test_claims.py"
 CALLS = f"{HERE}/test_participant_calls.py"
 CLAIMED = "set lease_owner = %(owner)s, lease_epoch = l.lease_epoch + 1,\n        lease_expires_at = "
 MUTANTS = (
+    Mutant(
+        "what-waits-is-taken-though-it-is-switched-off",
+        "sql/queries/ledger.sql",
+        "(l.lapses = 0 or l.lease_expires_at is null)\n        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING'))",
+        "(l.lapses = 0 or l.lease_expires_at is null)\n        and (not %(begun)s or true)",
+        f"{CLAIMS}::test_only_what_has_begun_is_taken_where_no_more_is_wanted",
+    ),
     Mutant(
         "no-epoch-in-the-write",
         "sql/queries/ledger.sql",

@@ -92,3 +92,19 @@ async def test_orders_that_their_owners_may_have_died_of_are_taken_one_by_one(po
     assert ids(fourth) == set()
     assert len(ids(fifth)) == 1
     assert ids(fifth) < ids(first) - ids(third)
+
+
+async def test_only_what_has_begun_is_taken_where_no_more_is_wanted(pool: Pool, ledger_url: str) -> None:
+    definitions = await placed(pool, ledger_url, 4)
+    async with pool.connection() as conn:
+        await conn.execute(
+            "update order_ledger l set status = n.status, lapses = n.lapses,"
+            " lease_owner = case when n.lapses > 0 then 'r0' end, lease_expires_at = case when n.lapses > 0 then created_at end"
+            " from (select order_ledger_id, (array['RECEIVED', 'PENDING', 'RUNNING', 'COMPENSATING'])[o] as status,"
+            "     (o - 1) % 2 as lapses from (select order_ledger_id, row_number() over () as o from order_ledger) r) n"
+            " where n.order_ledger_id = l.order_ledger_id"
+        )
+
+    begun = await claim(pool, definitions, begun=True)
+    assert sorted(found.row.status for found in begun.claims) == ["COMPENSATING", "RUNNING"]
+    assert sorted(found.row.status for found in (await claim(pool, definitions)).claims) == ["PENDING", "RECEIVED"]
