@@ -4,6 +4,7 @@ A name may resolve to another address each time it is asked for, so to judge it 
 """
 
 import asyncio
+import ipaddress
 import socket
 
 from orchestrator.addresses import Reach
@@ -22,12 +23,20 @@ async def resolve(host: str, port: int, reach: Reach) -> list[str]:
         Forbidden: None of them may be.
         OSError: It can't be resolved.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    refusals: dict[str, str | None] = {address: reach.refusal(address) for address in (_written(place) for *_, place in found)}
+    refusals = {address: reach.refusal(address) for address in await _look_up(host, port)}
     allowed = [address for address, why in refusals.items() if why is None]
     if not allowed:
         raise Forbidden(f"{host} must not be called: {_listed(refusals)}")
     return allowed
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    try:
+        # What is an address needs no resolver, whose few threads may all be waiting for a server of names.
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [_written(place) for *_, place in found]
 
 
 def _listed(refusals: dict[str, str | None]) -> str:

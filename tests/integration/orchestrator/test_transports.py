@@ -405,6 +405,13 @@ async def test_a_forbidden_address_is_never_dialled_however_it_is_written(
     assert names.dialled == []
 
 
+async def test_an_address_is_dialled_without_a_look_at_names(transport: Transport, server: Server, names: Names) -> None:
+    """Names that nobody answers for must not hold up participants whose addresses are known."""
+    assert (await ask(transport, server)).body == b"ok"
+
+    assert (names.asked, names.dialled) == ([], ["127.0.0.1"])
+
+
 async def test_of_several_addresses_only_those_that_may_be_called_are_dialled(
     transport: Transport, server: Server, names: Names
 ) -> None:
