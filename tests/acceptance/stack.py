@@ -130,6 +130,11 @@ class Stack:
         self.participants = {name: f"http://127.0.0.1:{port}" for name, port in self._addresses.participants.items()}
 
     @property
+    def processes(self) -> list[Process]:
+        """Every process of the stack that runs."""
+        return [process for process in self._started if process.alive]
+
+    @property
     def edge_urls(self) -> list[str]:
         return [edge.url for edge in self.edges]
 
