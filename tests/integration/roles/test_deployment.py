@@ -63,3 +63,24 @@ async def test_an_audit_runs_as_its_user(server: Server) -> None:
     async with await psycopg.AsyncConnection.connect(as_user(server, "shop", "shop_auditor"), autocommit=True) as conn:
         for query in queries:
             await auditing.run(conn, query, 10)
+
+
+async def test_who_had_rights_before_there_were_roles_keeps_them(ledger_url: str) -> None:
+    folder = migrate.MIGRATIONS / "ledger"
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn:
+        await conn.execute((folder / "0016.add-roles.rollback.sql").read_bytes())
+        await conn.execute("drop role if exists earlier")
+        await conn.execute("create role earlier login")
+        await conn.execute("grant select, insert, update on all tables in schema public to earlier")
+        await fill(conn)
+        await conn.execute((folder / "0016.add-roles.sql").read_bytes())
+
+        await conn.execute("set role earlier")
+        rows = await ledger.get_rows(conn, [kept("A"), kept("B")])
+        chained = await (await conn.execute("select journal_chain('', 'text')")).fetchone()
+        await conn.execute("reset role")
+
+        assert set(rows) == {kept("A"), kept("B")}
+        assert chained is not None
+        await conn.execute("drop owned by earlier")
+        await conn.execute("drop role earlier")

@@ -19,7 +19,7 @@ from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.settings import load_settings
 from sql import webhooks
-from sql.connect import Pool
+from sql.connect import open_pool
 from tests.acceptance.commands import assert_told, saga
 from tests.integration.ledger.outbox import Connection, place, tell
 
@@ -40,17 +40,17 @@ class Admin:
 
 
 @pytest.fixture
-async def admin(pool: Pool) -> AsyncIterator[Admin]:
+async def admin(ledger_url: str) -> AsyncIterator[Admin]:
     settings = load_settings()
-    door = admin_door(settings, KeyRing(pool, {}))
-    app = web.Application(middlewares=[identify_request, answer_problems, door])
-    app.add_routes(routes.ROUTES)
-    app[METRICS] = EdgeMetrics()
-    app[keys.POOL] = pool
-    app[keys.SEES_ALL_CLIENTS] = True
-    app[keys.SETTINGS] = settings
-    async with TestClient(TestServer(app)) as client:
-        yield Admin(client)
+    async with open_pool(ledger_url, name="edge", connections_max=2, role="sagaledger_edge") as pool:
+        app = web.Application(middlewares=[identify_request, answer_problems, admin_door(settings, KeyRing(pool, {}))])
+        app.add_routes(routes.ROUTES)
+        app[METRICS] = EdgeMetrics()
+        app[keys.POOL] = pool
+        app[keys.SEES_ALL_CLIENTS] = True
+        app[keys.SETTINGS] = settings
+        async with TestClient(TestServer(app)) as client:
+            yield Admin(client)
 
 
 async def die(conn: Connection, name: str = "one", *, events: int = 3) -> list[str]:
