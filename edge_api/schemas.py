@@ -70,7 +70,8 @@ class StartRequest(BaseModel):
     """What every request that starts a saga has beside the saga's input.
 
     Attributes:
-        metadata: The client's own labels; orders can be listed by them.
+        metadata: The client's own labels; orders can be listed by them. They are shown and kept as they are: nothing of a
+            person belongs there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Final, NoReturn
 
 import click
@@ -32,8 +33,16 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except Exception as error:
         from orchestrator.operations.failures import sentence
 
+        sys.excepthook = _tell_bug
         _end(name, sentence(error, *_other_roots()), getattr(error, "exit_code", 1))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_bug(_kind: type[BaseException], error: BaseException, _frames: TracebackType | None) -> None:
+    """Tell where a bug is, without the data over which it was raised."""
+    from sql.telling import traceback_of
+
+    print(traceback_of(error), file=sys.stderr)
 
 
 def _end(name: str, sentence: str, code: int) -> NoReturn:

@@ -19,7 +19,7 @@ class Item(BaseModel):
         sku: The product's code.
         quantity: Units.
         unit_price_minor: Price of one unit in minor units of the order's currency.
-        description: Free text for people.
+        description: Free text for people about the goods; shown with the order, so nothing of a person belongs there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @click.command("erase-customer")
 @click.argument("customer_id", metavar="CUSTOMER", type=TEXT)
-@click.option("--client", "client_id", type=CLIENT, help="Only orders of this client, where several use the same ids of customers.")
+@click.option(
+    "--client", "client_id", type=CLIENT, help="Only orders of this client, where several use the same ids of customers."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be erased; change nothing.")
 @by_somebody
 @at_place
