@@ -28,7 +28,7 @@ NAMES = (
     *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
 )
 DOCUMENT_LINES_MAX = 200
-LONGER = {"README.md": 400, "docs/guarantees.md": 300, "docs/flows.md": 1000}
+LONGER = {"README.md": 420, "docs/guarantees.md": 300, "docs/security.md": 250, "docs/flows.md": 1000}
 # Written so that this file is not what it looks for.
 FOREIGN = {
     "host of a package registry": r"pypi\.(?:org|python)|pythonhosted\.|registry\.npmjs|proxy\.golang|/opt/pypi",
@@ -182,7 +182,9 @@ def test_readme_states_the_defaults_as_they_are() -> None:
     for cells in table_under("README.md", "| setting | default |"):
         for setting, written in zip(re.findall(r"SAGA_([A-Z_]+)", cells[0]), cells[1].split(","), strict=True):
             default = Settings.model_fields[setting.lower()].default
-            assert written.strip() == ("none" if default is None else f"{default:g}"), setting
+            assert written.strip() == (
+                "none" if default is None else default if isinstance(default, str) else f"{default:g}"
+            ), setting
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""The list of failure modes in the guarantees, held against the tests that it names."""
+"""The lists of failure modes and of requirements of security, held against the tests that they name."""
 
 import ast
 import re
@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODES = 143
+LISTED = {"docs/guarantees.md": 143, "docs/security.md": 32}
+NUMBERED = [(document, number) for document, last in LISTED.items() for number in range(1, last + 1)]
 ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+) \|$", re.MULTILINE)
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 REASON_WORDS_MIN = 5
 
 
-def rows() -> dict[int, tuple[str, str]]:
+def rows(document: str) -> dict[int, tuple[str, str]]:
     """What must hold, and the tests or the reason, by number; the last one where a number stands twice."""
-    text = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    text = (ROOT / document).read_text(encoding="utf-8")
     return {int(number): (must, shown) for number, must, shown in ROW.findall(text)}
 
 
@@ -26,15 +27,16 @@ def names_in(path: str) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def test_every_failure_mode_is_listed_once_and_in_order() -> None:
-    text = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("document", LISTED)
+def test_everything_is_listed_once_and_in_order(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
 
-    assert [int(number) for number, _, _ in ROW.findall(text)] == list(range(1, MODES + 1))
+    assert [int(number) for number, _, _ in ROW.findall(text)] == list(range(1, LISTED[document] + 1))
 
 
-@pytest.mark.parametrize("number", range(1, MODES + 1))
-def test_a_failure_mode_has_a_test_that_exists_or_a_reason(number: int) -> None:
-    must, shown = rows()[number]
+@pytest.mark.parametrize(("document", "number"), NUMBERED)
+def test_what_must_hold_has_a_test_that_exists_or_a_reason(document: str, number: int) -> None:
+    must, shown = rows(document)[number]
 
     named = TEST.findall(shown)
     assert must
