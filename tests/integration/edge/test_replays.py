@@ -10,7 +10,7 @@ from tests.integration.edge.service import Edge, Scripted, StartEdge
 
 AT_ONCE = 20
 GROWTH_MAX = 2**20
-"""Bytes of the whole database: what is not cleared away yet of the counter of repeats. A thousand copies of the row are more."""
+"""Bytes of the database: what is not cleared away yet of the counter of repeats. A thousand copies of the row are more."""
 SIZES = """
 select c.relname, pg_total_relation_size(c.oid)
 from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.relname !~ 'yoyo'
