@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from orchestrator.operations.environment import list_settings
 from orchestrator.operations.place import checked_settings
-from orchestrator.settings import Settings, SettingsError
+from orchestrator.settings import Settings, SettingsError, load_settings
 from participants.errors import SettingError
 from participants.settings import ParticipantSettings
 from participants.settings import load_settings as load_participant_settings
@@ -196,3 +196,7 @@ def test_secrets_show_nowhere() -> None:
     settings = Settings(database_url=SecretStr(f"postgresql://u:{CANARY}@h/d"), api_keys=SecretStr(f"ann={CANARY}"))
 
     assert CANARY not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+def test_listeners_are_on_loopback_unless_told() -> None:
+    assert {load_settings().host, load_settings().admin_host, load_participant_settings().participant_host} == {"127.0.0.1"}
