@@ -81,6 +81,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "phases": lambda: phases.phases(sizes),
         "feed": lambda: feed.feed(server, sizes),
         "chain": lambda: chain.chain(server, sizes),
+        "verify": lambda: chain.verify(server, sizes),
         "wall": lambda: wall.wall(server, sizes),
         "latency": lambda: latency.measure(sizes.latency),
         "footprint": lambda: footprint(sizes.posts),

@@ -6,17 +6,22 @@ bytes written ahead. What is written is what a replica writes: the core decides,
 """
 
 import asyncio
+import json
 import re
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 from psycopg import AsyncCursor
 
 from bench import measure
-from bench.job import STEPS, Place
+from bench.job import ROOT, STEPS, Place
 from bench.named import Sizes
 from bench.ours import FOUR_STEPS, OURS, enqueue, settings_of
 from bench.server import Server
@@ -31,6 +36,8 @@ from sql.models import Claim
 BATCH: Final = 200
 """Sagas whose transitions share a statement, as under load."""
 SAGAS: Final = 20_000
+VERIFIED: Final = 110_000
+"""Sagas of nine or ten entries each."""
 WARM_UP: Final = 3
 """Batches until plans are made and pages are there; not counted."""
 _SEALED: Final = re.compile(r"\bjournal_seal\(.*?\)(?= end as hash)", re.DOTALL)
@@ -125,6 +132,38 @@ def chain(server: Server, sizes: Sizes) -> dict[str, Any]:
         "wal_bytes": statistics.mean(with_it.wal_bytes),
         "wal_share": statistics.mean(with_it.wal_bytes) / statistics.mean(without.wal_bytes) - 1,
     }
+
+
+def verify(server: Server, sizes: Sizes) -> dict[str, Any]:
+    """Seconds that `saga audit verify` takes for a million journal entries, as they are after so many sagas.
+
+    Returns:
+        `orders`, `entries`: how many it verified; `seconds`: with the start of the command; `entries_s`: of them in a second.
+
+    Raises:
+        subprocess.CalledProcessError: It found something.
+    """
+    url, name = measure.prepared(OURS, server, "bench_verify")
+    enqueue(url, max(int(VERIFIED * sizes.share), BATCH))
+    asyncio.run(_finished(url))
+    with psycopg.connect(url, autocommit=True) as conn:
+        # What autovacuum would have done by the time that somebody audits.
+        conn.execute("vacuum analyze")
+    began_s = time.monotonic()
+    command = [sys.executable, "-m", "cli", "audit", "--database-url", url, "verify", "--json"]
+    told = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=3600).stdout)
+    seconds = time.monotonic() - began_s
+    server.drop_database(name)
+    return {
+        "orders": told["orders"], "entries": told["entries"], "seconds": seconds, "entries_s": told["entries"] / seconds,
+    }  # fmt: skip
+
+
+async def _finished(url: str) -> None:
+    async with await Session.connect(url) as conn:
+        side = _Side(conn, Definitions([FOUR_STEPS], settings_of(Place(url, "http://127.0.0.1"))))
+        while await side.take_turn():
+            pass
 
 
 async def _taking_turns(with_it: str, without: str) -> tuple[_Side, _Side]:

@@ -24,7 +24,7 @@ from sql.chain import NOBODY, Head
 from sql.ledger import LedgerError, OrderNotFound
 from sql.models import Json
 
-PAGE_ORDERS: Final = 2_000
+PAGE_ORDERS: Final = 500
 FINDINGS_MAX: Final = 3 * PAGE_ORDERS
 """Of one query and page that are read: one for each order, and what stands there of orders that were removed."""
 _LAST: Final = UUID(int=2**128 - 1)
