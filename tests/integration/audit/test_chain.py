@@ -265,3 +265,23 @@ def test_an_unknown_order_and_an_empty_ledger_are_no_clean_ones(ledger_url: str,
     assert_told(empty.run("verify"), 1, "nothing to verify")
     assert_told(empty.run("verify", order, "--all"), 2, "name an order or ask for --all, not both")
     assert_told(empty.run("verify", "--key-file", __file__), 2, "give --against too")
+
+
+def test_a_journal_of_before_verifies_and_goes_on_in_the_form_of_today(tampered: Ledger) -> None:
+    tampered.plant(RECHAIN)  # one hash for each entry, over the text of its columns
+
+    async def go_on() -> None:
+        async with await psycopg.AsyncConnection.connect(tampered.url, autocommit=True) as conn:
+            await conn.execute("update order_ledger set next_retry_at = null where order_ledger_id = o('waiting')")
+            await Shop(conn, scripted()).run()
+
+    asyncio.run(go_on())
+    with psycopg.connect(tampered.url) as conn:
+        query = "select bool_and(hash <> ''), bool_or(hash = '') from ledger_journal where order_ledger_id = o(%s)"
+        assert conn.execute(query, ("completed",)).fetchone() == (True, False)
+        assert conn.execute(query, ("waiting",)).fetchone() == (False, True)
+
+    assert tampered.verify()["clean"]
+    tampered.plant("update ledger_journal set error = 'x' where order_ledger_id = o('waiting') and seq = 2")
+    (finding,) = tampered.verify()["findings"]
+    assert (finding["order_ledger_id"], finding["seq"]) == (str(tampered.orders["waiting"]), 2)
