@@ -341,6 +341,17 @@ def test_no_secret_and_nothing_of_a_person_is_shown_anywhere(installation: Insta
     assert {f"table {name}" for name in tables} <= seen
     with psycopg.connect(installation.addresses["database_url"]) as conn:
         assert conn.execute("select count(*) from order_personal").fetchone() == (0,)
+    says_what_it_is_about(logs_in(installation.up.data))
+
+
+def says_what_it_is_about(logs: dict[str, str]) -> None:
+    """See that every line about an order says so in the same words, whoever wrote it."""
+    lines = [json.loads(line) for text in logs.values() for line in text.splitlines() if line.startswith("{")]
+    about = [line for line in lines if "order_ledger_id" in line]
+    assert {"order_claimed", "order_left", "order_answered", "request"} <= {line["event"] for line in about}
+    for line in about:
+        assert {"correlation_id", "replica"} <= line.keys(), line
+        assert "step" in line or line["event"] not in ("order_left", "request"), line
 
 
 def test_a_mark_in_a_log_is_found(tmp_path: Path) -> None:
