@@ -14,9 +14,9 @@ from edge_api.reading import json_response, own_row
 from edge_api.requests import order_id_of, read_body
 from edge_api.rows import visible_rows
 from orchestrator.cancelling import cancel
-from orchestrator.operating import Busy, NotCancellable
 from orchestrator.saga import DefinitionError
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
+from orchestrator.verdict import Busy, NotCancellable
 from sql.ledger import OrderNotFound
 from sql.models import Status
 

@@ -10,8 +10,8 @@ from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response, own_row
 from edge_api.requests import order_id_of, read_body
 from edge_api.rows import visible_rows
-from orchestrator.operating import Busy
 from orchestrator.signalling import NoSuchSignal, NotAwaited, signal, signal_of
+from orchestrator.verdict import Busy
 
 
 class AnyPayload(BaseModel):

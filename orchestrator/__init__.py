@@ -5,8 +5,9 @@
     a definition     step saga (what it is: typed steps)  identity  fingerprint snapshot  describing drawing  events  sagas/
       is it sound    builders (what functions read)  soundness dependencies expiry  loading (a team's own)
       as configured  configuration configuring config_shown (pending, active)  canary  definitions (what a process runs)
-    the core, pure   progress outcome (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
-    an order         opening (how it begins)  work preview  operating signalling cancelling paying (what is asked of it)
+    the core, pure   progress outcome verb (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
+    an order         opening (how it begins)  work
+    is asked to      preview verdict  operating mending (verbs)  signalling cancelling paying
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
     a call           prepared participant (what an answer means)  addresses credentials transport/
                      fleet circuit breaker breaking bulkhead (whether at all)

@@ -25,6 +25,9 @@ def aside(row: SagaRow, reason: str, *, replica: str, lapses_max: int) -> Transi
     # It may be the progress that the code fails on, so nothing is expected of that.
     progress = row.progress if isinstance(row.progress, dict) else {}
     round_ = progress.get("round")
+    if stuck:
+        # There is nothing to hold any more.
+        progress = {name: value for name, value in progress.items() if name != "paused"}
     entry = Entry(Kind.STATUS, round=round_ if _is_round(round_) else 1, outcome=Status.STUCK.value, reason=reason)
     return Transition(
         order_ledger_id=row.order_ledger_id,

@@ -11,12 +11,10 @@ from orchestrator.answers import finished_wait
 from orchestrator.progress import (
     ITSELF,
     SIGNAL,
-    CancelRequested,
     GivenUp,
     Lapsed,
     Move,
     Progress,
-    Retried,
     Signalled,
     Skipped,
     StepProgress,
@@ -25,7 +23,8 @@ from orchestrator.progress import (
 )
 from orchestrator.saga import Saga, Signal
 from orchestrator.turns import next_action, next_actions, waiting
-from orchestrator.undoing import if_cancelled, is_committed, turned
+from orchestrator.undoing import if_cancelled, is_committed, left_standing, next_undo, stuck_if_undoing_failed, turned
+from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
 from sql.models import Direction, Entry, Kind, Status
 
 
@@ -54,8 +53,9 @@ def cancel_requested(saga: Saga[Any], progress: Progress, cancel: CancelRequeste
         raise ValueError("what may be done of it can't be undone: it only goes forward")
     entry = Entry(Kind.OPERATOR, round=progress.round, outcome="cancel", actor=cancel.actor, reason=cancel.reason)
     after = replace(progress, cancelling=True)
-    if progress.on_its_way:
-        # The outcome of what is on its way is waited for and counts: its owner turns the saga round then.
+    if progress.on_its_way or progress.paused:
+        # The outcome of what is on its way is waited for and counts: its owner turns the saga round then. What an operator
+        # has on hold is turned when it goes on.
         return Move(after, (entry,))
     ended = _unwaited(saga, after)
     return Move(if_cancelled(ended.progress), (entry, *ended.entries))
@@ -65,24 +65,56 @@ def retried(saga: Saga[Any], progress: Progress, retry: Retried) -> Move:
     """Return what it changes that an operator has a stuck order go on."""
     if progress.stuck is None:
         raise ValueError("only a stuck order is retried")
-    if progress.on_its_way:
-        # Put aside with calls on their way: what became of them is not known.
-        landed = lapsed(progress, Lapsed())
-        return landed.then(retried(saga, landed.progress, retry))
-    forward = progress.direction is Direction.ACTION
-    unfinished = _UNFINISHED_FORWARD if forward else _UNFINISHED
-    # A wait in which the order was put aside begins once more.
-    ended = _unwaited(saga, progress)
-    steps = {name: _anew(step) if step.state in unfinished else step for name, step in ended.progress.steps.items()}
-    after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
-    entry = Entry(Kind.OPERATOR, round=after.round, outcome="retry", actor=retry.actor, reason=retry.reason)
-    return Move(if_cancelled(after), (entry, *ended.entries))
+    landed = _landed(progress)
+    onward = _next_round(saga, landed.progress, _UNFINISHED)
+    entry = Entry(Kind.OPERATOR, round=onward.progress.round, outcome="retry", actor=retry.actor, reason=retry.reason)
+    return landed.then(Move(onward.progress, (entry, *onward.entries)))
+
+
+def paused(progress: Progress, pause: Paused) -> Move:
+    """Return what it changes that an operator wants no further call made: what is on its way ends, and is all."""
+    if progress.halted:
+        raise ValueError("nothing happens by itself already")
+    entry = Entry(Kind.OPERATOR, round=progress.round, outcome="pause", actor=pause.actor, reason=pause.reason)
+    return Move(replace(progress, paused=True), (entry,))
+
+
+def resumed(saga: Saga[Any], progress: Progress, resume: Resumed) -> Move:
+    """Return what it changes that an operator has a paused order go on. What could not be undone is not tried anew."""
+    if not progress.paused:
+        raise ValueError("only a paused order is resumed")
+    onward = Move(replace(progress, paused=False))
+    if not progress.on_its_way:
+        # Its time stood still: what it waits for is waited for anew, and attempts are counted anew with it.
+        onward = _next_round(saga, onward.progress, _BEGUN)
+    entry = Entry(Kind.OPERATOR, round=onward.progress.round, outcome="resume", actor=resume.actor, reason=resume.reason)
+    return Move(onward.progress, (entry, *onward.entries))
+
+
+def resolved(saga: Saga[Any], progress: Progress, resolve: Resolved) -> Move:
+    """Return what it changes that an operator says how an order ends: what was not done, or not undone, is left out."""
+    if progress.stuck is None and (not progress.paused or progress.on_its_way):
+        raise ValueError("only a stuck order is resolved, or a paused one without a call on its way")
+    landed = _landed(progress)
+    ended = _unwaited(saga, landed.progress)
+    completes = resolve.ending is Status.COMPLETED
+    after = replace(
+        _without_the_rest(saga, ended.progress, completes),
+        direction=Direction.ACTION if completes else Direction.COMPENSATION,
+        ending=resolve.ending,
+        reason=f"resolved by {resolve.actor}: {resolve.reason}",
+        cancelling=False,
+        stuck=None,
+    )
+    verb = RESOLVES[resolve.ending]
+    entry = Entry(Kind.OPERATOR, round=after.round, outcome=verb, actor=resolve.actor, reason=resolve.reason)
+    return landed.then(Move(after, (entry, *ended.entries)))
 
 
 def given_up(saga: Saga[Any], progress: Progress, despair: GivenUp) -> Move:
     """Return what it changes that what the order waits for did not come in time."""
-    if progress.on_its_way:
-        raise ValueError(f"the calls of {', '.join(progress.on_its_way)} have not ended")
+    if progress.on_its_way or progress.paused:
+        raise ValueError("calls have not ended, or an operator has it on hold")
     reason = despair.reason
     entry = Entry(Kind.OPERATOR, round=progress.round, outcome="give-up", actor=ITSELF, reason=reason)
     if progress.direction is Direction.COMPENSATION or is_committed(saga, progress):
@@ -107,15 +139,34 @@ def signalled(saga: Saga[Any], progress: Progress, signal: Signalled) -> Move:
     return replace(ended, entries=(entry, *ended.entries))
 
 
+def skippable(saga: Saga[Any], progress: Progress) -> tuple[str, ...]:
+    """Return the steps that an order may go on without doing, or without undoing; the one first that is meant by none."""
+    if progress.on_its_way and progress.stuck is None:
+        return ()
+    progress = _landed(progress).progress
+    if progress.direction is Direction.ACTION:
+        return tuple(step.name for step in next_actions(saga, progress))
+    failed = [s.name for s in reversed(saga.calls) if progress.of(s.name).state is StepState.COMPENSATION_FAILED]
+    step = next_undo(saga, progress)
+    return tuple(failed or ([step.name] if step else []))
+
+
 def skipped(saga: Saga[Any], progress: Progress, skip: Skipped) -> Move:
-    """Return what it changes that the saga goes on without its next step."""
-    if progress.on_its_way or skip.step not in {step.name for step in next_actions(saga, progress)}:
+    """Return what it changes that the saga goes on without its next step, or without undoing one that it can't undo."""
+    if skip.step not in skippable(saga, progress):
         raise ValueError(f"step {skip.step} is not the next one")
-    ended = _unwaited(saga, progress)
-    before = ended.progress.of(skip.step)
-    after = ended.progress.having(skip.step, replace(before, state=StepState.SKIPPED))
-    entry = Entry(Kind.OPERATOR, skip.step, round=progress.round, outcome="skip", actor=skip.actor, reason=skip.reason)
-    return Move(after, (entry, *ended.entries))
+    landed = _landed(progress)
+    forward = landed.progress.direction is Direction.ACTION
+    stuck = progress.stuck is not None
+    onward = _next_round(saga, landed.progress, _BEGUN) if stuck else _unwaited(saga, landed.progress)
+    after = onward.progress
+    if forward:
+        after = after.having(skip.step, replace(after.of(skip.step), state=StepState.SKIPPED))
+    else:
+        after = stuck_if_undoing_failed(saga, left_standing(saga, after, saga.call_of(skip.step)))
+    direction = None if forward else Direction.COMPENSATION
+    entry = Entry(Kind.OPERATOR, skip.step, direction, after.round, outcome="skip", actor=skip.actor, reason=skip.reason)
+    return landed.then(Move(after, (entry, *onward.entries)))
 
 
 def taken_back(saga: Saga[Any], progress: Progress, back: TakenBack) -> Move:
@@ -132,8 +183,38 @@ def _unwaited(saga: Saga[Any], progress: Progress) -> Move:
     return Move(progress) if step is None else finished_wait(progress, step, error="it is not waited for any more")
 
 
-_UNFINISHED: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING, StepState.COMPENSATION_FAILED})
-_UNFINISHED_FORWARD: Final = _UNFINISHED | {StepState.REJECTED}
+def _landed(progress: Progress) -> Move:
+    """End what was on its way when the order was put aside: what became of it is not known."""
+    return lapsed(progress, Lapsed()) if progress.stuck is not None and progress.on_its_way else Move(progress)
+
+
+def _next_round(saga: Saga[Any], progress: Progress, unfinished: frozenset[StepState]) -> Move:
+    """Have an order go on: attempts of what is unfinished are counted anew, and a wait that has begun begins once more."""
+    ended = _unwaited(saga, progress)
+    states = unfinished | _REFUSED if progress.direction is Direction.ACTION else unfinished
+    steps = {name: _anew(step) if step.state in states else step for name, step in ended.progress.steps.items()}
+    after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
+    return Move(if_cancelled(after), ended.entries)
+
+
+def _without_the_rest(saga: Saga[Any], progress: Progress, completes: bool) -> Progress:
+    """Leave out what was not done of a saga that completes, and what was not undone of one that does not."""
+    if completes:
+        steps = {step.name: progress.of(step.name) for step in saga.steps}
+        return progress.having_all(
+            {n: p if p.state in _ENDED else replace(p, state=StepState.SKIPPED) for n, p in steps.items()}
+        )
+    while (step := next_undo(saga, progress)) is not None:
+        progress = left_standing(saga, progress, step)
+    return progress
+
+
+RESOLVES: Final = {Status.COMPLETED: "resolve-completed", Status.FAILED: "resolve-failed"}
+"""What the journal says of an order that ends as an operator says, by its ending."""
+_BEGUN: Final = frozenset({StepState.UNKNOWN, StepState.COMPENSATING})
+_UNFINISHED: Final = _BEGUN | {StepState.COMPENSATION_FAILED}
+_REFUSED: Final = frozenset({StepState.REJECTED})
+_ENDED: Final = frozenset({StepState.SUCCEEDED, StepState.SKIPPED, StepState.COMPENSATED, StepState.COMPENSATION_FAILED})
 
 
 def _anew(step: StepProgress) -> StepProgress:

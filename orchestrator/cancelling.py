@@ -14,11 +14,12 @@ from orchestrator import operating
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
-from orchestrator.operating import RETRIES_MAX, Completed, NotCancellable, Verdict
+from orchestrator.operating import RETRIES_MAX
 from orchestrator.preview import preview
 from orchestrator.progress import Progress, StepProgress, StepState
 from orchestrator.saga import Context, DefinitionError, Saga, StepKind
 from orchestrator.sagas.cancel_order import CANCEL_ORDER, CancelOrder
+from orchestrator.verdict import Completed, NotCancellable, Verdict
 from orchestrator.work import Work
 from participants.contracts import inventory, orders, payments, shipping
 from sql import ledger

@@ -2,8 +2,8 @@
 
 ::
 
-    Answered, Round, Elapsed, Signalled, Skipped,   ──settle──▶ new progress, journal entries, events, a delay
-    Lapsed, CancelRequested, Retried, GivenUp, TakenBack
+    Answered, Round, Elapsed, Lapsed, GivenUp,      ──settle──▶ new progress, journal entries, events, a delay
+    Signalled, Skipped, TakenBack, and the verbs
                                         progress   ──proceed─▶ the calls to make now with their intents, or a wait
 
 `settle` never starts anything and `proceed` never judges anything; the runner writes both in one transition. Delays are
@@ -22,14 +22,12 @@ from orchestrator.answers import answered, finished_wait, is_probed
 from orchestrator.progress import (
     Answered,
     Call,
-    CancelRequested,
     Elapsed,
     GivenUp,
     Lapsed,
     Move,
     Observation,
     Progress,
-    Retried,
     Round,
     Signalled,
     Skipped,
@@ -40,7 +38,8 @@ from orchestrator.progress import (
 from orchestrator.saga import AnyStep, Saga, Signal, Step, Timer, Wait
 from orchestrator.turns import next_action, next_actions, waiting
 from orchestrator.undoing import is_past_undoing, next_undo, turned
-from sql.models import Direction, Entry, Kind, Status
+from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
+from sql.models import TERMINAL, Direction, Entry, Kind, Status
 
 _STATUS_EVENTS: Final = {
     Status.COMPENSATING: "OrderCompensating",
@@ -75,8 +74,10 @@ def status_of(saga: Saga[Any], progress: Progress) -> Status:
 
 def current_step(saga: Saga[Any], progress: Progress) -> AnyStep[Any] | None:
     """Return the step that is on its way or next; None when there is none left."""
-    forward = progress.direction is Direction.ACTION
-    return next_action(saga, progress) if forward else next_undo(saga, progress)
+    if progress.direction is Direction.COMPENSATION:
+        return next_undo(saga, progress)
+    # What went forward and has an ending has ended: it was taken back, or somebody said how it ends.
+    return next_action(saga, progress) if progress.ending is None else None
 
 
 # --- what comes next --------------------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ def proceed(saga: Saga[Any], progress: Progress, status: Status | None = None, a
     """
     if progress.on_its_way:
         raise ValueError(f"the calls of {', '.join(progress.on_its_way)} have not ended")
-    if progress.stuck is not None:
+    if progress.halted:
         return Move(progress, status=status)
     step = current_step(saga, progress)
     if step is None:
@@ -166,6 +167,12 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation, status
             move = asked.cancel_requested(saga, progress, observation)
         case Retried():
             move = asked.retried(saga, progress, observation)
+        case Paused():
+            move = asked.paused(progress, observation)
+        case Resumed():
+            move = asked.resumed(saga, progress, observation)
+        case Resolved():
+            move = asked.resolved(saga, progress, observation)
         case GivenUp():
             move = asked.given_up(saga, progress, observation)
         case Elapsed():
@@ -181,7 +188,7 @@ def settle(saga: Saga[Any], progress: Progress, observation: Observation, status
 
 def _elapsed(saga: Saga[Any], progress: Progress, elapsed: Elapsed) -> Move:
     step = waiting(saga, progress)
-    if step is None or step.name != elapsed.step:
+    if step is None or step.name != elapsed.step or progress.paused:
         raise ValueError(f"step {elapsed.step} does not wait")
     if isinstance(step, Timer):
         return finished_wait(progress, step)
@@ -195,6 +202,9 @@ def _elapsed(saga: Saga[Any], progress: Progress, elapsed: Elapsed) -> Move:
 def _with_status(saga: Saga[Any], move: Move, before: Status) -> Move:
     """Add the status, and what tells of a change of it: a journal entry, and an event where one is due."""
     status = status_of(saga, move.progress)
+    if move.progress.paused and (status is Status.STUCK or status in TERMINAL):
+        # There is nothing to hold any more.
+        move = replace(move, progress=replace(move.progress, paused=False))
     if status is before:
         return replace(move, status=status)
     reason = move.progress.stuck or move.progress.reason

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,15 +17,18 @@ from msgspec.structs import replace
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
-from orchestrator.preview import preview
-from orchestrator.progress import CancelRequested, Observation, Progress, Retried, Signalled
+from orchestrator.preview import preview, remains
+from orchestrator.progress import Observation, Progress, Signalled, StepState
 from orchestrator.saga import Saga
+from orchestrator.taking_back import Back, NotTakenBack, back_of, write_with_parent
 from orchestrator.turns import waiting
 from orchestrator.undoing import is_committed
+from orchestrator.verb import CancelRequested, Retried
+from orchestrator.verdict import Busy, Completed, NotAllowed, NotCancellable, NotRetryable, Unreadable, Verdict
 from orchestrator.work import Work
 from sql import ledger
 from sql.erasure import is_erased
-from sql.ledger import LedgerError, OrderNotFound
+from sql.ledger import OrderNotFound
 from sql.models import TERMINAL, Entry, Kind, SagaRow, Status, Transition
 
 TRY_AGAIN_S: Final = 0.02
@@ -36,45 +38,6 @@ RETRIES_MAX: Final = 100
 """A failed order can be placed again so often."""
 UNDONE: Final = frozenset({Status.FAILED, Status.DECLINED, Status.CANCELLED})
 CANCELLABLE: Final = frozenset({Status.RECEIVED, Status.PENDING, Status.RUNNING})
-
-
-class NotRetryable(LedgerError):
-    """The order is neither stuck nor failed; nothing was changed."""
-
-
-class NotCancellable(LedgerError):
-    """The order has ended, or is being undone already; nothing was changed."""
-
-
-class Completed(NotCancellable):
-    """The order has completed: it can't be turned round any more, only be taken back (`cancelling.py`)."""
-
-
-class Unreadable(NotRetryable, NotCancellable):
-    """What the ledger says of the order does not fit its definition; nothing was changed."""
-
-
-class Busy(LedgerError):
-    """The order changed again and again while the verb was being written; nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a verb did, or would do.
-
-    Attributes:
-        order_ledger_id: The order that goes on: the one that was named, or the new one that takes its place.
-        status: Where it stands after the verb.
-        done: False for a preview, or when the verb had been done before.
-        calls: The calls that follow if every one succeeds, in order: method, participant and path.
-        irreversible: What of the order can't be undone any more, in sentences.
-    """
-
-    order_ledger_id: UUID
-    status: Status
-    done: bool
-    calls: tuple[str, ...]
-    irreversible: tuple[str, ...] = ()
 
 
 async def cancel(
@@ -161,26 +124,49 @@ async def apply(
     for _ in range(TRIES_MAX):
         row = await _row(conn, order_ledger_id)
         saga = await definitions.of(conn, row.definition_id)
-        observation = decide(row, saga)
         work = _read(saga, row)
+        observation = decide(row, saga)
         if observation is None:
-            return Verdict(order_ledger_id, row.status, False, preview(work, work.progress))
+            return _verdict(work, row.status, work.progress, done=False)
         move = work.advance(observation, go_on=False)
         transition = _kept(work.transition(move, replica=f"operator {actor}"), row)
         if isinstance(observation, Signalled):
             # An answer to a later step changes nothing of what the order waits for now.
             transition = replace(transition, keep_due=waiting(saga, work.progress) == waiting(saga, move.progress))
+        back = _back_of(work, transition)
         if dry_run:
-            return Verdict(order_ledger_id, row.status, False, preview(work, move.progress))
-        if await _written(conn, transition, observation):
+            return _verdict(work, row.status, move.progress, back, done=False)
+        if await _written(conn, transition, observation, back):
             await ledger.wake_orchestrators(conn)
-            return Verdict(order_ledger_id, transition.status, True, preview(work, move.progress))
+            return _verdict(work, transition.status, move.progress, back, done=True)
         await asyncio.sleep(TRY_AGAIN_S)
     raise Busy(f"order {order_ledger_id} changed too often meanwhile: try again")
 
 
-async def _written(conn: ledger.Connection, transition: Transition, observation: Observation) -> bool:
-    """Write a verb, and what it says of a person beside it; both or neither."""
+def _verdict(work: Work, status: Status, after: Progress, back: Back | None = None, *, done: bool) -> Verdict:
+    """Return what a verb did, or would do, that leads to a state."""
+    left = remains(work.saga, work.progress, after)
+    if back is not None:
+        left += (f"order {back.order_ledger_id} becomes CANCELLED",)
+    return Verdict(work.row.order_ledger_id, status, done, preview(work, after), left, after.paused)
+
+
+def _back_of(work: Work, transition: Transition) -> Back | None:
+    """Return which order is taken back where a verb ends the saga that takes it back."""
+    if transition.status is not Status.COMPLETED or work.saga.takes_back is None:
+        return None
+    if work.input is None:
+        raise Unreadable(f"order {work.order_id} can't take its order back: its input does not fit its definition")
+    return back_of(work, transition)
+
+
+async def _written(conn: ledger.Connection, transition: Transition, observation: Observation, back: Back | None) -> bool:
+    """Write a verb with all that belongs to it: the end of an order that is taken back, what it says of a person."""
+    if back is not None:
+        try:
+            return bool(await write_with_parent(conn, transition, back))
+        except NotTakenBack as error:
+            raise NotAllowed(str(error)) from None
     if not isinstance(observation, Signalled) or not observation.personal:
         return bool(await ledger.write_transitions(conn, [transition]))
     async with conn.transaction():
@@ -224,7 +210,7 @@ async def _place_again(
         )
         chosen = definitions.chosen(row.saga, request.order_ledger_id)
         opening = open_order(chosen.saga, request, config_seq=chosen.config_seq)
-        calls = preview(opening.work, opening.work.progress)
+        calls, left = preview(opening.work, opening.work.progress), _stands(row)
         entry = Entry(Kind.OPERATOR, outcome="retry", actor=actor, reason=reason)
         before = (await ledger.get_rows(conn, [request.order_ledger_id])).get(request.order_ledger_id)
         if before is not None and (before.status in UNDONE or before.parent_id is None):
@@ -234,14 +220,25 @@ async def _place_again(
             # Asked for twice: it is on its way, or stands already. A second one would be paid a second time.
             return Verdict(request.order_ledger_id, before.status, False, ())
         if dry_run:
-            return Verdict(request.order_ledger_id, opening.order.status, False, calls)
+            return Verdict(request.order_ledger_id, opening.order.status, False, calls, left)
         if await ledger.insert_order(conn, replace(opening.order, entries=(entry, *opening.order.entries))):
             await ledger.wake_orchestrators(conn)
-            return Verdict(request.order_ledger_id, opening.order.status, True, calls)
+            return Verdict(request.order_ledger_id, opening.order.status, True, calls, left)
         if not await ledger.get_rows(conn, [request.order_ledger_id]):
             raise Busy(f"saga {row.saga} was configured anew meanwhile: try again")
         return Verdict(request.order_ledger_id, opening.order.status, False, calls)
     raise NotRetryable(f"order {row.order_ledger_id} was tried anew {RETRIES_MAX} times already")
+
+
+def _stands(row: SagaRow) -> tuple[str, ...]:
+    """Return what an operator left standing of an order that failed, in sentences."""
+    steps = Progress.from_json(row.progress).steps
+    left = [
+        name
+        for name in row.results
+        if name in steps and steps[name].state in (StepState.SKIPPED, StepState.COMPENSATION_FAILED)
+    ]
+    return tuple(f"of order {row.order_ledger_id}, what {name} did stays" for name in left)
 
 
 def _read(saga: Saga[Any], row: SagaRow, *, whole: bool = False) -> Work:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.outcome import Outcome
+from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
 from sql.models import Direction, Entry, Json, Status
 
 ITSELF: Final = "sagaledger"
@@ -84,7 +85,7 @@ class Signalled(Struct, frozen=True):
 
 
 class Skipped(Struct, frozen=True):
-    """Between two calls: the saga goes on without its next step, for this reason.
+    """Between two calls: the saga goes on without its next step, or without undoing it, for this reason.
 
     Attributes:
         step: Name of the step.
@@ -107,20 +108,6 @@ class Lapsed(Struct, frozen=True):
     too_often: bool = False
 
 
-class CancelRequested(Struct, frozen=True):
-    """Somebody asked for the order to be undone."""
-
-    actor: str
-    reason: str
-
-
-class Retried(Struct, frozen=True):
-    """An operator asked a stuck order to go on."""
-
-    actor: str
-    reason: str
-
-
 class GivenUp(Struct, frozen=True):
     """Between two calls: what the order waits for did not come in time, for this reason."""
 
@@ -141,7 +128,9 @@ class TakenBack(Struct, frozen=True):
     by: str = "another saga"
 
 
-Observation = Answered | Round | Elapsed | Signalled | Skipped | Lapsed | CancelRequested | Retried | GivenUp | TakenBack
+Observed = Answered | Round | Elapsed | Signalled | Skipped | Lapsed | GivenUp | TakenBack
+Asked = CancelRequested | Retried | Paused | Resumed | Resolved
+Observation = Observed | Asked
 
 
 class StepProgress(Struct, frozen=True, omit_defaults=True):
@@ -170,11 +159,13 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     Attributes:
         direction: Forward or back.
         round: From 1; each operator's retry opens another.
-        ending: Status it ends with when everything is undone, CANCELLED of one taken back; else None.
+        ending: Status it ends with when everything is undone, CANCELLED of one taken back, whatever an operator says it ends
+            with; else None.
         reason: Why it has that ending; None while it has none.
         on_its_way: Names of the steps whose calls are intended and have not ended.
         cancelling: Whether it turns round as soon as they have ended.
         signals: Names of the steps whose answer has come.
+        paused: Whether an operator has it on hold: no call is made; those on their way end.
         stuck: Why an operator is needed; None when none is.
         retries: How often any call was or will be repeated.
         steps: Progress of each step, by name; one that is missing is pending.
@@ -187,9 +178,15 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     on_its_way: tuple[str, ...] = ()
     cancelling: bool = False
     signals: tuple[str, ...] = ()
+    paused: bool = False
     stuck: str | None = None
     retries: int = 0
     steps: Mapping[str, StepProgress] = {}
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing begins before an operator says so."""
+        return self.paused or self.stuck is not None
 
     def of(self, step: str) -> StepProgress:
         """Return a step's progress."""

@@ -13,26 +13,26 @@ A saga is built from the snapshot alone, so journals can be retraced when the co
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from orchestrator import machine
+from orchestrator.asked import RESOLVES
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import (
     BEGINNING,
     SIGNAL,
     Answered,
-    CancelRequested,
     Elapsed,
     GivenUp,
     Lapsed,
     Move,
     Observation,
     Progress,
-    Retried,
     Round,
     Signalled,
     Skipped,
@@ -41,11 +41,19 @@ from orchestrator.progress import (
 from orchestrator.saga import DefinitionError, Saga
 from orchestrator.snapshot import Nothing, saga_of
 from orchestrator.turns import waiting
+from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
 from orchestrator.work import Work
 from sql.erasure import ERASE
 from sql.histories import History, Recorded
 from sql.models import Direction, Entry, Json, Kind, SagaRow, Status
 
+_VERBS: Final[Mapping[str, Callable[[str, str], Observation]]] = {
+    "cancel": CancelRequested,
+    "retry": Retried,
+    "pause": Paused,
+    "resume": Resumed,
+    **{verb: partial(Resolved, ending) for ending, verb in RESOLVES.items()},
+}
 _ROW: Final = ("status", "step", "direction", "retry_count", "last_seq", "results")
 
 
@@ -165,14 +173,12 @@ def _observed(work: Work, journal: tuple[Recorded, ...], place: int) -> Observat
             return Lapsed(too_often=_gave_up(journal, place))
         case Kind.OPERATOR if entry.outcome == "cancel" and work.row.status is Status.COMPLETED:
             return TakenBack(entry.actor or "", entry.reason or "")
-        case Kind.OPERATOR if entry.outcome == "cancel":
-            return CancelRequested(entry.actor or "", entry.reason or "")
         case Kind.OPERATOR if entry.outcome == SIGNAL:
             return Signalled(entry.step or "", entry.response or {}, entry.actor or "")
         case Kind.OPERATOR if entry.outcome == "skip":
             return Skipped(entry.step or "", entry.reason or "", entry.actor or "")
-        case Kind.OPERATOR if entry.outcome == "retry":
-            return Retried(entry.actor or "", entry.reason or "")
+        case Kind.OPERATOR if (verb := _VERBS.get(entry.outcome or "")) is not None:
+            return verb(entry.actor or "", entry.reason or "")
         case Kind.OPERATOR if entry.outcome == "give-up":
             return GivenUp(entry.reason or "")
     raise ValueError("nothing that can be observed leads to it")
@@ -203,7 +209,7 @@ def _is_put_aside(work: Work, entry: Entry) -> bool:
 
 
 def _put_aside(work: Work, entry: Entry) -> tuple[Work, tuple[Entry, ...]]:
-    stuck = replace(work.progress, stuck=entry.reason or "")
+    stuck = replace(work.progress, stuck=entry.reason or "", paused=False)
     row = replace(work.row, status=Status.STUCK, progress=stuck.to_json(), last_seq=work.row.last_seq + 1)
     return work.on(replace(row, lapses=row.lapses + 1)), (replace(entry, round=work.progress.round),)
 

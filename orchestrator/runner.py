@@ -27,7 +27,7 @@ from orchestrator.writer import Superseded, Writer
 from sql import ledger
 from sql.connect import OUTAGE
 from sql.ledger import ClaimLost
-from sql.models import TERMINAL, Claim, Direction, SagaRow, Status, Transition
+from sql.models import TERMINAL, Claim, Direction, SagaRow, Transition
 
 log = structlog.get_logger(__name__)
 
@@ -208,7 +208,7 @@ class Runner:
             age_s = hold.claim.age_s + time.monotonic() - hold.began_at_s
             self._metrics.duration.labels(work.saga.name).observe(age_s)
         log.info("order_left", status=work.row.status.value, step=work.row.step, delay_s=transition.delay_s)
-        at_rest = work.row.status in TERMINAL or work.row.status is Status.STUCK
+        at_rest = work.row.status in TERMINAL or work.progress.halted
         return None if at_rest else transition.delay_s or 0.0
 
     async def _answers(

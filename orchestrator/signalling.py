@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.definitions import Definitions
-from orchestrator.operating import CANCELLABLE, Verdict, apply
+from orchestrator.operating import CANCELLABLE, apply
 from orchestrator.progress import Observation, Progress, Signalled, StepState
 from orchestrator.saga import Saga, Signal
+from orchestrator.verdict import Verdict
 from participants.contracts import personal_of, without_personal
 from sql import ledger
 from sql.ledger import LedgerError

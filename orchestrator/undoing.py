@@ -54,10 +54,15 @@ def next_undo(saga: Saga[Any], progress: Progress) -> Step[Any, Any] | None:
 
 def compensated(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> Progress:
     """Record that a step's compensation succeeded: it undid the step, and later ones that have none of their own."""
-    undone = [
-        name for name, p in progress.steps.items() if name == step.name or (_covered(saga, step, name) and _may_be_done(p))
-    ]
+    undone = _undone_with(saga, progress, step)
     steps = {name: replace(progress.of(name), state=StepState.COMPENSATED) for name in undone}
+    return progress.having_all({**progress.steps, **steps})
+
+
+def left_standing(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> Progress:
+    """Record that a step's compensation is left out, so that what it would have undone stays."""
+    left = _undone_with(saga, progress, step)
+    steps = {name: replace(progress.of(name), state=StepState.SKIPPED, doubtful=False) for name in left}
     return progress.having_all({**progress.steps, **steps})
 
 
@@ -84,6 +89,11 @@ def _has_to_be_undone(saga: Saga[Any], step: Step[Any, Any], progress: Progress)
         return False
     undone_by_it = (p for name, p in progress.steps.items() if name == step.name or _covered(saga, step, name))
     return any(_may_be_done(p) for p in undone_by_it)
+
+
+def _undone_with(saga: Saga[Any], progress: Progress, step: Step[Any, Any]) -> list[str]:
+    """Return the steps that a step's compensation undoes."""
+    return [name for name, p in progress.steps.items() if name == step.name or (_covered(saga, step, name) and _may_be_done(p))]
 
 
 def _covered(saga: Saga[Any], step: Step[Any, Any], name: str) -> bool:

@@ -1,7 +1,7 @@
 """One order at work: what the pure core needs of its row, and how a decision becomes a transition of that row."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,7 @@ from orchestrator import machine
 from orchestrator.events import event_payload
 from orchestrator.identity import operation_key
 from orchestrator.prepared import Prepared, prepare, shown
-from orchestrator.progress import SIGNAL, Call, Elapsed, GivenUp, Move, Observation, Progress, Skipped
+from orchestrator.progress import ITSELF, SIGNAL, Call, Elapsed, GivenUp, Move, Observation, Progress, Skipped
 from orchestrator.saga import AnyStep, Context, Saga, Step, Timer
 from orchestrator.turns import next_actions, waiting
 from orchestrator.undoing import is_committed
@@ -127,7 +127,7 @@ class Work(Struct, frozen=True):
 
     def _judgement(self, move: Move, moment: Moment | None) -> Observation | None:
         progress = move.progress
-        if progress.direction is Direction.COMPENSATION or progress.stuck is not None:
+        if progress.direction is Direction.COMPENSATION or progress.halted:
             return None
         for step in next_actions(self.saga, progress):
             begun = progress.of(step.name)
@@ -167,7 +167,7 @@ class Work(Struct, frozen=True):
     def may_turn(self, move: Move) -> bool:
         """Tell whether a decision leaves the order going forward, and nothing that may be done forbids to undo it."""
         progress = move.progress
-        forward = progress.direction is Direction.ACTION and progress.stuck is None
+        forward = progress.direction is Direction.ACTION and not progress.halted
         return (
             forward
             and not progress.on_its_way
@@ -177,7 +177,7 @@ class Work(Struct, frozen=True):
 
     def elapsed(self, move: Move) -> Move:
         """Return a decision together with the end of the wait that its order is in, if it is in one."""
-        step = None if move.progress.stuck is not None else waiting(self.saga, move.progress)
+        step = None if move.progress.halted else waiting(self.saga, move.progress)
         return move if step is None else move.then(machine.settle(self.saga, move.progress, Elapsed(step.name), move.status))
 
     def give_up(self, move: Move, reason: str) -> Move:
@@ -221,7 +221,7 @@ class Work(Struct, frozen=True):
             last_error=progress.stuck or move.error or progress.reason,
             keep_lease=bool(move.calls),
             delay_s=None if move.delay_s is None else move.delay_s * (1.0 if move.waits else 1.0 + jitter),
-            deadline_s=self.saga.deadline_s if Kind.OPERATOR in kinds and any(map(_is_retry, move.entries)) else None,
+            deadline_s=self.saga.deadline_s if Kind.OPERATOR in kinds and any(map(_is_new_start, move.entries)) else None,
             # An attempt that ended is a sign of life, and an operator's word a new start; a bare takeover is neither.
             lapses=0 if Kind.OUTCOME in kinds or Kind.OPERATOR in kinds else self.row.lapses,
             entries=tuple([_dressed(entry, move, calls) for entry in move.entries]),
@@ -276,9 +276,12 @@ def _endpoint(step: Step[Any, Any], call: Call) -> Endpoint[Any, Any]:
     return endpoint
 
 
-def _is_retry(entry: Entry) -> bool:
+_NEW_STARTS: Final = frozenset({"retry", "resume", "skip"})
+
+
+def _is_new_start(entry: Entry) -> bool:
     """Tell whether an operator has an order go on: it gets as much time as at first."""
-    return entry.kind is Kind.OPERATOR and entry.outcome == "retry"
+    return entry.kind is Kind.OPERATOR and entry.outcome in _NEW_STARTS and entry.actor != ITSELF
 
 
 def _learned(entries: Iterable[Entry]) -> Json:

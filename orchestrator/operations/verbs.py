@@ -11,10 +11,10 @@ from rich.console import Console
 from orchestrator import cancelling, operating
 from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
-from orchestrator.operating import Verdict
 from orchestrator.operations.asking import connected
 from orchestrator.operations.render import open_console, print_json, say
 from orchestrator.settings import load_settings
+from orchestrator.verdict import Verdict
 
 VERBS: Final = MappingProxyType({"retry": operating.retry, "cancel": cancelling.cancel})
 

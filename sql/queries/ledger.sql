@@ -152,6 +152,7 @@ with given as (
         next_retry_at = case when h.keep_due then l.next_retry_at
             else clock_timestamp() + make_interval(secs => h.delay_s) end,
         deadline_at = coalesce(clock_timestamp() + make_interval(secs => h.deadline_s), l.deadline_at),
+        paused_at = case when h.progress -> 'paused' = 'true' then coalesce(l.paused_at, clock_timestamp()) end,
         lease_owner = case when h.keep_lease then l.lease_owner end,
         lease_expires_at = case when h.keep_lease then l.lease_expires_at end,
         finished_at = case when h.status in ('COMPLETED', 'FAILED', 'CANCELLED', 'DECLINED') then clock_timestamp() end,

@@ -20,8 +20,9 @@ from orchestrator.fleet import Parked
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.operating import CANCELLABLE, _kept
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, Call, CancelRequested, Lapsed, Observation, Progress, Retried
+from orchestrator.progress import Answered, Call, Lapsed, Observation, Progress
 from orchestrator.runner import Runner
+from orchestrator.verb import CancelRequested, Retried
 from orchestrator.work import Work
 from sql.models import TERMINAL, Entry, Json, Status, Transition
 from tests.simulation.scenes import Scene

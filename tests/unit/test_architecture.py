@@ -21,6 +21,7 @@ PURE = (
     "saga",
     "outcome",
     "identity",
+    "verb",
     "progress",
     "turns",
     "undoing",

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from orchestrator.operating import Busy, NotRetryable, Verdict, cancel, retry
+from orchestrator.operating import cancel, retry
+from orchestrator.verdict import Busy, NotRetryable, Verdict
 from sql.connect import open_pool
 from sql.models import Status
 from tests.integration.orchestrator.shop import Shop, open_replica, place, row_of, status, until

@@ -11,9 +11,10 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
-from orchestrator.operating import Unreadable, cancel, retry
+from orchestrator.operating import cancel, retry
 from orchestrator.retrace import retrace
 from orchestrator.saga import Saga
+from orchestrator.verdict import Unreadable
 from sql import ledger
 from sql.models import Status
 from tests.integration.orchestrator.past import Past, history_of

@@ -12,8 +12,9 @@ from psycopg_pool import AsyncConnectionPool
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
-from orchestrator.operating import NotCancellable, NotRetryable, cancel, retry
+from orchestrator.operating import cancel, retry
 from orchestrator.saga import DefinitionError, Saga
+from orchestrator.verdict import NotCancellable, NotRetryable
 from sql import ledger
 from sql.models import Status
 from tests.integration.orchestrator.shop import (

@@ -12,11 +12,12 @@ from msgspec import structs
 from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.operating import NotCancellable, Verdict, cancel, retry
+from orchestrator.operating import cancel, retry
 from orchestrator.preview import preview
 from orchestrator.retrace import retrace
 from orchestrator.saga import AnyStep, Retry, Saga, Signal, StepKind, Timer
 from orchestrator.signalling import NoSuchSignal, NotAwaited, signal
+from orchestrator.verdict import NotCancellable, Verdict
 from orchestrator.work import Work
 from sql import ledger
 from sql.auditing import load_audit

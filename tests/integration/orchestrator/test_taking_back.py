@@ -13,13 +13,13 @@ from orchestrator import cancelling
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
-from orchestrator.operating import NotCancellable
 from orchestrator.paying import NotPayable, insert_payment
 from orchestrator.retrace import retrace
 from orchestrator.saga import Demand, Saga, StepKind
 from orchestrator.sagas import SHIPPED
 from orchestrator.sagas.orders import Item, PlaceOrder
 from orchestrator.sagas.pay_order import PayOrder
+from orchestrator.verdict import NotCancellable
 from participants.contracts import Wire
 from participants.contracts.inventory import StockLine
 from sql import ledger, reading

@@ -13,13 +13,11 @@ from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.progress import (
     BEGINNING,
     Answered,
-    CancelRequested,
     Elapsed,
     GivenUp,
     Lapsed,
     Observation,
     Progress,
-    Retried,
     Round,
     Signalled,
     Skipped,
@@ -28,6 +26,7 @@ from orchestrator.progress import (
 from orchestrator.saga import Saga, Signal, Step, StepKind
 from orchestrator.turns import next_actions, waiting
 from orchestrator.undoing import is_committed
+from orchestrator.verb import CancelRequested, Retried
 from sql.models import TERMINAL, Direction, Status
 
 LAPSES_MAX = 1

@@ -5,8 +5,9 @@ import pytest
 from orchestrator import machine
 from orchestrator.answers import SPARED
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Lapsed, Move, Progress, Retried, StepState
+from orchestrator.progress import BEGINNING, Answered, GivenUp, Lapsed, Move, Progress, StepState
 from orchestrator.saga import Retry, Saga
+from orchestrator.verb import CancelRequested, Retried
 from sql.models import Direction, Kind, Status
 from tests.unit.core.sagas import PROBE, plain_saga, saga, step
 

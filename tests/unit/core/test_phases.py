@@ -7,7 +7,8 @@ import pytest
 from orchestrator.machine import proceed, settle
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.phases import Phase, ended_phase
-from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Move, Progress, Round
+from orchestrator.progress import BEGINNING, Answered, GivenUp, Move, Progress, Round
+from orchestrator.verb import CancelRequested
 from tests.unit.core.sagas import TRY_CONFIRM_CANCEL, saga, step
 
 TCC = saga(*TRY_CONFIRM_CANCEL)

@@ -6,10 +6,11 @@ from orchestrator import machine
 from orchestrator.configuration import Configuration, Unsafe
 from orchestrator.definitions import Definitions
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import BEGINNING, Answered, CancelRequested, GivenUp, Progress, Retried, StepState, TakenBack
+from orchestrator.progress import BEGINNING, Answered, GivenUp, Progress, StepState, TakenBack
 from orchestrator.saga import Demand, Saga
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.settings import Settings
+from orchestrator.verb import CancelRequested, Retried
 from sql.models import Direction, Kind, Status
 from tests.unit.core.sagas import pivot, plain_saga, read_only, saga, step
 

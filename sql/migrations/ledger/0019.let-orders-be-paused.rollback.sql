@@ -1,0 +1,1 @@
+revoke update (paused_at) on order_ledger from sagaledger_edge, sagaledger_orchestrator;
