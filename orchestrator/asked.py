@@ -171,7 +171,8 @@ def skipped(saga: Saga[Any], progress: Progress, skip: Skipped) -> Move:
 
 def taken_back(saga: Saga[Any], progress: Progress, back: TakenBack) -> Move:
     """Return what it changes that a saga about the order has taken back what was done of it. Its steps stay done."""
-    if progress.ending is not None or progress.stuck is not None or next_action(saga, progress) is not None:
+    done = next_action(saga, progress) is None if progress.ending is None else progress.ending is Status.COMPLETED
+    if progress.stuck is not None or not done:
         raise ValueError("only what is completed is taken back")
     entry = Entry(Kind.OPERATOR, round=progress.round, outcome="cancel", actor=back.actor, reason=back.reason)
     return Move(replace(progress, ending=Status.CANCELLED, reason=f"taken back by {back.by}"), (entry,))

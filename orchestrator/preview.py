@@ -5,8 +5,8 @@ from typing import Any
 from orchestrator import machine
 from orchestrator.dependencies import dependencies_of
 from orchestrator.outcome import Succeeded
-from orchestrator.progress import ITSELF, Answered, Call, Elapsed, Progress, Round, Signalled, StepState
-from orchestrator.saga import AnyStep, Saga, Signal, Timer
+from orchestrator.progress import ITSELF, Answered, Call, Elapsed, Progress, Round, Signalled, StepProgress, StepState
+from orchestrator.saga import AnyStep, Saga, Signal, Step, StepKind, Timer
 from orchestrator.turns import waiting
 from orchestrator.verb import Resumed
 from orchestrator.work import Work
@@ -49,16 +49,20 @@ def remains(saga: Saga[Any], before: Progress, after: Progress) -> tuple[str, ..
     ended = after.stuck is None and after.ending is not None and machine.current_step(saga, after) is None
     for step in saga.steps:
         was, now = before.of(step.name), after.of(step.name)
-        newly = now.state is StepState.SKIPPED and was.state is not StepState.SKIPPED
-        if newly and after.direction is Direction.ACTION:
+        left_out = now.state is StepState.SKIPPED and (was.state is not now.state or was.doubtful is not now.doubtful)
+        if left_out and after.direction is Direction.ACTION:
             said.append(f"{step.name} is left out{', though it may have been done' if now.doubtful else ''}")
-        elif newly:
-            said.append(f"what {step.name} did{'' if was.state is StepState.SUCCEEDED else ', or may have done,'} stays")
-        elif ended and now.state is StepState.COMPENSATION_FAILED and after.ending is not Status.COMPLETED:
-            said.append(f"what {step.name} did, or may have done, stays")
-        elif ended and now.state is StepState.COMPENSATED and after.ending is Status.COMPLETED:
+        elif ended and after.ending is Status.COMPLETED and now.state is StepState.COMPENSATED:
             said.append(f"{step.name} was undone, and stays so")
+        elif left_out or (ended and after.ending is not Status.COMPLETED and _may_stand(step, now)):
+            said.append(f"what {step.name} did{'' if was.state is StepState.SUCCEEDED else ', or may have done,'} stays")
     return tuple(said)
+
+
+def _may_stand(step: AnyStep[Any], now: StepProgress) -> bool:
+    if not isinstance(step, Step) or step.kind is StepKind.READ_ONLY or now.state is StepState.COMPENSATED:
+        return False
+    return now.doubtful or now.state in (StepState.SUCCEEDED, StepState.COMPENSATION_FAILED)
 
 
 def _if_all_succeed(work: Work, progress: Progress) -> Progress:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator import machine
+from orchestrator.asked import skippable
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
+from orchestrator.preview import remains
 from orchestrator.progress import (
     BEGINNING,
     Answered,
@@ -26,10 +28,11 @@ from orchestrator.progress import (
 from orchestrator.saga import Saga, Signal, Step, StepKind
 from orchestrator.turns import next_actions, waiting
 from orchestrator.undoing import is_committed
-from orchestrator.verb import CancelRequested, Retried
+from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
 from sql.models import TERMINAL, Direction, Status
 
 LAPSES_MAX = 1
+VERBS_MAX = 2
 TRIALS_MAX = 1
 ROUNDS_MAX = 2
 ENDED = {StepState.SUCCEEDED, StepState.COMPENSATED}
@@ -48,6 +51,9 @@ class World:
         lapses: How often an owner died so far.
         probing: Steps whose call on its way only asks if the action was done.
         trials: How often a call that tried whether its participant is back ended Unknown so far.
+        verbs: How often an operator paused the order or left a step of it out so far.
+        left: Steps that are not to be undone, by an operator's word.
+        resolved: Whether an operator said how it ends.
     """
 
     progress: Progress = BEGINNING
@@ -58,6 +64,9 @@ class World:
     lapses: int = 0
     probing: frozenset[str] = frozenset()
     trials: int = 0
+    verbs: int = 0
+    left: frozenset[str] = frozenset()
+    resolved: bool = False
 
     def __post_init__(self) -> None:
         # A late call changes nothing where its effect stands already or is refused: one world less to look at.
@@ -75,11 +84,12 @@ class World:
         )
         core = (progress.direction, progress.round, progress.ending, progress.on_its_way, progress.cancelling, progress.signals)
         world = (self.effects, self.tombstones, self.late, self.cancelled, self.lapses, self.trials)
-        return (*core, progress.stuck, steps, *world)
+        people = (progress.paused, self.verbs, self.left, self.resolved)
+        return (*core, progress.stuck, steps, *world, *people)
 
 
 def explore(
-    saga: Saga, *, cancels: bool = False, undo_rejections: bool = False, parks: bool = False
+    saga: Saga, *, cancels: bool = False, undo_rejections: bool = False, parks: bool = False, verbs: bool = False
 ) -> tuple[int, set[Status]]:
     """Go through every reachable world and check each.
 
@@ -89,6 +99,7 @@ def explore(
         undo_rejections: Whether a participant may refuse an undo for good.
         parks: Whether a participant may be away: an order that waits for it may be given up at any moment, and a call may
             try whether it is back.
+        verbs: Whether an operator may pause, resume, skip and resolve at any moment.
 
     Returns:
         The number of worlds, and the terminal statuses that were reached.
@@ -104,6 +115,7 @@ def explore(
         check(saga, world)
         status = machine.status_of(saga, world.progress)
         following = list(_next_worlds(saga, world, cancels=cancels, undo_rejections=undo_rejections, parks=parks))
+        following += list(_verbs(saga, world, status)) if verbs and status not in TERMINAL else []
         if status in TERMINAL:
             ends.add(status)
         elif status is not Status.STUCK:
@@ -118,11 +130,12 @@ def check(saga: Saga, world: World) -> None:
     if status is Status.COMPLETED:
         skipped = {name for name, p in world.progress.steps.items() if p.state is StepState.SKIPPED}
         missing = {step.name for step in saga.calls} - skipped - world.effects
-        assert not missing, f"completed without {missing}"
+        assert world.resolved or not missing, f"completed without {missing}"
     if status in (Status.FAILED, Status.CANCELLED, Status.DECLINED):
         # What nothing undoes has left nothing behind, or nobody minds it; a pivot is neither.
-        left = {name for name in world.effects if _is_undone(saga.call_of(name))}
-        assert not left, f"{status} with {left} done: {world}"
+        left = {name for name in world.effects - world.left if _is_undone(saga.call_of(name))}
+        assert world.resolved or not left, f"{status} with {left} done: {world}"
+    assert not world.progress.paused or (status is not Status.STUCK and status not in TERMINAL), "nothing to hold"
     assert Progress.from_json(world.progress.to_json()) == world.progress
     for step in saga.calls:
         spent = world.progress.of(step.name).attempts - world.progress.of(step.name).lapses
@@ -146,8 +159,40 @@ def _next_worlds(saga: Saga, world: World, *, cancels: bool, undo_rejections: bo
             yield _settled(saga, world, Signalled(step.name, {}, "client"))
     if world.progress.on_its_way:
         yield from _ends(saga, world, undo_rejections=undo_rejections, parks=parks)
+    elif world.progress.paused:
+        assert machine.proceed(saga, world.progress).entries == (), "a call of what is on hold"
     else:
         yield from _beginnings(saga, world, status, parks=parks)
+
+
+def _verbs(saga: Saga, world: World, status: Status) -> Iterator[World]:
+    """What an operator may do beside retrying: pause and skip a few times, resume and resolve whenever it is allowed."""
+    progress, counted = world.progress, replace(world, verbs=world.verbs + 1)
+    if progress.paused:
+        yield _settled(saga, world, Resumed("operator", "go on"))
+    elif status is not Status.STUCK and world.verbs < VERBS_MAX:
+        yield _settled(saga, counted, Paused("operator", "wait"))
+    if world.verbs < VERBS_MAX:
+        for step in skippable(saga, progress):
+            after = _settled(saga, counted, Skipped(step, "not needed", "operator"))
+            back = after.progress.direction is Direction.COMPENSATION and not progress.cancelling
+            yield replace(after, left=after.left | _left_standing(progress, after.progress)) if back else after
+    if progress.stuck is not None or (progress.paused and not progress.on_its_way):
+        for ending in (Status.COMPLETED, Status.FAILED):
+            after = replace(_settled(saga, world, Resolved(ending, "operator", "by hand")), resolved=True)
+            assert machine.status_of(saga, after.progress) is ending
+            told = " ".join(remains(saga, progress, after.progress))
+            calls = (saga.call_of(name) for name in world.effects - world.left)
+            untold = {
+                step.name for step in calls if step.kind is not StepKind.READ_ONLY and f"what {step.name} did" not in told
+            }
+            assert ending is Status.COMPLETED or not untold, f"{untold} stand, and nobody is told: {world}"
+            yield after
+
+
+def _left_standing(before: Progress, after: Progress) -> set[str]:
+    """Return the steps that are not undone any more since."""
+    return {name for name, p in after.steps.items() if p.state is StepState.SKIPPED and p != before.of(name)}
 
 
 def _beginnings(saga: Saga, world: World, status: Status, *, parks: bool) -> Iterator[World]:

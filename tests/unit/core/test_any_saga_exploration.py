@@ -35,9 +35,9 @@ def calls(draw: st.DrawFn, name: str, before: list[str]) -> AnyStep[Nothing]:
 
 
 @st.composite
-def sagas(draw: st.DrawFn) -> Saga[Nothing]:
+def sagas(draw: st.DrawFn, steps_max: int = 3) -> Saga[Nothing]:
     steps: list[AnyStep[Nothing]] = []
-    for number in range(draw(st.integers(1, 3))):
+    for number in range(draw(st.integers(1, steps_max))):
         name, before = f"step_{number}", [each.name for each in steps]
         wait = st.sampled_from((Signal[Nothing](name), Timer[Nothing](name, wait_s=1.0)))
         steps.append(draw(calls(name, before) | wait))
