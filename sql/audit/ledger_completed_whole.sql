@@ -11,4 +11,7 @@ from order_ledger l
         from ledger_journal where order_ledger_id = l.order_ledger_id and step = s.body ->> 'name') j on true
 where l.status = 'COMPLETED'
     and (coalesce(j.undone, false) or not coalesce(j.done, false)
-        and l.progress #>> array['steps', s.body ->> 'name', 'state'] is distinct from 'skipped');
+        and l.progress #>> array['steps', s.body ->> 'name', 'state'] is distinct from 'skipped')
+    -- Unless an operator said that it is completed, whatever was not done or was undone.
+    and not exists (select from ledger_journal r
+        where r.order_ledger_id = l.order_ledger_id and r.kind = 'operator' and r.outcome = 'resolve-completed');

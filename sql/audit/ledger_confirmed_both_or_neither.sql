@@ -14,6 +14,9 @@ with confirm as (
         join saga_definition d using (definition_id)
         cross join lateral jsonb_array_elements(d.body -> 'steps') as s (body)
     where l.finished_at is not null and s.body ->> 'group' = 'confirm'
+        -- An operator may have left one out, or have said how the order ends.
+        and not exists (select from ledger_journal o where o.order_ledger_id = l.order_ledger_id and o.kind = 'operator'
+            and o.actor <> 'sagaledger' and o.outcome in ('skip', 'resolve-completed', 'resolve-failed'))
 )
 select order_ledger_id, saga, status, array_agg(step) filter (where stands) as confirmed,
     array_agg(step) filter (where not stands) as not_confirmed

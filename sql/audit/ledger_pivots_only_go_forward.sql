@@ -11,4 +11,7 @@ from order_ledger l
 where l.status in ('FAILED', 'CANCELLED', 'DECLINED') and s.body ->> 'kind' = 'pivot' and s.body ->> 'undone_by' is null
     -- What was taken back once it had completed was not undone by itself: see ledger_cancelled_whole.
     and (l.status <> 'CANCELLED' or l.direction = 'compensation')
+    -- Unless an operator said that it has failed, whatever stands of it.
+    and not exists (select from ledger_journal r
+        where r.order_ledger_id = l.order_ledger_id and r.kind = 'operator' and r.outcome = 'resolve-failed')
 group by l.order_ledger_id, l.status, s.body ->> 'name';

@@ -9,4 +9,8 @@ where s.kind = 'intent' and s.step = 'schedule_shipping' and s.direction = 'acti
                 where l.order_ledger_id = s.order_ledger_id and l.saga = 'deliver_order')
     and not exists (select from ledger_journal p
                     where p.order_ledger_id = s.order_ledger_id and p.step = 'capture_payment' and p.direction = 'action'
-                        and p.outcome = 'succeeded' and p.seq < s.seq);
+                        and p.outcome = 'succeeded' and p.seq < s.seq)
+    -- Unless an operator had it go on without.
+    and not exists (select from ledger_journal o
+                    where o.order_ledger_id = s.order_ledger_id and o.step = 'capture_payment' and o.kind = 'operator'
+                        and o.outcome = 'skip' and o.seq < s.seq);

@@ -21,5 +21,9 @@ from step s
 where s.undone_by is not null and not exists (
     select from ledger_journal u
     where u.order_ledger_id = s.order_ledger_id and u.step = s.undone_by and u.direction = 'compensation'
-        and u.kind = 'outcome' and u.outcome = 'succeeded')
+        -- Or an operator left its undoing out.
+        and (u.kind = 'outcome' and u.outcome = 'succeeded' or u.kind = 'operator' and u.outcome = 'skip'))
+    -- Unless an operator said that it has failed, whatever stands of it.
+    and not exists (select from ledger_journal r
+        where r.order_ledger_id = s.order_ledger_id and r.kind = 'operator' and r.outcome = 'resolve-failed')
 group by s.order_ledger_id, s.status, s.step, s.undone_by;

@@ -283,6 +283,42 @@ LEDGER = (
         """update order_ledger set results = jsonb_set(results, '{create_order,step}', '"x"')
         where order_ledger_id = o('completed')""",
     ),
+    Plant("ledger_no_call_on_hold", "update order_ledger set paused_at = null where order_ledger_id = o('paused')"),
+    Plant("ledger_no_call_on_hold", "update order_ledger set paused_at = now() where order_ledger_id = o('waiting')"),
+    Plant(
+        "ledger_no_call_on_hold",
+        "update ledger_journal set outcome = 'retry' where order_ledger_id = o('resumed') and outcome = 'resume'",
+    ),
+    # An operator's word is what excuses these: without it, or for another step, each is found.
+    Plant(
+        "ledger_completed_whole",
+        """update ledger_journal set outcome = 'retry'
+        where order_ledger_id = o('completed_by_hand') and outcome = 'resolve-completed'""",
+    ),
+    Plant(
+        "ledger_undone_whole",
+        """update ledger_journal set outcome = 'retry'
+        where order_ledger_id = o('failed_by_hand') and outcome = 'resolve-failed'""",
+    ),
+    Plant(
+        "ledger_undone_whole",
+        "update ledger_journal set direction = null where order_ledger_id = o('left_standing') and outcome = 'skip'",
+    ),
+    Plant(
+        "ledger_undone_whole",
+        """update ledger_journal set step = 'authorize_payment'
+        where order_ledger_id = o('left_standing') and outcome = 'skip'""",
+    ),
+    Plant(
+        "ledger_completed_whole",
+        """update order_ledger set progress = jsonb_set(progress, '{steps,create_order,state}', '"succeeded"')
+        where order_ledger_id = o('gone_on_without')""",
+    ),
+    Plant(
+        "ledger_cancelled_whole",
+        """update ledger_journal set outcome = 'retry' where outcome = 'resolve-completed' and order_ledger_id =
+            (select order_ledger_id from order_ledger where parent_id = o('taken_back_by_hand'))""",
+    ),
     Plant("ledger_items_add_up", "update order_ledger_items set quantity = 7 where order_ledger_id = o('failed') and line = 1"),
     Plant("ledger_items_add_up", "delete from order_ledger_items where order_ledger_id = o('failed')"),
 )

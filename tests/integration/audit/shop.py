@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from msgspec import structs
 
-from orchestrator import cancelling, operating
+from orchestrator import cancelling, mending, operating
 from orchestrator.definitions import Definitions, store_snapshot
 from orchestrator.events import event_payload
 from orchestrator.identity import order_id
@@ -180,6 +180,7 @@ async def place_every_shape_that_operators_give(shop: Shop) -> None:
     await shop.run()
     await shop.place("cancelled_at_work", cancel_during_capture)
     await take_back(shop, definitions)
+    await place_every_shape_that_is_mended(shop, definitions)
     stuck = await shop.place("retried", scripted(reserve_inventory=refused, create_order_undo=refused))
     await operating.retry(shop.conn, definitions, stuck.row.order_ledger_id, actor="ann", reason="asked by phone")
     await shop.run()
@@ -201,3 +202,39 @@ async def take_back(shop: Shop, definitions: Definitions) -> None:
     assert placed.row.status is Status.COMPLETED
     await cancelling.cancel(shop.conn, definitions, placed.row.order_ledger_id, actor="ann", reason="asked by phone")
     await shop.run(saga=definitions.named(CANCEL_ORDER.name))
+
+
+async def place_every_shape_that_is_mended(shop: Shop, definitions: Definitions) -> None:
+    unclear, refused = Unknown("no answer in time"), Rejected("not possible")
+    why: Any = {"actor": "ann", "reason": "asked by phone"}
+
+    async def pause_during_capture(work: Work, call: Call) -> Outcome:
+        if call.step == "capture_payment":
+            await mending.pause(shop.conn, definitions, work.row.order_ledger_id, **why)
+        return Succeeded({"step": call.step})
+
+    held = await shop.place("resumed", pause_during_capture)
+    await mending.resume(shop.conn, definitions, held.row.order_ledger_id, **why)
+    await shop.run()
+    without = await shop.place("gone_on_without", scripted(create_order=unclear))
+    await mending.skip_step(shop.conn, definitions, without.row.order_ledger_id, step="create_order", **why)
+    await shop.run()
+    standing = await shop.place("left_standing", scripted(reserve_inventory=refused, create_order_undo=refused))
+    await mending.skip_step(shop.conn, definitions, standing.row.order_ledger_id, **why)
+    stuck = await shop.place("completed_by_hand", scripted(reserve_inventory=refused, create_order_undo=refused))
+    await mending.resolve(shop.conn, definitions, stuck.row.order_ledger_id, ending=Status.COMPLETED, **why)
+    failed = await shop.place("failed_by_hand", scripted(confirm_order=unclear))
+    await mending.pause(shop.conn, definitions, failed.row.order_ledger_id, **why)
+    await mending.resolve(shop.conn, definitions, failed.row.order_ledger_id, ending=Status.FAILED, **why)
+    await take_back_by_hand(shop, definitions, why)
+    paused = await shop.place("paused", scripted(create_order=unclear))
+    await mending.pause(shop.conn, definitions, paused.row.order_ledger_id, **why)
+
+
+async def take_back_by_hand(shop: Shop, definitions: Definitions, why: Any) -> None:
+    id_ = str(order_id("client", "taken_back_by_hand"))
+    made = {"authorize_payment": {"authorization_id": "money"}, "reserve_inventory": {"order_id": id_}}
+    placed = await shop.place("taken_back_by_hand", scripted(**{step: Succeeded(answer) for step, answer in made.items()}))
+    begun = await cancelling.cancel(shop.conn, definitions, placed.row.order_ledger_id, **why)
+    await mending.pause(shop.conn, definitions, begun.order_ledger_id, **why)
+    await mending.resolve(shop.conn, definitions, begun.order_ledger_id, ending=Status.COMPLETED, **why)
