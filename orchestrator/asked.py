@@ -80,13 +80,12 @@ def paused(progress: Progress, pause: Paused) -> Move:
 
 
 def resumed(saga: Saga[Any], progress: Progress, resume: Resumed) -> Move:
-    """Return what it changes that an operator has a paused order go on. What could not be undone is not tried anew."""
+    """Return what it changes that an operator has a paused order go on where it stands."""
     if not progress.paused:
         raise ValueError("only a paused order is resumed")
     onward = Move(replace(progress, paused=False))
     if not progress.on_its_way:
-        # Its time stood still: what it waits for is waited for anew, and attempts are counted anew with it.
-        onward = _next_round(saga, onward.progress, _BEGUN)
+        onward = _with_time_anew(saga, onward.progress)
     entry = Entry(Kind.OPERATOR, round=onward.progress.round, outcome="resume", actor=resume.actor, reason=resume.reason)
     return Move(onward.progress, (entry, *onward.entries))
 
@@ -196,6 +195,14 @@ def _next_round(saga: Saga[Any], progress: Progress, unfinished: frozenset[StepS
     steps = {name: _anew(step) if step.state in states else step for name, step in ended.progress.steps.items()}
     after = replace(progress.having_all(steps), stuck=None, round=progress.round + 1)
     return Move(if_cancelled(after), ended.entries)
+
+
+def _with_time_anew(saga: Saga[Any], progress: Progress) -> Move:
+    """Have an order go on whose time stood still: a wait begins once more, in a round of its own, and so does a step's time."""
+    ended = _unwaited(saga, progress)
+    steps = {n: replace(p, began_s=None) if p.state in _BEGUN else p for n, p in ended.progress.steps.items()}
+    round_ = progress.round + 1 if ended.entries else progress.round
+    return Move(if_cancelled(replace(ended.progress.having_all(steps), round=round_)), ended.entries)
 
 
 def _without_the_rest(saga: Saga[Any], progress: Progress, completes: bool) -> Progress:

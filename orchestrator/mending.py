@@ -44,7 +44,7 @@ async def pause(
 async def resume(
     conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
 ) -> Verdict:
-    """Have an order that is on hold go on where it stands: at once, with as much time and as many attempts as at first.
+    """Have an order that is on hold go on where it stands, at once and with as much time as at first. A wait begins once more.
 
     A cancel that came meanwhile is carried out. What is not on hold is left alone.
 

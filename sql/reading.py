@@ -66,6 +66,7 @@ async def list_orders(
     client_request_id: str | None = None,
     metadata: Mapping[str, str] | None = None,
     since: datetime | None = None,
+    paused: bool = False,
     cursor: Position | None = None,
     limit: int,
 ) -> list[Json]:
@@ -80,6 +81,7 @@ async def list_orders(
         client_request_id: Orders under this key of a client's; None for any.
         metadata: Orders with every one of these labels; values are compared as text.
         since: Aware time; orders recorded then or later.
+        paused: Whether only orders that an operator has on hold.
         cursor: Position after which the page starts; None for the first page. See `position_of`.
         limit: Most orders, at least 1.
     """
@@ -87,8 +89,9 @@ async def list_orders(
     parameters = {
         "client_id": client_id,
         "statuses": [str(status) for status in statuses] or None,
-        "unfinished": bool(statuses) and TERMINAL.isdisjoint(statuses),
-        "halted": set(statuses) == {Status.STUCK},
+        "unfinished": paused or (bool(statuses) and TERMINAL.isdisjoint(statuses)),
+        "halted": paused or set(statuses) == {Status.STUCK},
+        "paused": paused,
         "saga": saga,
         "customer_id": customer_id,
         "client_request_id": client_request_id,
@@ -138,7 +141,7 @@ async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
     Returns:
         Now: `orders` (in the ledger), `active` (unfinished ones by saga and status), `unfinished` (the same by status),
         `active_at` (the same by step: `saga`, `status`, `step`, `orders`, `oldest_age_s`), `oldest_unfinished_age_s` (None when
-        all are finished), `stuck`, `outbox_rows`, `outbox_pending`. Numbers of rows are estimates above 100,000.
+        all are finished), `stuck`, `paused`, `outbox_rows`, `outbox_pending`. Numbers of rows are estimates above 100,000.
 
         In the last `window_s` seconds, the length that was really looked at: `started_per_s`, `finished_per_s`, `finished` (by
         status), `p50_s`, `p95_s` and `p99_s` (from record to end; None when nothing ended), `sagas` (`saga`, `finished`,

@@ -22,6 +22,7 @@ def show_list(
     customer: str | None,
     since: datetime | None,
     stuck: bool,
+    paused: bool,
     limit: int,
     cursor: str | None,
 ) -> None:
@@ -36,6 +37,7 @@ def show_list(
         "saga": saga,
         "customer_id": customer,
         "since": since and since.replace(tzinfo=since.tzinfo or UTC),
+        "paused": paused,
         "cursor": _position(cursor) if cursor else None,
     }
     # One more than is shown tells whether there is another page.

@@ -88,13 +88,13 @@ def print_table(console: Console, headings: Sequence[str], rows: Iterable[Sequen
 def print_orders(console: Console, orders: Sequence[Row]) -> None:
     """Print rows of the ledger, one line each; where there is room, with more of each."""
     if console.width < WIDE:
-        narrow = [(o["order_ledger_id"], o["status"], o["step"], f"{utc(o['created_at']):%m-%d %H:%M}") for o in orders]
+        narrow = [(o["order_ledger_id"], _status(o), o["step"], f"{utc(o['created_at']):%m-%d %H:%M}") for o in orders]
         print_table(console, ("ORDER", "STATUS", "STEP", "CREATED UTC"), narrow, gap=1)
         return
     rows = [
         (
             order["order_ledger_id"],
-            order["status"],
+            _status(order),
             order["step"],
             order["retry_count"],
             _moment(order["created_at"]),
@@ -104,6 +104,10 @@ def print_orders(console: Console, orders: Sequence[Row]) -> None:
         for order in orders
     ]
     print_table(console, ("ORDER", "STATUS", "STEP", "RETRIES#", "CREATED UTC", "CUSTOMER", "SAGA"), rows)
+
+
+def _status(order: Row) -> str:
+    return f"{order['status']} (paused)" if order.get("paused_at") else str(order["status"])
 
 
 def print_order(console: Console, order: Row, journal: Sequence[Row]) -> None:
@@ -167,6 +171,7 @@ _ORDER_FIELDS: Final = (
     "client_request_id",
     "correlation_id",
     "parent_id",
+    "paused_at",
     "retry_count",
     "next_retry_at",
     "last_error",

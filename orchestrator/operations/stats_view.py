@@ -66,7 +66,8 @@ def share(part: int, whole: int) -> str:
 def _sentences(told: Row) -> Iterator[str]:
     unfinished = sum(told["unfinished"].values())
     oldest = f", the oldest for {lasting(told['oldest_unfinished_age_s'])}" if unfinished else ""
-    yield f"{told['orders']:,} orders in the ledger, {unfinished:,} unfinished{oldest}, {told['stuck']:,} STUCK"
+    held = f", {told['paused']:,} on hold" if told["paused"] else ""
+    yield f"{told['orders']:,} orders in the ledger, {unfinished:,} unfinished{oldest}, {told['stuck']:,} STUCK{held}"
     ended = ", ".join(f"{count:,} {status}" for status, count in sorted(told["finished"].items()))
     yield (
         f"In the last {lasting(told['window_s'])}: {told['started_per_s']:.3g} a second begun,"

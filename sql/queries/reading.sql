@@ -35,7 +35,7 @@ where l.order_ledger_id = %(order_ledger_id)s and (%(client_id)s::text is null o
 
 -- name: list_orders
 -- Orders, newest first, after a position: no order twice and none missed, whatever is recorded meanwhile. Without items,
--- steps and results, which one order shows. `unfinished` and `halted` (STUCK) repeat what the statuses say already, in the
+-- steps and results, which one order shows. `unfinished` and `halted` (STUCK, or on hold) repeat what is asked for already, in the
 -- words of the partial indexes on such orders: an index that named the status would be written at each change of it.
 select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
     l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.metadata, l.correlation_id,
@@ -45,6 +45,7 @@ where (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
     and (%(statuses)s::text[] is null or l.status = any (%(statuses)s::text[]))
     and (not %(unfinished)s::boolean or l.finished_at is null)
     and (not %(halted)s::boolean or l.due_at is null)
+    and (not %(paused)s::boolean or l.paused_at is not null)
     and (%(saga)s::text is null or l.saga = %(saga)s::text)
     and (%(customer_id)s::text is null or l.customer_id = %(customer_id)s::text)
     and (%(client_request_id)s::text is null or l.client_request_id = %(client_request_id)s::text)
@@ -84,7 +85,7 @@ select count(*)::integer as orders from (select from order_ledger where due_at <
 -- journals by the primary key, one by one: a join would be free to read the whole journal. The numbers of rows are estimates
 -- once they are large, because counting would read them all.
 with active as materialized (
-    select saga, status, step, count(*) as orders, min(created_at) as oldest_at
+    select saga, status, step, count(*) as orders, min(created_at) as oldest_at, count(paused_at) as paused
     from order_ledger where finished_at is null group by saga, status, step
 ), ended as materialized (
     select order_ledger_id, saga, status, finished_at,
@@ -151,6 +152,7 @@ select (select case when c.reltuples > 100000 then c.reltuples::bigint else (sel
     (select extract(epoch from statement_timestamp() - min(oldest_at))::double precision from active)
         as oldest_unfinished_age_s,
     coalesce((select sum(orders)::bigint from active where status = 'STUCK'), 0) as stuck,
+    coalesce((select sum(paused)::bigint from active), 0) as paused,
     r.window_s,
     coalesce((select per_s from started), 0) as started_per_s,
     (select count(*) from ended) / r.window_s as finished_per_s,

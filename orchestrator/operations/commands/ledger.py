@@ -7,6 +7,7 @@ import click
 
 from orchestrator.operations.commands.shared import AS_JSON, at_place, operator
 from orchestrator.operations.parameters import STATUS, TIME
+from sql.models import Status
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
@@ -23,6 +24,7 @@ def ledger() -> None:
 @click.option("--customer", help="Only orders of this customer.")
 @click.option("--since", type=TIME, help="Only orders created at this time or later, ISO 8601; UTC where no zone is said.")
 @click.option("--stuck", is_flag=True, help="Only orders that need an operator.")
+@click.option("--paused", is_flag=True, help="Only orders that an operator has on hold.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most orders to show.")
 @click.option("--cursor", help="Go on where a page ended: its `next_cursor`.")
 @at_place
@@ -61,3 +63,44 @@ def cancel(place: "Place", **asked: Any) -> None:
     from orchestrator.operations import verbs
 
     verbs.act("cancel", place.database_url, **asked)
+
+
+@ledger.command()
+@operator
+def pause(place: "Place", **asked: Any) -> None:
+    """Have no further call of an order made until it is resumed; one that is on its way ends."""
+    from orchestrator.operations import verbs
+
+    verbs.act("pause", place.database_url, **asked)
+
+
+@ledger.command()
+@operator
+def resume(place: "Place", **asked: Any) -> None:
+    """Have a paused order go on where it stands."""
+    from orchestrator.operations import verbs
+
+    verbs.act("resume", place.database_url, **asked)
+
+
+@ledger.command("skip-step")
+@operator
+@click.argument("step", required=False)
+def skip_step(place: "Place", step: str | None, **asked: Any) -> None:
+    """Have an order go on without its next step, or without undoing the one that can't be undone.
+
+    Name the STEP in scripts: asked twice without it, two steps are left out.
+    """
+    from orchestrator.operations import verbs
+
+    verbs.act("skip-step", place.database_url, step=step, **asked)
+
+
+@ledger.command()
+@operator
+@click.option("--as", "ending", required=True, type=click.Choice(("completed", "failed")), help="How it ends.")
+def resolve(place: "Place", ending: str, **asked: Any) -> None:
+    """End a STUCK or paused order as you say; no call follows, and what was not done or not undone stays so."""
+    from orchestrator.operations import verbs
+
+    verbs.act("resolve", place.database_url, ending=Status(ending.upper()), **asked)

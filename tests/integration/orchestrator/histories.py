@@ -15,6 +15,7 @@ from orchestrator.outcome import Rejected, Succeeded
 from sql import ledger
 from sql.models import Status
 from tests.integration.orchestrator.kinds_histories import KINDS_HISTORIES
+from tests.integration.orchestrator.mended_histories import MENDED_HISTORIES
 from tests.integration.orchestrator.past import Held, Past
 from tests.integration.orchestrator.shop import Behaviour, new_order, place, row_of, status, until
 
@@ -242,39 +243,43 @@ async def on_its_way(past: Past) -> UUID:
     return order
 
 
-HISTORIES: dict[str, Callable[[Past], Awaitable[UUID]]] = {
-    make.__name__: make
-    for make in (
-        completed,
-        declined,
-        declined_at_the_edge,
-        authorized_at_the_edge,
-        edge_died,
-        out_of_stock,
-        retried,
-        unknown_then_undone,
-        probed_and_done,
-        probed_and_refused,
-        probed_and_unclear,
-        unknown_then_rejected,
-        undoing_retried,
-        cancelled,
-        cancelled_while_waiting,
-        stuck,
-        stuck_and_retried,
-        placed_again,
-        taken_over,
-        taken_over_and_refused,
-        taken_over_between_calls,
-        taken_over_while_undoing,
-        given_up,
-        given_up_and_retried,
-        parked,
-        not_parked,
-        waited_too_long,
-        undoing_waited_too_long,
-        poisoned,
-        poisoned_at_a_later_step,
-        on_its_way,
-    )
-} | KINDS_HISTORIES
+HISTORIES: dict[str, Callable[[Past], Awaitable[UUID]]] = (
+    {
+        make.__name__: make
+        for make in (
+            completed,
+            declined,
+            declined_at_the_edge,
+            authorized_at_the_edge,
+            edge_died,
+            out_of_stock,
+            retried,
+            unknown_then_undone,
+            probed_and_done,
+            probed_and_refused,
+            probed_and_unclear,
+            unknown_then_rejected,
+            undoing_retried,
+            cancelled,
+            cancelled_while_waiting,
+            stuck,
+            stuck_and_retried,
+            placed_again,
+            taken_over,
+            taken_over_and_refused,
+            taken_over_between_calls,
+            taken_over_while_undoing,
+            given_up,
+            given_up_and_retried,
+            parked,
+            not_parked,
+            waited_too_long,
+            undoing_waited_too_long,
+            poisoned,
+            poisoned_at_a_later_step,
+            on_its_way,
+        )
+    }
+    | KINDS_HISTORIES
+    | MENDED_HISTORIES
+)

@@ -100,13 +100,15 @@ def test_an_order_with_nothing_left_to_call_ends_though_it_is_paused(last: Outco
     assert (move.status, move.progress.paused) == (status, False)
 
 
-def test_a_resumed_order_goes_on_where_it_stood_with_its_attempts_anew() -> None:
+def test_a_resumed_order_goes_on_where_it_stood() -> None:
     definition = plain_saga(2, attempts_max=2)
 
     move = run(definition, YES, UNCLEAR, PAUSE, RESUME)
 
-    assert calls(definition, move.progress) == ["action step_2 1"]
-    assert (move.progress.round, move.progress.of("step_2").doubtful, move.delay_s) == (2, True, None)
+    assert calls(definition, move.progress) == ["action step_2 2"]
+    assert (move.status, move.progress.round, move.progress.of("step_2").doubtful, move.delay_s) == (
+        Status.RUNNING, 1, True, None,
+    )  # fmt: skip
 
 
 def test_a_resume_does_not_try_anew_what_could_not_be_undone() -> None:
@@ -125,6 +127,16 @@ def test_a_resume_while_the_call_is_still_on_its_way_changes_nothing_but_the_hol
     assert run(definition, PAUSE, RESUME, progress=called).progress == called
 
 
+def test_a_step_with_a_time_limit_of_its_own_has_its_time_anew_when_its_order_is_resumed() -> None:
+    definition = saga(step("a", deadline_s=60.0))
+    called = machine.proceed(definition, BEGINNING, age_s=5.0).progress
+    assert called.of("a").began_s == 5.0
+
+    resumed = run(definition, Answered("a", UNCLEAR), PAUSE, RESUME, progress=called).progress
+
+    assert machine.proceed(definition, resumed, age_s=900.0).progress.of("a").began_s == 900.0
+
+
 def test_a_wait_begins_once_more_when_its_order_is_resumed() -> None:
     definition = saga(Signal("approval", timeout_s=60.0), step("a"))
     waiting = machine.proceed(definition, BEGINNING).progress
@@ -132,6 +144,7 @@ def test_a_wait_begins_once_more_when_its_order_is_resumed() -> None:
     resumed = run(definition, PAUSE, RESUME, progress=waiting).progress
 
     again = machine.proceed(definition, resumed)
+    assert machine.status_of(definition, resumed) is Status.RUNNING
     assert (again.waits, again.delay_s, again.entries[0].round) == ("approval", 60.0, 2)
 
 

@@ -36,6 +36,7 @@ TOLD: dict[str, Any] = {
     ],
     "oldest_unfinished_age_s": 90_000,
     "stuck": 1,
+    "paused": 0,
     "window_s": 3600,
     "started_per_s": 12.3456,
     "finished_per_s": 1.5,
