@@ -19,6 +19,7 @@ from edge_api import (
     keys,
     monitoring,
     openapi,
+    operating,
     paying,
     placing,
     reading,
@@ -57,6 +58,7 @@ ADMIN_ROUTES: Final = (
     configuring.ROUTES,
     webhooks.ROUTES,
     breakers.ROUTES,
+    operating.ROUTES,
     dashboard.ROUTES,
 )
 """What the admin listener serves."""

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
-from orchestrator import cancelling
+from orchestrator import cancelling, mending
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
@@ -19,7 +19,7 @@ from orchestrator.saga import Demand, Saga, StepKind
 from orchestrator.sagas import SHIPPED
 from orchestrator.sagas.orders import Item, PlaceOrder
 from orchestrator.sagas.pay_order import PayOrder
-from orchestrator.verdict import NotCancellable
+from orchestrator.verdict import Busy, NotAllowed, NotCancellable
 from participants.contracts import Wire
 from participants.contracts.inventory import StockLine
 from sql import ledger, reading
@@ -27,6 +27,7 @@ from sql.histories import page_histories
 from sql.ledger import OrderNotFound
 from sql.models import Direction, Status
 from sql.retention import purge_orders
+from tests.integration.orchestrator.mended_histories import LATER, WHY
 from tests.integration.orchestrator.shop import (
     ERRAND,
     Replica,
@@ -396,3 +397,64 @@ async def test_one_that_was_purged_with_its_order_is_still_known_to_be_about_it(
     assert purged == [1, 1], "it is kept as long as the order"
 
     assert await rows(pool, "select parent_id from purged_order where order_ledger_id = %s", run) == [(order,)]
+
+
+async def waiting_recall(pool: Pool, ledger_url: str, shop: Shop, done: UUID) -> tuple[UUID, Definitions]:
+    """Begin to take an order back, have it wait for its participant, and hold it; no replica runs any more."""
+    shop.behaviours["/call-back"] = [LATER]
+    async with open_replica(pool, ledger_url, shop, RECALL) as replica:
+        run = await recall(replica, done)
+        async with asyncio.timeout(10):
+            while (await row_of(pool, run)).retry_count == 0:
+                await asyncio.sleep(0.01)
+        async with pool.connection() as conn:
+            await mending.pause(conn, replica.definitions, run, **WHY)
+    return run, replica.definitions
+
+
+async def test_an_operator_who_says_that_it_is_taken_back_ends_both_orders(
+    pool: Pool, ledger_url: str, shop: Shop, done: UUID
+) -> None:
+    run, definitions = await waiting_recall(pool, ledger_url, shop, done)
+
+    async with pool.connection() as conn:
+        shown = await mending.resolve(conn, definitions, run, ending=Status.COMPLETED, dry_run=True, **WHY)
+        before = (await row_of(pool, done)).status
+        resolved = await mending.resolve(conn, definitions, run, ending=Status.COMPLETED, **WHY)
+
+    assert (shown.irreversible, before) == (resolved.irreversible, Status.COMPLETED)
+    assert resolved.irreversible[-1] == f"order {done} becomes CANCELLED"
+    assert ((await row_of(pool, run)).status, (await row_of(pool, done)).status) == (Status.COMPLETED, Status.CANCELLED)
+    written = "select distinct xmin::text from ledger_journal where kind = 'status' and outcome in ('COMPLETED', 'CANCELLED')"
+    assert len(await rows(pool, f"{written} and seq > 2 and (order_ledger_id = %s or outcome = 'CANCELLED')", run)) == 1
+    async with pool.connection() as conn:
+        assert [retrace(history) for history in await page_histories(conn, limit=10)] == [(), ()]
+
+
+async def test_an_operator_who_says_that_it_failed_leaves_the_other_order_as_it_is(
+    pool: Pool, ledger_url: str, shop: Shop, done: UUID
+) -> None:
+    run, definitions = await waiting_recall(pool, ledger_url, shop, done)
+
+    async with pool.connection() as conn:
+        resolved = await mending.resolve(conn, definitions, run, ending=Status.FAILED, **WHY)
+
+    assert resolved.irreversible == ("what call-back did, or may have done, stays",)
+    assert (await row_of(pool, done)).status is Status.COMPLETED
+
+
+async def test_neither_ends_by_a_word_while_the_other_is_not_completed_or_somebody_holds_it(
+    pool: Pool, ledger_url: str, shop: Shop, done: UUID
+) -> None:
+    run, definitions = await waiting_recall(pool, ledger_url, shop, done)
+
+    async with pool.connection() as conn:
+        async with pool.connection() as other, other.transaction():
+            await other.execute("select from order_ledger where order_ledger_id = %s for update", (done,))
+            with pytest.raises(Busy):
+                await mending.resolve(conn, definitions, run, ending=Status.COMPLETED, **WHY)
+        await rows(pool, "update order_ledger set status = 'FAILED' where order_ledger_id = %s returning 1", done)
+        with pytest.raises(NotAllowed, match="only what is completed is taken back"):
+            await mending.resolve(conn, definitions, run, ending=Status.COMPLETED, **WHY)
+
+    assert (await row_of(pool, run)).status is Status.RUNNING
