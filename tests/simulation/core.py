@@ -15,14 +15,15 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
+from orchestrator import asked
 from orchestrator.aside import aside
 from orchestrator.fleet import Parked
 from orchestrator.opening import Opening, Request, open_order
 from orchestrator.operating import CANCELLABLE, _kept
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.progress import Answered, Call, Lapsed, Observation, Progress
+from orchestrator.progress import Answered, Call, Lapsed, Observation, Progress, Skipped
 from orchestrator.runner import Runner
-from orchestrator.verb import CancelRequested, Retried
+from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
 from orchestrator.work import Work
 from sql.models import TERMINAL, Entry, Json, Status, Transition
 from tests.simulation.scenes import Scene
@@ -43,6 +44,10 @@ OTHERS: Final[dict[str, Observation]] = {
     "lapsed too often": Lapsed(too_often=True),
     "cancel": CancelRequested("client", "changed my mind"),
     "retry": Retried("operator", "mended"),
+    "pause": Paused("operator", "wait"),
+    "resume": Resumed("operator", "go on"),
+    "complete": Resolved(Status.COMPLETED, "operator", "by hand"),
+    "fail": Resolved(Status.FAILED, "operator", "by hand"),
 }
 
 D = TypeVar("D", "Decision", "Decision | None")
@@ -90,6 +95,8 @@ class State:
         status: `order_ledger.status`.
         on_its_way: Step whose call has not ended; None for none.
         cancelling: Whether somebody asked to cancel, now or before.
+        paused: Whether an operator has it on hold.
+        skippable: The step that an operator may leave out; None for none.
         stuck: Why an operator is needed; None for not.
         terminal: Whether it has ended.
         turns: Whether it goes forward and waits, so that a deadline turns it round.
@@ -100,6 +107,8 @@ class State:
     status: Status
     on_its_way: str | None
     cancelling: bool
+    paused: bool
+    skippable: str | None
     stuck: str | None
     terminal: bool
     turns: bool
@@ -177,7 +186,8 @@ class Core:
         if known is not None:
             return known
         work = self.work_on(state, lapses, owner="replica" if held else None)
-        transition = work.transition(work.advance(OTHERS[verb], go_on=False), replica="")
+        said = Skipped(state.skippable or "", "by hand", "operator") if verb == "skip" else OTHERS[verb]
+        transition = work.transition(work.advance(said, go_on=False), replica="")
         return self._kept(key, self.decision_of(_kept(transition, work.row), None))
 
     def put_aside(self, state: State, lapses: int) -> Decision:
@@ -268,14 +278,17 @@ class Core:
         known = self.states.get(text)
         if known is None:
             read = Progress.from_json(stored)
+            skippable = () if status in TERMINAL else asked.skippable(self.scene.saga, read)
             known = self.states[text] = State(
                 stored,
                 status,
                 read.on_its_way[0] if read.on_its_way else None,
                 read.cancelling or read.ending is Status.CANCELLED,
+                read.paused,
+                next(iter(skippable), None),
                 read.stuck,
                 status in TERMINAL,
-                status in CANCELLABLE and not read.on_its_way,
+                status in CANCELLABLE and not read.on_its_way and not read.paused,
                 crc32(text),
             )
         return known

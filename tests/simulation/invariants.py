@@ -44,6 +44,10 @@ class Invariants:
         self._undo_place = len(scene.saga.steps)
         self._undos_begun: set[str] = set()
         self._ends: list[str] = []
+        self._held = False
+        self.skipped: set[str] = set()
+        self.left: set[str] = set()
+        self.resolved = False
 
     def inserted(self, decision: "Decision") -> None:
         """Look at a new row."""
@@ -68,12 +72,13 @@ class Invariants:
             case Kind.STATUS:
                 self._moved(entry)
             case Kind.OPERATOR:
-                if not entry.actor or not entry.reason:
-                    raise Broken("an operator's entry names actor and reason", str(entry))
+                self._asked(entry)
 
     def written(self, before: "State", decision: "Decision") -> None:
         """Look at a row as it was and as it is now."""
         after = decision.state
+        if after.paused is not self._held:
+            raise Broken("the row knows whether it is on hold", f"row {after.paused}, journal {self._held}")
         if before.terminal:
             raise Broken("what has ended never changes", f"{before.status} was written again as {after.status}")
         if after.status is not self.status:
@@ -102,6 +107,13 @@ class Invariants:
         """Look at everything once faults have stopped and an operator has helped."""
         scene, status = self.scene, state.status
         standing = {account: balance for account, balance in accounts.items() if balance}
+        if status in TERMINAL and self.resolved:
+            return
+        if status is Status.COMPLETED and self.skipped:
+            lacking = set(scene.place_of) - self.done - self.skipped
+            if lacking or self._undos_begun:
+                raise Broken("completed means done, but for what was left out", f"{lacking} not done")
+            return
         if status is Status.COMPLETED:
             if standing != scene.stands:
                 raise Broken("completed means done, all of it, once", f"{standing} stands")
@@ -111,13 +123,25 @@ class Invariants:
         if status not in TERMINAL:
             raise Broken("what is on its way ends once faults stop (I16)", f"it is {status}")
         left = set(standing) - scene.lasting
-        if left:
+        if left and not self.left:
             raise Broken("undone means nothing stands", f"{status} with {standing}")
-        forgotten = {step for step in self.may_be_done if scene.undoing[step] not in (None, *self.undone)}
+        forgotten = {step for step in self.may_be_done if scene.undoing[step] not in (None, *self.undone, *self.left)}
         if forgotten:
             raise Broken("what may be done is undone (I12)", f"{status} and {forgotten} never were")
         if status is Status.DECLINED and self.done:
             raise Broken("declined means that nothing was done", str(self.done))
+
+    def _asked(self, entry: Entry) -> None:
+        if not entry.actor or not entry.reason:
+            raise Broken("an operator's entry names actor and reason", str(entry))
+        match entry.outcome:
+            case "pause" | "resume":
+                self._held = entry.outcome == "pause"
+            case "skip":
+                assert entry.step is not None
+                (self.skipped if entry.direction is None else self.left).add(entry.step)
+            case "resolve-completed" | "resolve-failed":
+                self.resolved = True
 
     def _own(self, epoch: int, replica: str) -> None:
         if self._owner is not None and self._owner[0] == epoch and self._owner[1] != replica:
@@ -127,6 +151,8 @@ class Invariants:
     def _intended(self, entry: Entry) -> None:
         step, direction = entry.step, entry.direction
         assert step is not None
+        if self._held:
+            raise Broken("what is on hold makes no call", f"{step} was intended")
         if self._open is not None:
             raise Broken("one call at a time", f"{step} while {self._open} has not ended")
         key = (step, direction, entry.round)
@@ -180,6 +206,8 @@ class Invariants:
         if status is Status.STUCK and not entry.reason:
             raise Broken("a stuck order is loud (I19)", "its entry gives no reason")
         self.status = status
+        # There is nothing to hold any more.
+        self._held = self._held and status not in (*TERMINAL, Status.STUCK)
 
 
 _EVENT_OF = {status: f"Order{status.value.capitalize()}" for status in TERMINAL}

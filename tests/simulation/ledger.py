@@ -32,7 +32,7 @@ class Row:
 
     def due_at(self) -> float | None:
         """The generated column; None for never."""
-        if self.state.terminal or self.state.status is Status.STUCK:
+        if self.state.terminal or self.state.paused or self.state.status is Status.STUCK:
             return None
         return max(self.expires_at or 0.0, self.retry_at or 0.0)
 

@@ -136,6 +136,31 @@ def retry(world: World) -> bool:
     return world.operator.ask("retry")
 
 
+def pause(world: World) -> bool:
+    """Have an operator hold the order."""
+    return world.operator.ask("pause")
+
+
+def resume(world: World) -> bool:
+    """Have an operator let it go on."""
+    return world.operator.ask("resume")
+
+
+def skip(world: World) -> bool:
+    """Have an operator leave a step out, or its undoing."""
+    return world.operator.ask("skip")
+
+
+def complete(world: World) -> bool:
+    """Have an operator say that the order is completed."""
+    return world.operator.ask("complete")
+
+
+def fail(world: World) -> bool:
+    """Have an operator say that the order has failed."""
+    return world.operator.ask("fail")
+
+
 def repeat_request(world: World) -> bool:
     """Have the client repeat its request."""
     repeat(world)
@@ -270,7 +295,8 @@ ACTS: Final[dict[str, Callable[[World], bool]]] = {
     act.__name__: act
     for act in (
         crash, restart, freeze, thaw, cut, mend, terminate, time, lose_request, double_request, lose_answer, reset,
-        cancel, retry, repeat_request, raise_on_it, die_of_it, fail_on_the_call, cure, crash_edge, stall_edge,
+        cancel, retry, pause, resume, skip, complete, fail, repeat_request,
+        raise_on_it, die_of_it, fail_on_the_call, cure, crash_edge, stall_edge,
         go_away, fill, offer_trial, come_back,
     )
 }  # fmt: skip

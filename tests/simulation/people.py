@@ -9,7 +9,7 @@ from tests.simulation.core import AT_REST
 from tests.simulation.phases import Mode
 
 if TYPE_CHECKING:
-    from tests.simulation.core import Decision, Seen
+    from tests.simulation.core import Decision, Seen, State
     from tests.simulation.world import World
 
 EDGE_TIMEOUT_S: Final = 2.0
@@ -111,7 +111,7 @@ class Edge:
 
 
 class Operator:
-    """Whoever cancels or retries: reads the row, decides, writes, and again when the row changed (`orchestrator/operating.py`).
+    """Whoever asks something of the order: reads it, decides, writes, and again when it changed (`orchestrator/operating.py`).
 
     Args:
         world: Everything around them.
@@ -124,7 +124,7 @@ class Operator:
         self._epoch = self._last_seq = 0
 
     def ask(self, verb: str) -> bool:
-        """Begin `cancel` or `retry`; False while another verb is being written, or there is no order."""
+        """Begin `skip`, or a verb of `OTHERS`; False while another verb is being written, or there is no order."""
         if self.verb is not None or self._world.ledger.row is None:
             return False
         self.verb = verb
@@ -142,10 +142,13 @@ class Operator:
             self._read()
             return
         world.note("the %s is written: %s", verb, decision)
-        if verb == "cancel":
-            world.saw("a cancel during a call" if decision.state.on_its_way else "a cancel between calls")
+        if verb == "skip":
+            undoing = any(entry.outcome == "skip" and entry.direction is not None for entry in decision.entries)
+            world.saw("an undoing was left out" if undoing else "a step was left out")
+        if verb in ("cancel", "pause"):
+            world.saw(f"a {verb} during a call" if decision.state.on_its_way else f"a {verb} between calls")
         else:
-            world.saw("a retry after stuck")
+            world.saw(f"a {verb} was written")
         self.verb = None
 
     def _read(self) -> None:
@@ -153,17 +156,29 @@ class Operator:
         assert row is not None
         assert verb is not None
         state = row.state
-        if verb == "retry":
-            refused = state.status is not Status.STUCK
-        else:
-            refused = state.status is Status.CANCELLED or state.cancelling or state.status not in CANCELLABLE
-        if refused:
+        if _is_refused(verb, state):
             self._world.saw(f"a {verb} was refused")
             self._world.note("the %s is refused: the order is %s", verb, state.status)
             self.verb = None
             return
         self._decision = self._world.core.decide_verb(state, row.lapses, verb, held=row.owner is not None)
         self._epoch, self._last_seq = row.epoch, row.last_seq
+
+
+def _is_refused(verb: str, state: "State") -> bool:
+    """Tell whether an order's state does not allow a verb (`orchestrator/operating.py`, `mending.py`)."""
+    match verb:
+        case "cancel":
+            return state.status is Status.CANCELLED or state.cancelling or state.status not in CANCELLABLE
+        case "retry":
+            return state.status is not Status.STUCK
+        case "pause":
+            return state.terminal or state.paused or state.status is Status.STUCK
+        case "resume":
+            return not state.paused
+        case "skip":
+            return state.skippable is None
+    return state.stuck is None and (not state.paused or state.on_its_way is not None)
 
 
 def answer_for(status: Status) -> int:

@@ -136,6 +136,9 @@ def come_to_an_end(world: World, ran: Ran | None = None) -> Status:
     _settle(world, ran)
     row = world.ledger.row
     assert row is not None
+    if row.state.paused:
+        world.operator.ask("resume")
+        _settle(world, ran)
     if row.state.status is Status.STUCK:
         _blame(world, row.state.stuck or "")
         world.operator.ask("retry")

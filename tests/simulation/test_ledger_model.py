@@ -19,7 +19,7 @@ from tests.simulation.scenes import SCENES
 from tests.simulation.scheduler import core_of, run
 from tests.simulation.world import Planted
 
-SEEDS = range(200, 300)
+SEEDS = range(260, 360)
 Connection = psycopg.AsyncConnection[Any]
 SHIFT = """
 update order_ledger set created_at = created_at - make_interval(secs => %(seconds)s),

@@ -34,6 +34,13 @@ class NeverUndoesTheUnknown(Core):
         return super()._decided(state, lapses, seen, setting)
 
 
+class ForgetsTheHold(Core):
+    """Goes on with what an operator has on hold."""
+
+    def _state(self, stored: Json, status: Status) -> State:
+        return super()._state({name: value for name, value in stored.items() if name != "paused"}, status)
+
+
 class WithoutEpoch(Ledger):
     """Writes whoever comes, if the position is right."""
 
@@ -122,12 +129,15 @@ RAISES, SAYS = "the core does not raise", "the status is what the journal says"
 BUGS = {
     ForgetsDoubt: {STANDS, FORGOTTEN},
     NeverUndoesTheUnknown: {STANDS},
+    ForgetsTheHold: {"the row knows whether it is on hold", "what is on hold makes no call"},
     WithoutEpoch: {"one owner at a time (I8)", "a takeover closes what is open (I9)", RAISES},
     WithoutPosition: {
         RAISES,
         SAYS,
         "the row knows the call on its way",
         "what has ended never changes",
+        "the row knows whether it is on hold",
+        "what is on hold makes no call",
         "an attempt is intended once and closed once (I9)",
     },
     WithoutTombstone: {STANDS},
@@ -138,7 +148,7 @@ BUGS = {
     IgnoresWhatIsOpen: {RAISES},
     PutsAsideWhatHasEnded: {"what has ended never changes"},
 }
-STEPS_MAX, TRIES_MAX = 30, 1_500
+STEPS_MAX, TRIES_MAX = 40, 1_500
 
 
 @pytest.mark.parametrize("bug", BUGS)
