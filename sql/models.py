@@ -6,7 +6,7 @@ Who moves a row where::
         │                                        │ rejected, out of attempts, cancelled
         └─declined─▶ DECLINED                    ▼
                                            COMPENSATING ─everything undone─▶ FAILED | CANCELLED | DECLINED
-                                                 └─an undo failed for good─▶ STUCK ─operator─▶ COMPENSATING | RUNNING
+                                                 └─an undo failed for good─▶ STUCK ─operator─▶ COMPENSATING | RUNNING | an end
 """
 
 from enum import StrEnum
