@@ -127,7 +127,8 @@ async def apply(
         work = _read(saga, row)
         observation = decide(row, saga)
         if observation is None:
-            return _verdict(work, row.status, work.progress, done=False)
+            paused = work.progress.paused
+            return Verdict(order_ledger_id, row.status, False, preview(work, work.progress), paused=paused)
         move = work.advance(observation, go_on=False)
         transition = _kept(work.transition(move, replica=f"operator {actor}"), row)
         if isinstance(observation, Signalled):

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from psycopg_pool import AsyncConnectionPool
 
-from orchestrator import cancelling, mending
+from orchestrator import cancelling, mending, operating
 from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
@@ -422,6 +422,9 @@ async def test_an_operator_who_says_that_it_is_taken_back_ends_both_orders(
         before = (await row_of(pool, done)).status
         resolved = await mending.resolve(conn, definitions, run, ending=Status.COMPLETED, **WHY)
 
+        again = await operating.cancel(conn, Definitions([ERRAND], settings_for(ledger_url)), done, **WHY)
+
+    assert (again.done, again.status, again.irreversible) == (False, Status.CANCELLED, ())
     assert (shown.irreversible, before) == (resolved.irreversible, Status.COMPLETED)
     assert resolved.irreversible[-1] == f"order {done} becomes CANCELLED"
     assert ((await row_of(pool, run)).status, (await row_of(pool, done)).status) == (Status.COMPLETED, Status.CANCELLED)
