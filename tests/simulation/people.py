@@ -145,6 +145,9 @@ class Operator:
         if verb == "skip":
             undoing = any(entry.outcome == "skip" and entry.direction is not None for entry in decision.entries)
             world.saw("an undoing was left out" if undoing else "a step was left out")
+            if undoing:
+                # What stays may bar the undoing of what was done before it.
+                world.causes.add("undo")
         if verb in ("cancel", "pause"):
             world.saw(f"a {verb} during a call" if decision.state.on_its_way else f"a {verb} between calls")
         else:

@@ -143,6 +143,10 @@ def come_to_an_end(world: World, ran: Ran | None = None) -> Status:
         _blame(world, row.state.stuck or "")
         world.operator.ask("retry")
         _settle(world, ran)
+    if row.state.status is Status.STUCK and world.invariants.left:
+        # What an operator left standing may be why an earlier step can't be undone.
+        world.operator.ask("fail")
+        _settle(world, ran)
     nemesis.repeat_request(world)
     world.invariants.ended(row.state, world.participants.accounts)
     return row.state.status

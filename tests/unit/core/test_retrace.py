@@ -14,6 +14,10 @@ from sql.models import Status
 
 JOURNALS = Path(__file__).parents[2] / "fixtures/journals"
 RELEASES = sorted(path.name for path in JOURNALS.iterdir())
+EVERY_ENTRY_COUNTS = (
+    "completed", "out_of_stock", "stuck_and_retried", "taken_over", "given_up", "cancelled", "resumed", "cancelled_on_hold",
+    "gone_on_without", "left_standing", "completed_by_hand", "failed_by_hand",
+)  # fmt: skip
 Stored = dict[str, Any]
 
 ADVICE = """
@@ -46,7 +50,8 @@ def test_the_journals_of_a_release_hold_every_kind_of_decision(release: str) -> 
     seen = {(entry["kind"], entry["outcome"]) for entry in entries}
 
     assert {outcome for kind, outcome in seen if kind == "outcome"} == {"succeeded", "rejected", "unknown"}
-    assert {outcome for kind, outcome in seen if kind == "operator"} == {"cancel", "retry", "give-up", "signal", "skip"}
+    verbs = {"cancel", "retry", "give-up", "signal", "skip", "pause", "resume", "resolve-completed", "resolve-failed"}
+    assert {outcome for kind, outcome in seen if kind == "operator"} == verbs
     assert {outcome for kind, outcome in seen if kind == "takeover"} == {"unknown", None}
     reached = {outcome for kind, outcome in seen if kind == "status"}
     assert reached == {status.value for status in Status} - {Status.RECEIVED}, "RECEIVED is where orders begin"
@@ -54,7 +59,7 @@ def test_the_journals_of_a_release_hold_every_kind_of_decision(release: str) -> 
     assert {entry["round"] for entry in entries} == {1, 2}
 
 
-@pytest.mark.parametrize("name", ["completed", "out_of_stock", "stuck_and_retried", "taken_over", "given_up", "cancelled"])
+@pytest.mark.parametrize("name", EVERY_ENTRY_COUNTS)
 def test_no_entry_can_be_left_out(name: str) -> None:
     whole = stored(name)
     for place in range(len(whole["journal"])):
@@ -63,7 +68,7 @@ def test_no_entry_can_be_left_out(name: str) -> None:
         assert differences(without), f"entry {place + 1} is not missed"
 
 
-@pytest.mark.parametrize("name", ["completed", "out_of_stock", "stuck_and_retried", "taken_over", "given_up", "cancelled"])
+@pytest.mark.parametrize("name", EVERY_ENTRY_COUNTS)
 def test_no_entry_can_stand_twice(name: str) -> None:
     whole = stored(name)
     for place, entry in enumerate(whole["journal"]):
