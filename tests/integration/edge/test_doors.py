@@ -62,6 +62,12 @@ ADMIN = {
     ("GET", "/admin/breakers"): "admin",
     ("POST", "/admin/breakers/{name}/hold"): "admin",
     ("POST", "/admin/breakers/{name}/reset"): "admin",
+    ("POST", "/admin/orders/{order_ledger_id}/retry"): "admin",
+    ("POST", "/admin/orders/{order_ledger_id}/cancel"): "admin",
+    ("POST", "/admin/orders/{order_ledger_id}/pause"): "admin",
+    ("POST", "/admin/orders/{order_ledger_id}/resume"): "admin",
+    ("POST", "/admin/orders/{order_ledger_id}/skip-step"): "admin",
+    ("POST", "/admin/orders/{order_ledger_id}/resolve"): "admin",
     ("GET", "/admin/outbox/dead"): "admin",
     ("POST", "/admin/outbox/dead/{event_id}/replay"): "admin",
 }
