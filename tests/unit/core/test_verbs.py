@@ -1,12 +1,14 @@
 """What an operator may do to an order, one rule at a time."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
 from orchestrator import machine
 from orchestrator.asked import skippable
+from orchestrator.opening import Request, open_order
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.preview import remains
 from orchestrator.progress import (
@@ -25,7 +27,7 @@ from orchestrator.progress import (
 from orchestrator.saga import Saga, Signal
 from orchestrator.verb import CancelRequested, Paused, Resolved, Resumed, Retried
 from sql.models import Direction, Kind, Status
-from tests.unit.core.sagas import pivot, plain_saga, retriable, saga, step
+from tests.unit.core.sagas import Nothing, pivot, plain_saga, retriable, saga, step
 
 YES, NO, UNCLEAR = Succeeded({}), Rejected("no"), Unknown("?")
 PAUSE, RESUME, RETRY = Paused("ann", "look into it"), Resumed("ann", "looked"), Retried("ann", "mended")
@@ -155,6 +157,18 @@ def test_neither_patience_nor_a_wait_ends_while_an_order_is_paused() -> None:
     for observation in (GivenUp("too late"), Elapsed("approval")):
         with pytest.raises(ValueError, match=r"hold|does not wait"):
             machine.settle(definition, held, observation)
+
+
+def test_a_replica_that_holds_a_paused_order_neither_gives_it_up_nor_ends_its_wait() -> None:
+    definition = saga(Signal("approval", timeout_s=60.0), step("a"))
+    work = open_order(definition, Request(UUID(int=0), "client", "key", b"", Nothing(), {}, "correlation")).work
+    waits = Move(machine.proceed(definition, BEGINNING).progress)
+
+    held = run(definition, PAUSE, progress=waits.progress)
+
+    assert (work.may_turn(waits), work.may_turn(held)) == (True, False)
+    assert (work.elapsed(waits) == waits, work.elapsed(held) == held) == (False, True)
+    assert work.onward(held).calls == ()
 
 
 def test_a_cancel_of_a_paused_order_is_recorded_and_carried_out_once_it_is_resumed() -> None:
