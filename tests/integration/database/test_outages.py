@@ -35,7 +35,7 @@ OUTAGES = {
 }
 FAIL = """
     create sequence told;
-    create function fail() returns trigger language plpgsql as $$ begin
+    create function fail() returns trigger language plpgsql security definer as $$ begin
         if nextval('told') in (1, 3, 5) then
             if '{code}' = 'gone' then perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); end if;
             raise exception 'as it is told' using errcode = nullif('{code}', 'gone');
