@@ -172,6 +172,13 @@ async def list_parents(conn: Connection, order_ledger_ids: list[UUID]) -> dict[U
         return dict(await cursor.fetchall())
 
 
+async def list_worth(conn: Connection, order_ledger_ids: list[UUID]) -> dict[UUID, Json]:
+    """Return `saga`, `currency` and `total_minor` of orders; one that the ledger does not have is missing from the answer."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_QUERIES["list_worth"], {"order_ledger_ids": order_ledger_ids})
+        return {row["order_ledger_id"]: row for row in await cursor.fetchall()}
+
+
 def _begun(rows: list[Json]) -> tuple[FinishedOrder, ...]:
     return tuple(FinishedOrder(**{**row, "order_ledger_id": UUID(row["order_ledger_id"])}) for row in rows)
 

@@ -159,20 +159,38 @@ def check_order(order: Expected, effects: Sequence[Logged], read: frozenset[str]
         read: Participants whose logs were read to the end; of others nothing is said.
     """
     about = {"order_ledger_id": order.order, "status": order.status}
-    if order.stands is not None:
-        balances: Counter[str] = Counter()
-        for effect in effects:
-            for account, amount in effect.amounts.items():
-                balances[f"{effect.participant}.{account}"] += amount
-        check = "effects_completed_stand" if order.status == Status.COMPLETED else "effects_undone_net_zero"
-        for account in sorted((balances.keys() | order.stands.keys()) - set(order.unchecked)):
-            expected, found = order.stands.get(account, 0), balances[account]
-            if expected != found and account.partition(".")[0] in read:
-                yield check, {**about, "account": account, "expected": expected, "found": found}
+    check = "effects_completed_stand" if order.status == Status.COMPLETED else "effects_undone_net_zero"
+    for account, expected, found in differences(order, effects, read):
+        yield check, {**about, "account": account, "expected": expected, "found": found}
     done = {(effect.participant, effect.key) for effect in effects}
     for participant, key in order.actions:
         if participant in read and (participant, key) not in done:
             yield "effects_action_once", {**about, "participant": participant, "operation_key": key}
+
+
+def differences(order: Expected, effects: Sequence[Logged], read: frozenset[str]) -> Iterator[tuple[str, int, int]]:
+    """Find accounts on which something else stands for a finished order than must: account, expected and found balance.
+
+    Args:
+        order: What is expected; nothing is found where that is not known.
+        effects: All effects of it.
+        read: Participants whose logs were read to the end; of others nothing is said.
+    """
+    if order.stands is None:
+        return
+    found = balances(effects)
+    for account in sorted((found.keys() | order.stands.keys()) - set(order.unchecked)):
+        if order.stands.get(account, 0) != found[account] and account.partition(".")[0] in read:
+            yield account, order.stands.get(account, 0), found[account]
+
+
+def balances(effects: Sequence[Logged]) -> Counter[str]:
+    """Return what stands: the balance of each `participant.account`."""
+    found: Counter[str] = Counter()
+    for effect in effects:
+        for account, amount in effect.amounts.items():
+            found[f"{effect.participant}.{account}"] += amount
+    return found
 
 
 def check_unknown(effects: Sequence[Logged]) -> Iterator[Finding]:

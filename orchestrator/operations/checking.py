@@ -1,4 +1,4 @@
-"""`saga health` and `saga audit`: whether all is well, as an exit code too."""
+"""`saga health`, `saga audit` and `saga reconcile`: whether all is well, as an exit code too."""
 
 import asyncio
 from dataclasses import asdict
@@ -8,6 +8,7 @@ from orchestrator.operations.audit import render_audit, run_audit
 from orchestrator.operations.audit_log import Asking
 from orchestrator.operations.health import check_health, part_names
 from orchestrator.operations.place import Place
+from orchestrator.operations.reconcile import reconcile, render_reconciliation
 from orchestrator.operations.render import open_console, print_health, print_json
 from orchestrator.settings import Settings
 
@@ -40,4 +41,15 @@ def show_audit(place: Place, settings: Settings, as_json: bool, *, questions: bo
         print_json(report.to_json())
     else:
         render_audit(report, open_console())
+    return report.exit_code
+
+
+def show_reconciliation(place: Place, settings: Settings, as_json: bool) -> int:
+    """Compare the ledger with the participants; return 0 when they agree, else 1."""
+    asking = Asking(place.reach, place.participant_secrets)
+    report = asyncio.run(reconcile(place.database_url, place.participants, registered(settings), asking))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        render_reconciliation(report, open_console())
     return report.exit_code

@@ -40,3 +40,7 @@ where order_ledger_id = any (%(order_ledger_ids)s) and parent_id is not null
 union all
 select order_ledger_id, parent_id from purged_order
 where order_ledger_id = any (%(order_ledger_ids)s) and parent_id is not null;
+
+-- name: list_worth
+-- What these orders run and are worth; one that the ledger does not have, or no longer, is missing from the answer.
+select order_ledger_id, saga, currency, total_minor from order_ledger where order_ledger_id = any (%(order_ledger_ids)s);

@@ -201,9 +201,13 @@ class Stack:
 
     def audit(self, *of: str) -> subprocess.CompletedProcess[str]:
         """Run `saga audit` on this stack, or one of its commands."""
+        return self.saga("audit", *of, "--json")
+
+    def saga(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on this stack."""
         plan = next(self._plans(self._addresses))
         return subprocess.run(
-            [sys.executable, "-P", "-m", "cli", "audit", *of, "--json"],
+            [sys.executable, "-P", "-m", "cli", *words],
             env=dict(plan.environment),
             cwd=self._folder,
             capture_output=True,

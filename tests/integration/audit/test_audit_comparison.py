@@ -225,7 +225,7 @@ async def test_an_order_that_changes_while_the_audit_runs_is_left_to_the_next(
         async for page in read_log(*arguments):
             yield page
 
-    monkeypatch.setattr("orchestrator.operations.audit.read_log", meanwhile)
+    monkeypatch.setattr("orchestrator.operations.audit_sides.read_log", meanwhile)
     report = await at_rest.audit()
 
     assert found(report) == []
@@ -233,7 +233,7 @@ async def test_an_order_that_changes_while_the_audit_runs_is_left_to_the_next(
 
 
 async def test_orders_are_compared_over_many_pages(at_rest: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.operations.audit.PAGE_ORDERS", 1)
+    monkeypatch.setattr("orchestrator.operations.audit_sides.PAGE_ORDERS", 1)
     monkeypatch.setattr("orchestrator.operations.audit_spool.PARTITIONS", 2)
 
     report = await at_rest.audit()
