@@ -8,7 +8,7 @@
                    heads (what comes first)  admission (how many)
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
                    reading  feed  contract openapi (made from routes and models)
-    operators      monitoring (health, statistics, metrics)  configuring  webhooks  breakers operating  dashboard/
+    operators      monitoring measuring (health, statistics, metrics)  configuring  webhooks  breakers operating  dashboard/
     the process    main app listening connections waking errors  doors access clients (who may come in)
 
 Two listeners in one process: one for clients, one for operators. The edge imports the orchestrator's definitions, core

@@ -8,18 +8,19 @@ import aiohttp
 import psycopg
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from edge_api import keys
 from edge_api.limits import in_time
+from edge_api.measuring import LedgerMetrics, Measured, measure
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import parameters_of, whole_number
 from edge_api.rows import visible_rows
 from orchestrator.circuit import State
 from orchestrator.metrics import StepMetrics, breaker_state, calls_refused
-from sql import reading, webhooks
+from sql import reading
 
 LEDGER_TIMEOUT_S: Final = 1.0
 """Probes and scrapes give up after about this long themselves, and then nobody would get the answer."""
@@ -39,6 +40,7 @@ class EdgeMetrics:
         started: Orders recorded, by saga.
         breaker_state: How the breakers of participants stand.
         calls_refused: Calls that are wrong themselves.
+        ledger: What the ledger holds, as of the last look.
     """
 
     def __init__(self) -> None:
@@ -55,31 +57,8 @@ class EdgeMetrics:
         self.steps = StepMetrics(registry)
         self.breaker_state = breaker_state(registry)
         self.calls_refused = calls_refused(registry)
-        self._active = Gauge("saga_active", "Unfinished sagas in the ledger", ["saga", "status"], registry=registry)
-        self._pending = Gauge("saga_outbox_pending", "Events still to be delivered to a subscriber", registry=registry)
-        self._dead = Gauge("saga_outbox_dead", "Deliveries of events that were given up", registry=registry)
-        self._seen: set[tuple[str, str]] = set()
-
-    def show_ledger(self, active: dict[tuple[str, str], int], pending: int, dead: int) -> None:
-        """Set the gauges of what the ledger holds.
-
-        Args:
-            active: Number of unfinished orders by saga and status.
-            pending: Number of deliveries that wait or are on their way.
-            dead: Number of those that were given up.
-        """
-        # What was there once is shown as 0, not left out: a sum over nothing is no number in Prometheus.
-        self._seen |= active.keys()
-        for saga, status in self._seen:
-            self._active.labels(saga, status).set(active.get((saga, status), 0))
-        self._pending.set(pending)
-        self._dead.set(dead)
-
-    def hide_ledger(self) -> None:
-        """Show no number of the ledger's, because an old one would look like a new one."""
-        self._active.clear()
-        self._pending.set(float("nan"))
-        self._dead.set(float("nan"))
+        self.ledger = LedgerMetrics(registry)
+        ProcessCollector(registry=registry)
 
 
 METRICS: Final = web.AppKey("metrics", EdgeMetrics)
@@ -109,10 +88,10 @@ async def metrics(request: web.Request) -> web.Response:
     """Answer `GET /metrics`, with the ledger's numbers as they are now and without them while it is away."""
     shown = request.app[METRICS]
     try:
-        shown.show_ledger(*await in_time(_count(request), LEDGER_TIMEOUT_S))
+        shown.ledger.show(await in_time(_measure(request), LEDGER_TIMEOUT_S))
     except _LEDGER_AWAY as error:
         log.warning("metrics_without_ledger", error=type(error).__name__)
-        shown.hide_ledger()
+        shown.ledger.show(None)
     return web.Response(body=generate_latest(shown.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -150,9 +129,9 @@ async def _ping(request: web.Request) -> None:
         await reading.ping(conn)
 
 
-async def _count(request: web.Request) -> tuple[dict[tuple[str, str], int], int, int]:
+async def _measure(request: web.Request) -> Measured:
     async with visible_rows(request) as conn:
-        return await reading.count_active(conn), *await webhooks.count_deliveries(conn)
+        return await measure(conn)
 
 
 async def _probe(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 from msgspec import Struct, field
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -84,6 +84,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self.finished = Counter("saga_finished_total", "Sagas that ended", ["saga", "status"], registry=registry)
         self.duration = Histogram(
             "saga_duration_seconds",

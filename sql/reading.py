@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from struct import Struct
 from struct import error as StructError
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -119,9 +119,22 @@ async def count_replicas(conn: Connection) -> int:
     return int(rows[0]["replicas"])
 
 
-async def count_active(conn: Connection) -> dict[tuple[str, str], int]:
+class Active(NamedTuple):
+    """Unfinished orders of one saga in one status.
+
+    Attributes:
+        orders: How many.
+        oldest_s: Seconds since the oldest of them was recorded.
+    """
+
+    orders: int
+    oldest_s: float
+
+
+async def count_active(conn: Connection) -> dict[tuple[str, str], Active]:
     """Return how many unfinished orders there are of each saga and status that one has."""
-    return {(row["saga"], row["status"]): row["orders"] for row in await _QUERIES.fetch(conn, "count_active", {})}
+    rows = await _QUERIES.fetch(conn, "count_active", {})
+    return {(row["saga"], row["status"]): Active(row["orders"], row["oldest_s"]) for row in rows}
 
 
 async def count_due(conn: Connection, *, most: int) -> int:

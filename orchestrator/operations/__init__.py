@@ -10,8 +10,8 @@
     a stack        up  plan (ports, environments; pure)  stack part ports  lifeline (how a part waits for its start, and ends)
     a demo         demo  shop (a client, as a shop's own backend would be one)  scenarios (pure)  acts board
       of a file    replaying  replay invoices returns (invoices as orders, cancellations matched to them; pure)
-    the audit      audit  audit_sides audit_compare audit_log audit_spool audit_report audit_render  verifying checkpoint (hash chains)
-                   reconcile reconcile_drift (what differs, its worth, what mends it)
+    the audit      audit  audit_sides audit_compare audit_log audit_spool audit_report audit_render
+                   verifying checkpoint (hash chains)  reconcile reconcile_drift (what differs, its worth, what mends it)
     conformance    conform  conform_contracts conform_case conform_checks conform_undo
 
 Services are started through the command line, never imported.

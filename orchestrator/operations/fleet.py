@@ -107,9 +107,9 @@ async def _needing(database_url: str, name: str) -> dict[str, int]:
         active = await reading.count_active(conn)
     sagas = {saga.name for saga in registered(checked_settings()) if needs(saga, name)}
     counts: dict[str, int] = {}
-    for (saga, _), count in active.items():
+    for (saga, _), of_status in active.items():
         if saga in sagas:
-            counts[saga] = counts.get(saga, 0) + count
+            counts[saga] = counts.get(saga, 0) + of_status.orders
     return counts
 
 

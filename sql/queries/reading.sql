@@ -71,8 +71,10 @@ order by j.seq;
 select count_orchestrators() as replicas;
 
 -- name: count_active
--- How many unfinished orders each saga has in each status.
-select saga, status, count(*) as orders from order_ledger where finished_at is null group by saga, status;
+-- How many unfinished orders each saga has in each status, and how long ago the oldest of them was recorded.
+select saga, status, count(*) as orders,
+    greatest(extract(epoch from statement_timestamp() - min(created_at)), 0)::float8 as oldest_s
+from order_ledger where finished_at is null group by saga, status;
 
 -- name: count_due
 -- How many orders are due and nobody works on, counted no further than a limit, from the index that claims go by.

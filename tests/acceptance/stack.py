@@ -55,10 +55,11 @@ STOP_S = 10.0  # the contract's limit for an orderly stop
 
 @dataclass
 class Process:
-    """A part that runs; `url` is where its metrics and health are."""
+    """A part that runs; `url` is where its health is, and its metrics, which an edge has at `admin_url`."""
 
     part: Part
     url: str
+    admin_url: str = ""
 
     @property
     def pid(self) -> int:
@@ -137,6 +138,10 @@ class Stack:
     @property
     def edge_urls(self) -> list[str]:
         return [edge.url for edge in self.edges]
+
+    @property
+    def admin_urls(self) -> list[str]:
+        return [edge.admin_url for edge in self.edges]
 
     def start(self) -> None:
         """Start everything at once and wait until it is well."""
@@ -237,7 +242,8 @@ class Stack:
         return self._start(next(p for p in self._plans(addresses, **settings) if p.name == "edge"))
 
     def _start(self, plan: PartPlan) -> Process:
-        process = Process(start_part(plan, self._folder, self._folder), plan.health_url.rpartition("/")[0])
+        admin = f"http://127.0.0.1:{plan.environment['SAGA_ADMIN_PORT']}" if plan.name == "edge" else ""
+        process = Process(start_part(plan, self._folder, self._folder), plan.health_url.rpartition("/")[0], admin)
         self._started.append(process)
         process.part.release()
         return process
