@@ -208,12 +208,12 @@ class Stack:
         """Run `saga audit` on this stack, or one of its commands."""
         return self.saga("audit", *of, "--json")
 
-    def saga(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def saga(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command on this stack."""
         plan = next(self._plans(self._addresses))
         return subprocess.run(
             [sys.executable, "-P", "-m", "cli", *words],
-            env=dict(plan.environment),
+            env={**plan.environment, **settings},
             cwd=self._folder,
             capture_output=True,
             text=True,

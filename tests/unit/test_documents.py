@@ -28,7 +28,13 @@ NAMES = (
     *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
 )
 DOCUMENT_LINES_MAX = 200
-LONGER = {"README.md": 420, "docs/guarantees.md": 300, "docs/security.md": 250, "docs/flows.md": 1000}
+LONGER = {
+    "README.md": 420,
+    "docs/guarantees.md": 300,
+    "docs/security.md": 250,
+    "docs/flows.md": 1000,
+    "docs/runbook.md": 450,
+}
 # Written so that this file is not what it looks for.
 FOREIGN = {
     "host of a package registry": r"pypi\.(?:org|python)|pythonhosted\.|registry\.npmjs|proxy\.golang|/opt/pypi",
