@@ -33,7 +33,10 @@ class Prometheus:
             "orchestrator": [replica.url for replica in stack.replicas],
             "participant": list(stack.participants.values()),
         }
-        assert {job["job_name"] for job in config["scrape_configs"]} == set(urls)
+        jobs = {
+            job.get("static_configs", [{}])[0].get("labels", {}).get("job", job["job_name"]) for job in config["scrape_configs"]
+        }
+        assert jobs == set(urls)
         targets = {job: [url.removeprefix("http://") for url in of] for job, of in urls.items()}
         config["scrape_configs"] = [{"job_name": job, "static_configs": [{"targets": of}]} for job, of in targets.items()]
         config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
