@@ -122,3 +122,21 @@ def test_dashboards_are_those_that_are_written_down() -> None:
 
     assert {path.stem: path.read_text() for path in DASHBOARDS} == {name: build.text_of(name) for name in build.DASHBOARDS}
     assert set(build.DASHBOARDS) == {"sagas", "participants", "tcc", "events", "database"}
+
+
+def test_every_metric_that_is_promised_is_exposed() -> None:
+    promised = {
+        "saga_started_total", "saga_finished_total", "saga_duration_seconds", "saga_active", "saga_step_attempts_total",
+        "saga_step_duration_seconds", "saga_claims_total", "saga_claim_lag_seconds", "saga_listener_connected",
+        "saga_lease_lost_total", "saga_outbox_pending", "saga_outbox_dead", "saga_breaker_state",
+        "saga_tcc_phase_duration_seconds", "saga_tcc_timeouts_total", "http_request_duration_seconds",
+    }  # fmt: skip
+
+    assert promised <= set().union(*EXPOSED.values())
+
+
+def test_the_document_lists_every_metric_with_its_labels() -> None:
+    rows = re.findall(r"^\| (`(?:saga|http)_.+?) \| (.*?) ?\| .+ \|$", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE)
+    written = {name: set(re.findall(r"`(\w+)`", labels)) for names, labels in rows for name in re.findall(r"`(\w+)`", names)}
+
+    assert written == {name: labels for of in EXPOSED.values() for name, labels in of.items()}
