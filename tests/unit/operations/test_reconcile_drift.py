@@ -72,6 +72,15 @@ def test_money_that_is_only_set_aside_is_let_go_and_what_was_taken_is_given_back
     assert [called(command) for command in drift.mend] == [UNDO["payments"].replace("refund", "void")]
 
 
+def test_stock_that_was_held_in_two_ways_is_released_by_one_call() -> None:
+    held = Logged("inventory", 9, f"{ORDER}:reserve_inventory:action", ORDER, True, "stock_reserved", {"reserved": 1})
+    effects = [*effects_of("inventory"), held]
+
+    (drift,) = drifts_of(ORDER, None, standing(effects), effects, URLS)
+
+    assert [called(command) for command in drift.mend] == [UNDO["inventory"]]
+
+
 def test_what_was_done_under_a_key_of_others_is_undone_by_no_call() -> None:
     effects = [Logged("inventory", 1, "till", ORDER, False, "stock_reserved", {"reserved": 2})]
 
