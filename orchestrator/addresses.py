@@ -15,7 +15,8 @@ _METADATA: Final = frozenset(
     ipaddress.ip_address(text) for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 )
 """Where clouds tell a machine its secrets, beside 169.254.169.254, which is link-local."""
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+"""RFC 6052, and RFC 8215 for networks of one's own; of the latter the last 32 bits are the address in nearly every gateway."""
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
 
@@ -40,7 +41,7 @@ class Reach:
             return "is a multicast, reserved or unspecified address"
         if not self.link_local and (address.is_link_local or address in _METADATA):
             return "is link-local or a cloud's metadata service, which only SAGA_ALLOW_LINK_LOCAL=1 lets be called"
-        if not self.private and not address.is_global and not (address.is_link_local or address in _METADATA):
+        if not self.private and not _is_global(address) and not (address.is_link_local or address in _METADATA):
             return "is a loopback or private address, which only SAGA_WEBHOOK_PRIVATE=1 lets webhooks have here"
         return None
 
@@ -76,7 +77,8 @@ def http_url(text: str, reach: Reach = PARTICIPANTS) -> str:
 def _address(host: str) -> Address | None:
     """Return the address that a host is, however it is written; None for a name."""
     try:
-        address: Address = ipaddress.ip_address(host)
+        # A scope says by which interface, not where to; two addresses that differ in it alone are not equal.
+        address: Address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         try:
             # What connects also takes 2852039166, 0xA9FEA9FE or 169.254.43518 for an address.
@@ -86,11 +88,16 @@ def _address(host: str) -> Address | None:
     return _embedded(address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
+def _is_global(address: Address) -> bool:
+    """Tell whether an address is in the Internet; Python takes the old site-local ones for global."""
+    return address.is_global and not (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
+
+
 def _embedded(address: ipaddress.IPv6Address) -> Address:
     """Return the IPv4 address to which a gateway would send what is sent to this one; itself where there is none."""
     if address.ipv4_mapped or address.sixtofour:
         return address.ipv4_mapped or address.sixtofour or address
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    if any(address in gateway for gateway in _NAT64) or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 

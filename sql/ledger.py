@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 from psycopg import AsyncConnection, DataError
 from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
@@ -118,6 +119,12 @@ async def claim_due(
     # Tuples, in the order of the query's columns: this and the next are what a busy replica reads of the ledger.
     rows = await _fetch_tuples(conn, "claim_due", parameters)
     claims = [Claim(_saga_row(row[6:]), *row[1:6]) for row in rows if row[6] is not None]
+    # A row is as new as its lock, what was joined to it as old as the statement: a signal's personal part, which came with the
+    # signal, could be missing beside it.
+    signalled = [claim.row.order_ledger_id for claim in claims if claim.row.progress.get("signals")]
+    if signalled:
+        now = await get_rows(conn, signalled)
+        claims = [replace(claim, row=now.get(claim.row.order_ledger_id, claim.row)) for claim in claims]
     return Claims(tuple(claims), rows[0][0])
 
 

@@ -9,12 +9,12 @@ comment on column ledger_journal.hash is
     'over what was written with this entry, this one last, and over the hash before; empty: the next that is not covers it';
 
 -- `head`: the hash before, null where there is none; `last_seq`: the position before; all else is what is written. PostgreSQL's
--- binary form of each value but for the text of `entries`, which jsonb writes the same way for equal values.
+-- binary form of each value, texts as UTF-8 whatever a session's own encoding is; jsonb writes equal values the same way.
 create function journal_seal(head bytea, order_ledger_id uuid, last_seq integer, at timestamptz, replica text,
         lease_epoch bigint, entries jsonb)
     returns bytea language sql stable parallel safe as
 $$ select sha256(coalesce(head, ''::bytea) || uuid_send(order_ledger_id) || int4send(last_seq) || timestamptz_send(at)
-        || int8send(lease_epoch) || int4send(length(replica)) || textsend(replica) || jsonb_send(entries)) $$;
+        || int8send(lease_epoch) || int4send(length(replica)) || convert_to(replica, 'UTF8') || convert_to(entries::text, 'UTF8')) $$;
 
 -- An entry as its writer gave it: without what is null, without round 1, and with a fraction in every duration.
 create function journal_entry_given(kind text, step text, direction text, round integer, attempt integer, outcome text,
