@@ -87,7 +87,7 @@ audit-deps: $(AUDIT_VENV)/.made ## Look for known vulnerabilities of what the lo
 bench: $(BENCH_VENV)/.made ## Measure it beside its peers, in 20 minutes; QUICK=1 in 3
 	$(BENCH_VENV)/bin/python -m bench $(if $(QUICK),--quick) $(BENCH)
 
-secrets: ## Make the secrets that compose.yaml asks for, in deploy/secrets.env
+secrets: ## Make the secrets that compose.yaml asks for, in deploy/secrets.env and deploy/secrets
 	@$(PYTHON) deploy/make_secrets.py deploy/secrets.env
 
 clean: ## Remove the environment and what tools left; data in .sagaledger stay

@@ -118,10 +118,29 @@ def test_every_secret_that_is_asked_for_can_be_made_and_stays(tmp_path: Path) ->
     assert len(set(values.values())) == len(names)
     assert min(map(len, values.values())) >= 40
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    file.write_text("".join(made.splitlines(keepends=True)[1:]))
+    # One that is missing is added to a file that somebody wrote by hand.
+    file.write_text("".join(made.splitlines(keepends=True)[1:]).rstrip("\n"))
+    file.chmod(0o644)
     subprocess.run(run, check=True, capture_output=True, timeout=60)
     assert set(made.splitlines()[1:]) < set(file.read_text().splitlines())
-    assert file.read_text().count("=") == len(names)
+    assert [line.split("=")[0] for line in file.read_text().splitlines()] == [*sorted(names)[1:], sorted(names)[0]]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_secret_that_a_read_only_container_gets_is_a_file_that_its_user_can_read(tmp_path: Path) -> None:
+    file, folder = tmp_path / "secrets.env", tmp_path / "secrets"
+    command = f"umask 077; exec {sys.executable} {ROOT / 'deploy/make_secrets.py'} {file}"
+    for _ in range(2):
+        subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=60)
+
+    values = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert compose()["secrets"] == {made.name: {"file": f"./deploy/secrets/{made.name}"} for made in folder.iterdir()}
+    for made in folder.iterdir():
+        assert made.read_text() == values[made.name.upper()]
+        assert stat.S_IMODE(made.stat().st_mode) == 0o444
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {"deploy/secrets.env", "deploy/secrets/"} <= set(ignored)
 
 
 def test_the_image_has_no_tools_to_build_with_and_runs_as_nobody() -> None:
