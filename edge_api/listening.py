@@ -28,6 +28,8 @@ LINGERING_S: Final = 2.0
 """Seconds for what is left of a body that nobody wants any more: it lets a client read why, instead of being cut off."""
 REFUSAL_S: Final = 2.0
 """Seconds that a connection without room gets to ask, and to be told."""
+WRITE_TIMEOUT_S: Final = 30.0
+"""Seconds for what a client did not take at once of its answers; then it is cut off, for a close would wait for it as well."""
 SERVER: Final = "sagaledger"
 
 log = structlog.get_logger(__name__)
@@ -123,6 +125,7 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._in_hand = False
 
     def request_came(self) -> None:
@@ -137,6 +140,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
+        # So that `pause_writing` comes with the first byte that the client leaves unread, however short the answer is.
+        self._transport.set_write_buffer_limits(high=0)
         self._address = address_of(transport.get_extra_info("peername"))
         if not self._connections.enter(self._address):
             self._refuse()
@@ -161,6 +166,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._disarm()
+        self._note_read()
         if self._served is None:
             self._connections.refusing -= 1
             return
@@ -169,11 +175,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
+        assert self._transport is not None
+        self._unread = asyncio.get_running_loop().call_later(WRITE_TIMEOUT_S, self._transport.abort)
         if self._served is not None:
             self._served.pause_writing()
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
+        self._note_read()
         if self._served is not None:
             self._served.resume_writing()
 
@@ -203,6 +212,11 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _note_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
 
 class _Served(web.RequestHandler):

@@ -1,7 +1,7 @@
 """A listener whose headers have a deadline and whose every answer is ours, also what aiohttp answers before any middleware."""
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from aiohttp import web
@@ -16,6 +16,8 @@ KEEPALIVE_S: Final = 75.0
 """An idle connection is closed after this: longer than callers keep theirs, or they would send into a closed one."""
 LINGERING_S: Final = 2.0
 """Seconds for what is left of a body that nobody wants any more: it lets a caller read why, instead of being cut off."""
+WRITE_TIMEOUT_S: Final = 30.0
+"""Seconds for what a caller did not take at once of its answers; then it is cut off, for a close would wait for it as well."""
 
 _log = structlog.get_logger("participants")
 
@@ -61,9 +63,10 @@ async def note_requests(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 class _Served(web.RequestHandler):
-    """A connection, as aiohttp serves it, but with a limit on the time that a header takes."""
+    """A connection, as aiohttp serves it, with limits on the time that a header takes and that an answer waits to be read."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _in_hand = False
 
     def request_came(self) -> None:
@@ -78,6 +81,8 @@ class _Served(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        # So that `pause_writing` comes with the first byte that the caller leaves unread, however short the answer is.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
         self._arm()
 
     def data_received(self, data: bytes) -> None:
@@ -89,7 +94,19 @@ class _Served(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """See `asyncio.Protocol`."""
         self._disarm()
+        self._note_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        assert self.transport is not None
+        self._unread = asyncio.get_running_loop().call_later(WRITE_TIMEOUT_S, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._note_read()
+        super().resume_writing()
 
     def _arm(self) -> None:
         self._deadline = asyncio.get_running_loop().call_later(HEADER_TIMEOUT_S, self.force_close)
@@ -98,6 +115,11 @@ class _Served(web.RequestHandler):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _note_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from edge_api import listening
-from tests.integration.edge.service import ORDER, Edge, Scripted, StartEdge
+from tests.integration.edge.service import ORDER, Edge, Scripted, StartEdge, eventually
 
 BODY = orjson.dumps(ORDER)
 HEADER = b"POST /orders HTTP/1.1\r\nHost: edge\r\nContent-Type: application/json\r\nIdempotency-Key: slow\r\n"
@@ -145,3 +146,22 @@ async def test_idle_connections_are_closed_and_others_are_taken_meanwhile(
 
         async with asyncio.timeout(20):
             assert await asyncio.gather(*(reader.read() for reader, _ in idle)) == [b""] * len(idle)
+
+
+async def test_who_asks_and_never_reads_is_cut_off(start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "WRITE_TIMEOUT_S", DEADLINE_S)
+    edge = await start_edge(connections_max=1)
+    host, _, port = edge.url.removeprefix("http://").partition(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        deaf.connect((host, int(port)))
+        # More than the kernel keeps for it; aiohttp waits with the next until the one before is gone.
+        deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: edge\r\n\r\n" * 100)
+
+        async def has_room() -> bool:
+            async with connected(edge) as (reader, writer):
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: edge\r\n\r\n")
+                return (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+        assert not await has_room()
+        await eventually(has_room)

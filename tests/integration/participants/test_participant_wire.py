@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -168,6 +169,32 @@ async def test_a_body_has_more_time_than_a_header(
         async with asyncio.timeout(15):
             assert (await reader.readline()).startswith(b"HTTP/1.1 201")
         writer.close()
+
+
+async def test_a_caller_that_does_not_read_its_answers_is_cut_off(
+    participant_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "WRITE_TIMEOUT_S", 0.3)
+    ended = asyncio.Event()
+    lost = serving._Served.connection_lost
+
+    def noted(connection: serving._Served, exc: BaseException | None) -> None:
+        lost(connection, exc)
+        ended.set()
+
+    monkeypatch.setattr(serving._Served, "connection_lost", noted)
+    async with running(participant_database) as port:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", port))
+            asking = asyncio.create_task(
+                asyncio.get_running_loop().sock_sendall(deaf, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 50_000)
+            )
+            async with asyncio.timeout(20):
+                await ended.wait()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
 
 async def test_who_is_not_let_in_sends_no_body_that_is_read(port: int) -> None:
