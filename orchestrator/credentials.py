@@ -38,7 +38,15 @@ def secrets_for(settings: Settings, participants: Iterable[str]) -> Mapping[str,
     Raises:
         SettingsError: They can't be read, or one is missing and this is not dev.
     """
-    secrets = read_secrets(settings)
+    return demand(read_secrets(settings), participants, settings)
+
+
+def demand(secrets: Mapping[str, str], participants: Iterable[str], settings: Settings) -> Mapping[str, str]:
+    """Return these secrets, with which these participants are to be called.
+
+    Raises:
+        SettingsError: One is missing and this is not dev.
+    """
     missing = sorted(set(participants) - secrets.keys())
     if missing and settings.environment is not Environment.DEV:
         raise SettingsError(

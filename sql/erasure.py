@@ -52,6 +52,12 @@ async def page_customer_orders(
     return [CustomerOrder(**{**row, "status": Status(row["status"])}) for row in rows]
 
 
+async def is_of_others(conn: Connection, *, customer_id: str, client_id: str) -> bool:
+    """Tell whether any client but this one has orders of a customer."""
+    rows = await _QUERIES.fetch(conn, "is_of_others", {"customer_id": customer_id, "client_id": client_id})
+    return bool(rows[0]["found"])
+
+
 async def erase_orders(conn: Connection, order_ledger_ids: Sequence[UUID], *, actor: str, reason: str) -> set[UUID]:
     """Erase what orders say of a person, where they have ended, and record who asked for it.
 

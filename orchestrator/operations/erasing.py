@@ -10,26 +10,28 @@ may after a crash: what was erased is found erased, and participants are asked a
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
 from rich.console import Console
 
-from orchestrator.credentials import called_by, secrets_for
+from orchestrator.credentials import called_by, demand
 from orchestrator.loading import registered
 from orchestrator.logs import configure_logs
 from orchestrator.operations.asking import Connection, connected
+from orchestrator.operations.place import Place
 from orchestrator.operations.render import open_console, print_json, progress_bar, say
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.participant import Caller, Tracing
 from orchestrator.prepared import Prepared, prepare
-from orchestrator.settings import Settings, load_settings
-from orchestrator.transport import open_transport
-from participants.contracts.erasure import ORDERS_MAX, ErasePersonal, erasure_at
+from orchestrator.settings import load_settings
+from orchestrator.transport import Client, open_transport
+from participants.contracts.erasure import NOT_OFFERED, ORDERS_MAX, ErasePersonal, erasure_at
 from sql import acts, erasure
 from sql.erasure import CustomerOrder
+from sql.ledger import LedgerError
 
 PAGE_ORDERS: Final = 1_000
 CALL_TIMEOUT_S: Final = 15.0
@@ -39,6 +41,10 @@ PAUSES_S: Final = (1.0, 4.0)
 ACT: Final = "erase_customer"
 SHOWN_MAX: Final = 20
 """Orders that are named to people; `--json` names all."""
+
+
+class OfOthersToo(LedgerError):
+    """Orders of one client only were to be erased, and participants can't tell whose customer is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,7 @@ class Erased:
 
 
 def erase_customer(
-    database_url: str,
-    participants: Mapping[str, str],
+    place: Place,
     customer_id: str,
     *,
     client_id: str | None,
@@ -96,8 +101,7 @@ def erase_customer(
     """Erase what is known of a customer, or tell what would be; print it.
 
     Args:
-        database_url: The ledger.
-        participants: Base URL of each participant, by name.
+        place: The ledger, and whom to ask.
         customer_id: As the orders name the customer.
         client_id: Only orders of this client; None for those of every client.
         actor: Who asks.
@@ -107,11 +111,24 @@ def erase_customer(
 
     Returns:
         Exit code: 0 when nothing personal is left, or for a dry run; else 1.
+
+    Raises:
+        SettingsError: Participants can't be asked, for want of a secret; nothing was changed.
+        OfOthersToo: Other clients have orders of the customer as well; nothing was changed.
     """
     configure_logs("critical")  # what went wrong is in what is printed
     settings = load_settings()
-    eraser = _Eraser(settings, participants, customer_id, client_id, actor, reason)
-    found = asyncio.run(eraser.run(database_url, dry_run=dry_run, quiet=as_json))
+    sagas = registered(settings)
+    demand(place.participant_secrets, called_by(sagas), settings)
+    told = {
+        endpoint.participant
+        for saga in sagas
+        for step in saga.calls
+        for endpoint in step.endpoints
+        if endpoint.tells_of_a_person
+    }
+    eraser = _Eraser(place, settings.http_client, told, customer_id, client_id, actor, reason)
+    found = asyncio.run(eraser.run(dry_run=dry_run, quiet=as_json))
     if as_json:
         print_json({**asdict(found), "complete": found.complete})
     else:
@@ -121,21 +138,27 @@ def erase_customer(
 
 @dataclass(frozen=True, slots=True)
 class _Eraser:
-    settings: Settings
-    participants: Mapping[str, str]
+    place: Place
+    http_client: Client
+    told: Collection[str]
     customer_id: str
     client_id: str | None
     actor: str
     reason: str
 
-    async def run(self, database_url: str, *, dry_run: bool, quiet: bool) -> Erased:
-        async with connected(database_url) as conn:
+    async def run(self, *, dry_run: bool, quiet: bool) -> Erased:
+        async with connected(self.place.database_url) as conn:
+            if self.client_id and await erasure.is_of_others(conn, customer_id=self.customer_id, client_id=self.client_id):
+                raise OfOthersToo(
+                    f"other clients than {self.client_id} have orders of a customer {self.customer_id}, and participants know"
+                    " no more than that id: erase without --client, or not at all; nothing was changed"
+                )
             orders = await self._orders(conn)
             ended = [order for order in orders if order.has_ended]
             known = [order.order_ledger_id for order in ended if order.is_personal]
             unfinished = tuple(order.order_ledger_id for order in orders if not order.has_ended)
             if dry_run:
-                asked = tuple(Asked(name) for name in sorted(self.participants))
+                asked = tuple(Asked(name) for name in sorted(self.place.participants))
                 return Erased(self.customer_id, True, len(orders), len(known), unfinished, asked)
             erased = await self._erase(conn, known, quiet=quiet)
             answers = await self._ask_all([str(order.order_ledger_id) for order in ended])
@@ -166,22 +189,13 @@ class _Eraser:
         return erased
 
     async def _ask_all(self, order_ids: list[str]) -> tuple[Asked, ...]:
-        sagas = registered(self.settings)
-        told = {
-            endpoint.participant
-            for saga in sagas
-            for step in saga.calls
-            for endpoint in step.endpoints
-            if endpoint.tells_of_a_person
-        }
-        connections_max, reach = len(self.participants) + 1, self.settings.participant_reach
-        secrets = secrets_for(self.settings, called_by(sagas))
-        async with open_transport(self.settings.http_client, connections_max=connections_max, reach=reach) as transport:
-            caller = Caller(transport, self.participants, secrets)
-            asked = [self._ask(caller, name, order_ids, told) for name in sorted(self.participants)]
+        place, connections_max = self.place, len(self.place.participants) + 1
+        async with open_transport(self.http_client, connections_max=connections_max, reach=place.reach) as transport:
+            caller = Caller(transport, place.participants, place.participant_secrets)
+            asked = [self._ask(caller, name, order_ids) for name in sorted(place.participants)]
             return tuple(await asyncio.gather(*asked))
 
-    async def _ask(self, caller: Caller, name: str, order_ids: list[str], told: Collection[str]) -> Asked:
+    async def _ask(self, caller: Caller, name: str, order_ids: list[str]) -> Asked:
         """Ask a participant for all orders; one that offers no erasing has none to do where no saga tells it of anybody."""
         erased = 0
         batches = [order_ids[start : start + ORDERS_MAX] for start in range(0, len(order_ids), ORDERS_MAX)]
@@ -190,7 +204,7 @@ class _Eraser:
             # A key of its own each time: what came after an earlier run is to be erased as well.
             prepared = prepare(erasure_at(name), request, f"erase:{uuid4()}")
             outcome = await _called(caller, prepared)
-            if isinstance(outcome, Rejected) and name not in told:
+            if isinstance(outcome, Rejected) and outcome.reason.endswith(NOT_OFFERED) and name not in self.told:
                 return Asked(name, 0)
             if not isinstance(outcome, Succeeded):
                 return Asked(name, error=outcome.reason)

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from participants.contracts.endpoint import Answer, Endpoint, Wire
 
+NOT_OFFERED: Final = "it offers no erasing"
+"""How a refusal ends that says so."""
 ORDERS_MAX: Final = 500
 """Orders of one call: each is looked up, and a call is to take far less than its limit."""
 
@@ -34,7 +36,7 @@ class PersonalErased(Answer):
 
 
 def _is_not_offered(status: int, _answer: dict[str, Any]) -> str | None:
-    return "it offers no erasing" if status in (404, 405) else None
+    return NOT_OFFERED if status in (404, 405) else None
 
 
 def erasure_at(participant: str) -> Endpoint[ErasePersonal, PersonalErased]:

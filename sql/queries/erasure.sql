@@ -10,6 +10,10 @@ where l.customer_id = %(customer_id)s
 order by l.order_ledger_id
 limit %(limit)s;
 
+-- name: is_of_others
+-- Whether any client but this one has orders of a customer.
+select exists (select from order_ledger where customer_id = %(customer_id)s and client_id <> %(client_id)s) as found;
+
 -- name: erase_orders
 -- Erases what these orders say of a person, of those that have ended; the orders of which something was erased.
 select erase_orders(%(order_ledger_ids)s::uuid[], %(actor)s, %(reason)s) as order_ledger_id;

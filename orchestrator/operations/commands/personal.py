@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 @click.command("erase-customer")
 @click.argument("customer_id", metavar="CUSTOMER", type=TEXT)
 @click.option(
-    "--client", "client_id", type=CLIENT, help="Only orders of this client, where several use the same ids of customers."
+    "--client",
+    "client_id",
+    type=CLIENT,
+    help="Only orders of this client; refused where another has some of that customer: participants know no clients.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be erased; change nothing.")
 @by_somebody
@@ -24,7 +27,8 @@ def erase_customer(place: "Place", **asked: Any) -> int:
 
     Orders stay, with their journals, which say who erased what they said of a person. Exit code 1 while something is left: an
     order that has not ended, or a participant that could not be asked. Repeat it then.
+    Orders that retention has removed are not known any more, so participants are not asked for theirs: erase before it.
     """
     from orchestrator.operations import erasing
 
-    return erasing.erase_customer(place.database_url, place.participants, **asked)
+    return erasing.erase_customer(place, **asked)

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from psycopg.rows import dict_row
 
 from orchestrator import cancelling, operating
@@ -17,7 +19,9 @@ from orchestrator.outcome import Rejected, Succeeded, Unknown
 from orchestrator.retrace import retrace
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.settings import Settings
+from participants.app import create_app
 from participants.contracts.shipping import Address
+from participants.settings import load_settings
 from sql import erasure, ledger
 from sql.histories import page_histories
 from sql.models import Status
@@ -130,9 +134,62 @@ async def test_a_run_that_was_cut_off_is_repeated(installation: Installation, tm
 async def test_only_the_orders_of_one_client_are_erased_where_one_is_named(installation: Installation, tmp_path: Path) -> None:
     await installation.shop.place("completed", shipping_address=ADDRESS)
 
-    code, told = await erase(installation, tmp_path, "--client", "another")
+    (client,) = await (await installation.shop.conn.execute("select distinct client_id from order_ledger")).fetchall()
 
-    assert (code, told["orders"], len(personal(installation))) == (0, 0, 1)
+    dry = await erase(installation, tmp_path, "--client", *client, "--dry-run")
+    refused = await asyncio.to_thread(
+        saga, "erase-customer", "17850", *WHY, "--client", "another", "--database-url", installation.ledger_url, cwd=tmp_path
+    )
+    left = personal(installation)
+    code, told = await erase(installation, tmp_path, "--client", *client)
+
+    assert (dry[0], dry[1]["erased"]) == (0, 1)
+    # Participants would lose the name of the other client's customer: they know the id alone.
+    assert (refused.returncode, refused.stdout, len(left)) == (1, "", 1)
+    assert "other clients than another have orders of a customer 17850" in refused.stderr
+    assert (code, told["erased"], personal(installation)) == (0, 1, [])
+
+
+async def test_participants_of_a_stack_are_shown_their_secrets(installation: Installation, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"orders_database_url": installation.databases["orders"], "orders_secret": "of-orders"}
+    async with TestServer(create_app("orders", load_settings(**settings))) as server:
+        installation.urls["orders"] = str(server.make_url("")).rstrip("/")
+        parts = {name: {"url": url, "database_url": installation.databases[name]} for name, url in installation.urls.items()}
+        parts["orders"]["secret"] = "of-orders"
+        stack = {"database_url": installation.ledger_url, "edge_url": "http://127.0.0.1:1", "participants": parts}
+        (tmp_path / ".sagaledger").mkdir()
+        (tmp_path / ".sagaledger/stack.json").write_text(json.dumps(stack))
+        code, told = await erase(installation, tmp_path)
+
+    assert (code, told["complete"]) == (0, True), told
+
+
+async def test_nothing_is_erased_where_nobody_could_be_asked(installation: Installation, tmp_path: Path) -> None:
+    await installation.shop.place("completed", shipping_address=ADDRESS)
+    known = {"SAGA_DATABASE_URL": installation.ledger_url, "SAGA_ENVIRONMENT": "preview"}
+
+    refused = await asyncio.to_thread(saga, "erase-customer", "17850", *WHY, cwd=tmp_path, **known)
+
+    assert (refused.returncode, refused.stdout, len(personal(installation))) == (1, "", 1), refused
+    assert "SAGA_PARTICIPANT_SECRETS: there is none for" in refused.stderr
+
+
+@pytest.mark.parametrize(("status", "complete"), [(402, False), (404, True), (405, True), (409, False), (410, False)])
+async def test_who_refuses_to_erase_is_told_and_who_has_nothing_to_erase_is_passed_over(
+    status: int, complete: bool, installation: Installation, tmp_path: Path
+) -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.json_response({"type": "about:blank", "detail": "not now"}, status=status)
+
+    app = web.Application()
+    app.router.add_post("/personal/erase", refuse)
+    async with TestServer(app) as server:
+        installation.urls["parcels"] = str(server.make_url("")).rstrip("/")
+        code, told = await erase(installation, tmp_path)
+
+    (asked,) = [asked for asked in told["participants"] if asked["participant"] == "parcels"]
+    assert (code, told["complete"]) == (int(not complete), complete)
+    assert (asked["erased"], asked["error"]) == ((0, None) if complete else (None, f"parcels answered {status}: not now"))
 
 
 async def test_a_completed_order_is_taken_back_after_it_was_erased(installation: Installation) -> None:
