@@ -191,7 +191,9 @@ async def test_the_secret_of_a_participant_is_shown_to_it_alone_whatever_an_orde
             audit = await asyncio.to_thread(saga, "audit", "--json", "--data-dir", "elsewhere", cwd=tmp_path, **known)
             assert json.loads(audit.stdout)["clean"], audit
             tried = ("conform", moved["payments"], "--contract", "payments", "--operation", "authorize", "--wait", "0")
-            conformed = await asyncio.to_thread(saga, *tried, cwd=tmp_path, **known)
+            # An address that is typed is shown a secret only where it is the one that is set.
+            at_its_own = {**known, "SAGA_PAYMENTS_URL": moved["payments"]}
+            conformed = await asyncio.to_thread(saga, *tried, cwd=tmp_path, **at_its_own)
             assert conformed.returncode == 0, conformed
 
             for name, recorder in recorders.items():

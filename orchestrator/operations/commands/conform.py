@@ -17,7 +17,7 @@ from orchestrator.operations.commands.shared import AS_JSON, PARTICIPANTS
     "--wait", "wait_s", type=click.FloatRange(0, 60), default=1.0, show_default=True, help="Seconds before a late repeat."
 )
 @click.option("--secret-file", type=click.File(), metavar="FILE", help="Holds the secret that the participant wants to see.")
-@click.option("--secret-env", metavar="NAME", help="Variable that holds it; else SAGA_PARTICIPANT_SECRETS is looked into.")
+@click.option("--secret-env", metavar="NAME", help="Variable that holds it.")
 @AS_JSON
 @click.pass_context
 def conform(
@@ -33,6 +33,7 @@ def conform(
     """Try a participant: duplicates, undo first, late actions, races; exit 1 on a failure.
 
     It orders, holds, pays and sends for real: point it at a service for tests. All ids are new; what can be undone is undone.
+    The secret in SAGA_PARTICIPANT_SECRETS is shown only to the address that the settings have for this participant.
     """
     from orchestrator.addresses import http_url
     from orchestrator.credentials import SECRET, read_secrets
@@ -53,6 +54,9 @@ def conform(
     given = secret_file.read().strip() if secret_file else os.environ[secret_env] if secret_env else None
     if given is not None and not SECRET.fullmatch(given):
         raise click.BadParameter("it holds no secret of up to 256 visible ASCII characters without a comma", context)
-    secrets = read_secrets(settings) if given is None else {contract: given}
+    if given is not None:
+        secrets = {contract: given}
+    else:  # an address that somebody typed is shown no secret that is another's
+        secrets = read_secrets(settings) if settings.participants.get(contract) == url else {}
     asking = Asking(settings.participant_reach, secrets)
     context.exit(show_conformance(url, cast(Contract, contract), as_json, asking=asking, **how))

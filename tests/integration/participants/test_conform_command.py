@@ -65,8 +65,9 @@ SECRET = "of-shipping"
     [
         (("--secret-file", "secret.txt"), {}, True),
         (("--secret-env", "MINE"), {"MINE": SECRET}, True),
-        ((), {"SAGA_PARTICIPANT_SECRETS": f"payments=other,shipping={SECRET}"}, True),
-        ((), {"SAGA_PARTICIPANT_SECRETS": f"payments={SECRET}"}, False),
+        ((), {"SAGA_PARTICIPANT_SECRETS": f"payments=other,shipping={SECRET}", "SAGA_SHIPPING_URL": "its own"}, True),
+        ((), {"SAGA_PARTICIPANT_SECRETS": f"payments={SECRET}", "SAGA_SHIPPING_URL": "its own"}, False),
+        ((), {"SAGA_PARTICIPANT_SECRETS": f"shipping={SECRET}", "SAGA_PAYMENTS_URL": "its own"}, False),
         (("--secret-env", "MINE"), {"MINE": "other", "SAGA_PARTICIPANT_SECRETS": f"shipping={SECRET}"}, False),
     ],
 )
@@ -75,6 +76,7 @@ async def test_a_participant_is_shown_its_secret(
 ) -> None:
     participant = await start("shipping", shipping_secret=SECRET)
     (tmp_path / "secret.txt").write_text(f"{SECRET}\n")
+    settings = {name: participant.url if value == "its own" else value for name, value in settings.items()}
 
     tried = (participant.url, "--contract", "shipping", "--wait", "0", *arguments)
     code, out, err = await run(*tried, cwd=tmp_path, **settings)
