@@ -5,16 +5,25 @@ On the clients' listener a route needs a scope of the caller's key. On the admin
 of a page that has no data of its own.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import Final, Literal
 
 from aiohttp import web
 
 from orchestrator.api_keys import Scope
 
-OPEN: Final = None
+
+class Door(Enum):
+    """What is said of a route instead of a scope. It is no None, which is what a table says of a path that it does not name."""
+
+    OPEN = "open"
+
+
+OPEN: Final = Door.OPEN
 """Of a route that needs no key."""
-CLIENT_ROUTES: Final[Mapping[str, Scope | None]] = {
+Need = Scope | Literal[Door.OPEN]
+CLIENT_ROUTES: Final[Mapping[str, Need]] = {
     "/orders": Scope.ORDERS,
     "/orders/{order_ledger_id}": Scope.ORDERS,
     "/orders/{order_ledger_id}/journal": Scope.ORDERS,
@@ -33,13 +42,18 @@ ADMIN_OPEN: Final = frozenset({"/healthz", "/readyz", "/", "/overview.js", "/sty
 """What the admin listener shows to anybody who can reach it."""
 
 
-def path_of(request: web.Request) -> str | None:
-    """Return the template of the route that a request is for, or its path where only the method is wrong; None for no route."""
+def path_of(request: web.Request, known: Collection[str]) -> str | None:
+    """Return the template of the route that a request is for, or its path where only the method is wrong; None for no route.
+
+    Args:
+        request: The request.
+        known: The paths of its listener's table.
+    """
     resource = request.match_info.route.resource
     if resource is not None:
         return resource.canonical
     # Of a path that is served with another method, aiohttp tells no more than that.
-    return request.path if request.path in CLIENT_ROUTES or request.path in ADMIN_OPEN else None
+    return request.path if request.path in known else None
 
 
 def check_client_routes(app: web.Application) -> None:

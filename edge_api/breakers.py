@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
+from edge_api.doors import actor_of
 from edge_api.reading import json_response
 from edge_api.requests import read_body
 from edge_api.rows import visible_rows
@@ -36,16 +37,18 @@ async def list_breakers(request: web.Request) -> web.Response:
 async def hold_breaker(request: web.Request) -> web.Response:
     """Answer `POST /admin/breakers/NAME/hold`: no calls are made until it is reset."""
     asked, name = await read_body(request, ByOperator), request.match_info["name"]
+    actor, participants = actor_of(request, asked.actor), request.app[keys.SETTINGS].participants
     async with visible_rows(request) as conn:
-        await breaking.hold(conn, request.app[keys.SETTINGS].participants, name, actor=asked.actor, reason=asked.reason)
+        await breaking.hold(conn, participants, name, actor=actor, reason=asked.reason)
     return await _shown(request, name)
 
 
 async def reset_breaker(request: web.Request) -> web.Response:
     """Answer `POST /admin/breakers/NAME/reset`: calls are made again."""
     asked, name = await read_body(request, ByOperator), request.match_info["name"]
+    actor, participants = actor_of(request, asked.actor), request.app[keys.SETTINGS].participants
     async with visible_rows(request) as conn:
-        await breaking.reset(conn, request.app[keys.SETTINGS].participants, name, actor=asked.actor, reason=asked.reason)
+        await breaking.reset(conn, participants, name, actor=actor, reason=asked.reason)
     return await _shown(request, name)
 
 

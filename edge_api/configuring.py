@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
+from edge_api.doors import actor_of
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import read_body
@@ -79,8 +80,9 @@ async def put_configuration(request: web.Request) -> web.Response:
     """Answer `PUT /admin/config/SAGA`: what is pending now, in place of what was."""
     asked, saga = await read_body(request, PutConfiguration), request.match_info["saga"]
     configuration = Configuration.read(saga, asked.configuration)
+    actor, definitions = actor_of(request, asked.actor), request.app[keys.DEFINITIONS]
     async with visible_rows(request) as conn:
-        await configuring.put(conn, request.app[keys.DEFINITIONS], saga, configuration, actor=asked.actor, reason=asked.reason)
+        await configuring.put(conn, definitions, saga, configuration, actor=actor, reason=asked.reason)
     return await get_configuration(request)
 
 
@@ -91,7 +93,7 @@ async def discard_configuration(request: web.Request) -> web.Response:
         raise Problem(ProblemType.BAD_QUERY, "Say who and why: `?actor=NAME&reason=TEXT`.")
     definitions, saga = request.app[keys.DEFINITIONS], request.match_info["saga"]
     async with visible_rows(request) as conn:
-        await configuring.discard(conn, definitions, saga, actor=actor, reason=reason)
+        await configuring.discard(conn, definitions, saga, actor=actor_of(request, actor), reason=reason)
     return await get_configuration(request)
 
 
@@ -104,7 +106,7 @@ async def apply_configuration(request: web.Request) -> web.Response:
             conn,
             request.app[keys.DEFINITIONS],
             saga,
-            actor=asked.actor,
+            actor=actor_of(request, asked.actor),
             reason=asked.reason,
             revision=asked.revision,
             canary=canary,

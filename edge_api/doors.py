@@ -75,19 +75,25 @@ def clients_door(settings: Settings, ring: KeyRing) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        path = access.path_of(request)
+        path = access.path_of(request, access.CLIENT_ROUTES)
+        need = access.CLIENT_ROUTES.get(path) if path is not None else None
         if not wants_key(settings, ring):
             request[keys.CLIENT_ID] = ANONYMOUS
-        elif path is None or access.CLIENT_ROUTES.get(path) is not access.OPEN:
+        elif need is not access.OPEN:
             caller = await _identify(request, ring, failures)
             # Where there is no route every client is told so.
-            scope = access.CLIENT_ROUTES.get(path) if path is not None else None
-            if scope is not None and scope not in caller.scopes:
-                raise _forbidden(scope)
+            if need is not None and need not in caller.scopes:
+                raise _forbidden(need)
             request[keys.CLIENT_ID] = caller.client_id
         return await handler(request)
 
     return middleware
+
+
+def actor_of(request: web.Request, given: str) -> str:
+    """Return whom to record as the one who acts on the admin listener: the name that was given, and whose key it came with."""
+    known = request[keys.ACTOR]
+    return given if known in (NOBODY, given) else f"{given} ({known})"
 
 
 def admin_door(settings: Settings, ring: KeyRing) -> Middleware:
@@ -105,7 +111,7 @@ def admin_door(settings: Settings, ring: KeyRing) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method not in SAFE:
             _refuse_other_pages(request)
-        if access.path_of(request) not in access.ADMIN_OPEN:
+        if access.path_of(request, access.ADMIN_OPEN) not in access.ADMIN_OPEN:
             if not always and token is None and not ring.has_admin_keys:
                 request[keys.ACTOR] = NOBODY
             else:

@@ -17,7 +17,6 @@ from edge_api import access, keys
 from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, WITHOUT_NUL, Json, Operation, Success
 from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
 from edge_api.schemas import PlaceOrderRequest, StartRequest, request_model
-from orchestrator.api_keys import Scope
 from orchestrator.saga import Saga
 from orchestrator.sagas.orders import PlaceOrder
 
@@ -113,12 +112,12 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
     }
 
 
-def _operation(operation: Operation, scope: Scope | None, body: Json | None) -> Json:
+def _operation(operation: Operation, need: access.Need, body: Json | None) -> Json:
     described: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in (*operation.parameters, *_OF_EVERY_REQUEST)],
-        "security": [] if scope is None else [{"key": [scope]}],
+        "security": [] if need is access.OPEN else [{"key": [need]}],
         "responses": _responses(operation),
     }
     if body is not None:

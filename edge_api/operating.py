@@ -10,6 +10,7 @@ from pydantic import Field
 
 from edge_api import keys
 from edge_api.breakers import ByOperator
+from edge_api.doors import actor_of
 from edge_api.middlewares import unavailable
 from edge_api.monitoring import METRICS
 from edge_api.problems import Problem, ProblemType, order_not_found
@@ -90,7 +91,7 @@ async def resolve(request: web.Request) -> web.Response:
 
 async def _act(request: web.Request, verb: Callable[..., Awaitable[Verdict]], asked: ActAsked, **options: Any) -> web.Response:
     order_ledger_id = order_id_of(request)
-    said = {"actor": asked.actor, "reason": asked.reason, "dry_run": asked.dry_run}
+    said = {"actor": actor_of(request, asked.actor), "reason": asked.reason, "dry_run": asked.dry_run}
     async with visible_rows(request) as conn:
         try:
             verdict = await verb(conn, request.app[keys.DEFINITIONS], order_ledger_id, **said, **options)

@@ -9,6 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edge_api import breakers, keys
+from edge_api.clients import KeyRing
+from edge_api.doors import admin_door
 from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.settings import load_settings
@@ -27,7 +29,7 @@ async def pool(ledger_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def client(pool: Pool) -> AsyncIterator[Client]:
-    app = web.Application(middlewares=[identify_request, answer_problems])
+    app = web.Application(middlewares=[identify_request, answer_problems, admin_door(load_settings(), KeyRing(pool, {}))])
     app.add_routes(breakers.ROUTES)
     app[METRICS] = EdgeMetrics()
     app[keys.SETTINGS] = load_settings()

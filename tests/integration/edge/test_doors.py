@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from edge_api import access, doors, openapi
 from edge_api.app import ADMIN_ROUTES, CLIENT_ROUTES
 from edge_api.clients import KeyRing
-from edge_api.doors import admin_door
+from edge_api.doors import admin_door, clients_door
 from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.api_keys import Scope
@@ -97,7 +97,7 @@ def test_every_route_of_the_admin_listener_is_known_here() -> None:
 
 
 def test_what_a_route_needs_is_said_once_a_path() -> None:
-    assert {path: scope or OPEN for path, scope in access.CLIENT_ROUTES.items()} == {
+    assert {path: OPEN if need is access.OPEN else need for path, need in access.CLIENT_ROUTES.items()} == {
         path: who for (_, path), who in CLIENTS.items()
     }
     assert {path for (_, path), who in ADMIN.items() if who == OPEN} == access.ADMIN_OPEN
@@ -112,6 +112,21 @@ def test_a_route_of_which_nothing_is_said_stops_the_start() -> None:
 
     with pytest.raises(LookupError, match="/secrets has no line"):
         access.check_client_routes(app)
+
+
+async def test_a_route_of_which_nothing_is_said_is_closed_were_it_served_all_the_same(ledger_url: str) -> None:
+    async def tell(_: web.Request) -> web.Response:
+        return web.Response(text="a secret")
+
+    async with open_pool(ledger_url, name="edge", connections_max=1) as pool:
+        door = clients_door(load_settings(), KeyRing(pool, {"shop-key": "shop"}))
+        app = web.Application(middlewares=[identify_request, answer_problems, door])
+        app.add_routes([web.get("/secrets", tell)])
+        app[METRICS] = EdgeMetrics()
+        async with TestClient(TestServer(app)) as client:
+            for path in ("/secrets", *sorted(access.ADMIN_OPEN - access.CLIENT_ROUTES.keys())):
+                async with client.get(path) as closed:
+                    assert closed.status == 401
 
 
 async def test_a_new_route_of_the_admin_listener_is_closed(ledger_url: str) -> None:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.integration.edge.credentials import TOKEN, admin_of, bearing
 from tests.integration.edge.service import Edge, Reply, Scripted, StartEdge
 
 BY = {"actor": "ann", "reason": "looked into it"}
@@ -152,3 +153,16 @@ async def test_clients_have_none_of_these_verbs(edge: Edge) -> None:
     for verb in VERBS:
         reply = await edge.call("POST", f"/admin/orders/{order}/{verb}", data=b"{}", **{"Content-Type": "application/json"})
         assert (reply.status, reply.problem) == (404, "not-found")
+
+
+async def test_who_acts_is_recorded_with_the_key_that_it_was_done_with(start_edge: StartEdge, payments: Scripted) -> None:
+    edge = await start_edge(payments_url=payments.url, admin_token=TOKEN)
+    order = await edge.place()
+    for actor in ("ann", "admin"):
+        for verb in ("pause", "resume"):
+            body = {"actor": actor, "reason": "a test"}
+            reply = await admin_of(edge).ask("POST", f"/admin/orders/{order.id}/{verb}", json=body, **bearing(TOKEN))
+            assert reply.status == 200, reply.body
+
+    rows = await edge.rows("select distinct actor from ledger_journal where actor is not null order by actor")
+    assert [row["actor"] for row in rows] == ["admin", "ann (admin)"]
