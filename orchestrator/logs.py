@@ -23,7 +23,7 @@ from typing import Any, Final, TextIO, cast
 import structlog
 
 from participants.contracts import masked
-from sql.telling import Fields, as_json, as_text, form
+from sql.telling import Fields, as_json, as_text, cut, form
 
 LINES_MAX: Final = 5_000
 """Lines that wait at most: some megabytes, and minutes of a busy process at the default level."""
@@ -54,7 +54,7 @@ def configure_logs(level: str, *, readable: bool = False) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendered: list[structlog.typing.Processor] = [form, _without_persons, as_text if readable else as_json]
+    rendered: list[structlog.typing.Processor] = [*FORMED, as_text if readable else as_json]
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -84,6 +84,10 @@ def _without_persons(_logger: Any, _method: str, fields: Fields) -> Fields:
         if name in fields:
             fields[name] = masked(fields[name], personal)
     return fields
+
+
+FORMED: Final[tuple[structlog.typing.Processor, ...]] = (form, _without_persons, cut)
+"""What every line goes through before it is written."""
 
 
 class Repeats(logging.Filter):

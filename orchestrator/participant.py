@@ -90,7 +90,7 @@ class Caller:
         except (TransportError, ValueError) as error:
             if isinstance(error, Forbidden):
                 self._tell_refused(prepared, "forbidden_address", error=str(error))
-            return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error))}")
+            return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error), prepared.personal or {})}")
         if reply.body is None:
             return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
         outcome = read_answer(endpoint, prepared.echoed, reply, prepared.personal)
@@ -131,12 +131,12 @@ def read_answer(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply, person
 def _read(endpoint: Endpoint[Any, Any], echoed: Json, reply: Reply, personal: Json) -> Outcome:
     who, status, body = endpoint.participant, reply.status, reply.body or b""
     if status in SUCCESS:
-        outcome = _read_success(endpoint, echoed, status, body)
-        return outcome if isinstance(outcome, Unknown) else _refusal(endpoint, status, outcome.result) or outcome
+        outcome = _read_success(endpoint, echoed, status, body, personal)
+        return outcome if isinstance(outcome, Unknown) else _refusal(endpoint, status, outcome.result, personal) or outcome
     problem = _json_object(body)
-    if refused := _refusal(endpoint, status, problem):
+    if refused := _refusal(endpoint, status, problem, personal):
         return refused
-    detail = _detail(masked(problem, personal))  # before it is cut: half a name is one as well
+    detail = _detail(problem, personal)
     if status in REJECTION and not (status == 409 and _problem_type(problem) == IN_PROGRESS):
         return Rejected(f"{who} answered {status}{detail}", problem)
     return Unknown(f"{who} answered {status}{detail}", parse_retry_after(reply.headers.get("retry-after")), problem)
@@ -153,13 +153,13 @@ def parse_retry_after(value: str | None) -> float | None:
     return float(value) if value is not None and re.fullmatch(r"[0-9]{1,100}", value) else None
 
 
-def _refusal(endpoint: Endpoint[Any, Any], status: int, answer: Json | None) -> Rejected | None:
+def _refusal(endpoint: Endpoint[Any, Any], status: int, answer: Json | None, personal: Json) -> Rejected | None:
     """Return the refusal that only this endpoint's answers have, in spite of their status; None for none."""
     why = endpoint.refusal(status, answer or {}) if endpoint.refusal else None
-    return Rejected(f"{endpoint.participant} answered {status}: {_printable(why)}", answer) if why else None
+    return Rejected(f"{endpoint.participant} answered {status}: {_printable(why, personal)}", answer) if why else None
 
 
-def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body: bytes) -> Succeeded | Unknown:
+def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body: bytes, personal: Json) -> Succeeded | Unknown:
     who = endpoint.participant
     parsed = _json_object(body)
     if parsed is None:
@@ -168,8 +168,9 @@ def _read_success(endpoint: Endpoint[Any, Any], echoed: Json, status: int, body:
         result: Json = endpoint.response.model_validate_json(body).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors()[0]
-        where = _printable(".".join(str(part) for part in first["loc"]))
-        return Unknown(f"{who} answered {status} with another shape: {where}: {_printable(first['msg'])}", response=parsed)
+        where = _printable(".".join(str(part) for part in first["loc"]), personal)
+        what = _printable(first["msg"], personal)
+        return Unknown(f"{who} answered {status} with another shape: {where}: {what}", response=parsed)
     for name, value in result.items():
         if name in echoed and echoed[name] != value and name not in ECHO_EXEMPT:
             log.error("answer_of_another_operation", participant=who, member=name)
@@ -202,9 +203,10 @@ def _is_shallow(parsed: Json) -> bool:
     return not level
 
 
-def _detail(problem: Json | None) -> str:
+def _detail(problem: Json | None, personal: Json) -> str:
+    problem = masked(problem, personal)
     text = problem.get("detail") or problem.get("title") if problem else None
-    return f": {_printable(text)}" if isinstance(text, str) else ""
+    return f": {_printable(text, personal)}" if isinstance(text, str) else ""
 
 
 def _problem_type(problem: Json | None) -> str:
@@ -216,5 +218,7 @@ def _is_not_done(status: int, answer: bytes) -> bool:
     return status == 404 and _problem_type(_json_object(answer)) == NOT_DONE
 
 
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)[:300]
+def _printable(text: str, personal: Json) -> str:
+    """Return what can be shown of a text. It is masked before it is cut: half a name is one as well."""
+    known: str = masked(text, personal)
+    return "".join(character if character.isprintable() else " " for character in known)[:300]

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from sql.telling import as_json, as_text, form
+from sql.telling import as_json, as_text, cut, form
 
 CORRELATION: Final = "X-Correlation-ID"
 HEADERS: Final = MappingProxyType({"Server": "sagaledger", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
@@ -54,6 +54,7 @@ def configure_logging(level: str, *, readable: bool = False) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 form,
+                cut,
                 as_text if readable else as_json,
             ],
         )

@@ -2,7 +2,7 @@
 
 ::
 
-    event and fields ─▶ form (exceptions without data, each value cut to size) ─▶ as_json, or as_text on a developer's terminal
+    event and fields ─▶ form (exceptions without data) ─▶ cut to size ─▶ as_json, or as_text on a developer's terminal
 
 A line is ASCII: whatever somebody sends, no control character, no other line's beginning and nothing for a terminal is in it.
 What it may say is listed, and a test holds the code to it: ids, names of ours, numbers, and errors in words. No bodies, no
@@ -113,15 +113,23 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def form(_logger: Any, _method: str, fields: Fields) -> Fields:
-    """Bring an event into its form: the same names first, exceptions told, nothing without a value, nothing too long."""
+    """Bring an event into its form: the same names first, exceptions told, nothing without a value."""
     error = _exception_of(fields.pop("exc_info", None))
     if error is not None:
         fields["exception"] = traceback_of(error)
     names = [*FIRST, *ABOUT, *(name for name in fields if name not in FIRST and name not in ABOUT and name != "exception")]
-    told = {name: _cut(fields[name], VALUE_MAX) for name in names if fields.get(name) is not None}
+    told = {name: fields[name] for name in names if fields.get(name) is not None}
     if "exception" in fields:
-        told["exception"] = _cut(str(fields["exception"]), TRACEBACK_MAX, keep_end=True)
+        told["exception"] = str(fields["exception"])
     return told
+
+
+def cut(_logger: Any, _method: str, fields: Fields) -> Fields:
+    """Leave nothing too long; apart from `form`, because what is to be found in a text is not found in half of one."""
+    return {
+        name: _cut(value, TRACEBACK_MAX, keep_end=True) if name == "exception" else _cut(value, VALUE_MAX)
+        for name, value in fields.items()
+    }
 
 
 def as_json(_logger: Any, _method: str, fields: Fields) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from orchestrator import logs
 from orchestrator.aside import sentence
 from sql import telling
-from sql.telling import LINE_MAX, TRACEBACK_MAX, VALUE_MAX, as_json, as_text, form, is_readable, said_of, traceback_of
+from sql.telling import LINE_MAX, TRACEBACK_MAX, VALUE_MAX, as_json, as_text, cut, form, is_readable, said_of, traceback_of
 
 CANARY = "Canary-Ann"
 NASTY = "a\nb\r\x1b[31m\x00\x7f\x85\x9b\u2028\u2029\u202e\ud800 {}"
@@ -33,7 +33,7 @@ def raised(act: Any) -> Exception:
 
 
 def told(**fields: Any) -> dict[str, Any]:
-    line = as_json(None, "", form(None, "", {"event": "told", **fields}))
+    line = as_json(None, "", cut(None, "", form(None, "", {"event": "told", **fields})))
     assert line.isascii()
     assert line.isprintable()
     document: dict[str, Any] = json.loads(line)
@@ -107,6 +107,22 @@ def test_what_is_known_of_the_person_at_hand_is_taken_out_of_errors() -> None:
 
     assert (line["error"], CANARY in line["exception"], "int()" in line["exception"]) == ("of [personal]", False, True)
     assert sentence(error, personal) == "ValueError: invalid literal for int() with base 10: '[personal]'"
+
+
+def test_half_a_name_is_not_left_where_a_text_is_cut() -> None:
+    fields = {
+        "event": "told",
+        "error": "x" * (VALUE_MAX - 5) + CANARY,
+        "exc_info": ValueError(CANARY + "y" * (TRACEBACK_MAX - 5)),
+    }
+
+    logs.hide({"name": CANARY})
+    for process in logs.FORMED:
+        fields = process(None, "", fields)
+    logs.hide({})
+
+    assert CANARY[:5] not in fields["error"]
+    assert CANARY[-5:] not in fields["exception"]
 
 
 def test_a_person_reads_a_line_without_json() -> None:

@@ -11,12 +11,13 @@ import pytest
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
+from pydantic import ConfigDict
 
 from orchestrator.metrics import calls_refused
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
-from orchestrator.participant import Caller, Tracing, parse_retry_after
+from orchestrator.participant import Caller, Tracing, parse_retry_after, read_answer
 from orchestrator.prepared import prepare
-from orchestrator.transport import BODY_BYTES_MAX, Client, open_transport
+from orchestrator.transport import BODY_BYTES_MAX, Client, Reply, open_transport
 from participants.contracts import Endpoint
 from tests.integration.orchestrator.shop import Behaviour, Done, Shop, Thing, status
 
@@ -266,6 +267,28 @@ async def test_a_refusal_in_words_of_the_participant_is_cut_and_cleaned(caller: 
     assert isinstance(outcome, Rejected)
     assert outcome.reason.isprintable()
     assert len(outcome.reason) < 400
+
+
+class Exactly(Done):
+    """An answer with these members and no other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@pytest.mark.parametrize("where", ["refusal", "shape", "detail"])
+def test_no_half_of_a_name_is_left_where_a_text_is_cut(where: str) -> None:
+    name, text = "Canary-Ann", "y" * 295 + "Canary-Ann"
+    endpoint = Endpoint(
+        "shop", "POST", "/do", Thing, Exactly, (lambda _, answer: answer["order_id"]) if where == "refusal" else None
+    )
+    answer = {"refusal": {"order_id": text}, "shape": {"order_id": "o", text: 1}, "detail": {"detail": text}}[where]
+
+    reply = Reply(500 if where == "detail" else 200, (), orjson.dumps(answer))
+    outcome = read_answer(endpoint, {}, reply, {"name": name})
+
+    assert isinstance(outcome, Rejected | Unknown)
+    assert "yyy" in outcome.reason
+    assert "Cana" not in outcome.reason
 
 
 @pytest.mark.parametrize(
