@@ -63,7 +63,9 @@ select created_at from inserted;
 -- whose lease ran out counts a lapse here, before any work, so that one that kills its owner is found out. One whose lease
 -- runs out for the second time in a row is suspect, and few of those are taken at once: what an owner dies of takes
 -- everything with it that the owner holds, which must not be called the culprit as well. (Both limits are plain numbers, or
--- the planner would read everything that is due.) While nothing new may begin, only what has begun is taken.
+-- the planner would read everything that is due.) While nothing new may begin, only what has begun is taken,
+-- and that is also what an operator retried, though it is PENDING once more (its round is compared as jsonb, which no damaged
+-- row makes fail).
 -- statement_timestamp() because a volatile clock can't bound an index scan; the lease starts at clock_timestamp().
 -- Returns the claimed rows and, on every row (one at least), how long until the next row is due.
 with own as materialized (
@@ -72,7 +74,7 @@ with own as materialized (
     select l.order_ledger_id, l.lease_expires_at, l.due_at
     from order_ledger l
     where l.due_at <= statement_timestamp() and l.lapses > 0 and l.lease_expires_at is not null
-        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING'))
+        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING') or l.progress -> 'round' > '1')
         and l.definition_id = any (array(select unnest(ids) from own))
     order by l.due_at
     limit %(suspects)s
@@ -81,7 +83,7 @@ with own as materialized (
     select l.order_ledger_id, l.lease_expires_at, l.due_at
     from order_ledger l
     where l.due_at <= statement_timestamp() and (l.lapses = 0 or l.lease_expires_at is null)
-        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING'))
+        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING') or l.progress -> 'round' > '1')
         and l.definition_id = any (array(select unnest(ids) from own))
     order by l.due_at
     limit %(limit)s

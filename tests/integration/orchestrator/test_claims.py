@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from orchestrator.definitions import Definitions
@@ -108,3 +109,19 @@ async def test_only_what_has_begun_is_taken_where_no_more_is_wanted(pool: Pool, 
     begun = await claim(pool, definitions, begun=True)
     assert sorted(found.row.status for found in begun.claims) == ["COMPENSATING", "RUNNING"]
     assert sorted(found.row.status for found in (await claim(pool, definitions)).claims) == ["PENDING", "RECEIVED"]
+
+
+@pytest.mark.parametrize("lapsed", [False, True])
+async def test_what_an_operator_retried_has_begun_though_it_is_pending(lapsed: bool, pool: Pool, ledger_url: str) -> None:
+    definitions = await placed(pool, ledger_url, 2)
+    async with pool.connection() as conn:
+        await conn.execute(
+            "update order_ledger set status = 'PENDING', progress = progress || jsonb_build_object('round', n) from"
+            " (select order_ledger_id as id, row_number() over () as n from order_ledger) numbered where order_ledger_id = id"
+        )
+        if lapsed:
+            await conn.execute("update order_ledger set lapses = 1, lease_owner = 'r0', lease_expires_at = created_at")
+
+    begun = await claim(pool, definitions, begun=True)
+
+    assert [found.row.progress.get("round") for found in begun.claims] == [2]
