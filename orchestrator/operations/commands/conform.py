@@ -54,9 +54,8 @@ def conform(
     given = secret_file.read().strip() if secret_file else os.environ[secret_env] if secret_env else None
     if given is not None and not SECRET.fullmatch(given):
         raise click.BadParameter("it holds no secret of up to 256 visible ASCII characters without a comma", context)
-    if given is not None:
-        secrets = {contract: given}
-    else:  # an address that somebody typed is shown no secret that is another's
-        secrets = read_secrets(settings) if settings.participants.get(contract) == url else {}
+    # An address that somebody typed is shown no secret that is another's.
+    known = read_secrets(settings) if settings.participants.get(contract) == url else {}
+    secrets = known if given is None else {contract: given}
     asking = Asking(settings.participant_reach, secrets)
     context.exit(show_conformance(url, cast(Contract, contract), as_json, asking=asking, **how))
