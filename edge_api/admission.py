@@ -5,9 +5,11 @@ import math
 import time
 from typing import Final
 
+import psycopg
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from psycopg_pool import PoolClosed
 
 from edge_api import keys
 from edge_api.connections import address_of
@@ -20,6 +22,7 @@ BACKLOG_LOOK_S: Final = 1.0
 """Seconds between two looks at the backlog; orders of so long come in before it is noticed."""
 BACKLOG_RETRY_S: Final = 5
 """Seconds after which it is worth asking again: a backlog is not gone in one."""
+PROBE_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +30,8 @@ log = structlog.get_logger(__name__)
 def limit_rate(per_s: float, burst: int) -> Middleware:
     """Return the middleware that answers only so many requests of one client, repeats among them.
 
-    Who asks for what is open to everybody is counted by address.
+    Who asks for what is open to everybody is counted by address. Probes of health are not counted: behind a proxy they share
+    theirs with strangers, whose requests would have the edge taken for dead.
 
     Args:
         per_s: Requests a second; 0 for any number.
@@ -37,7 +41,7 @@ def limit_rate(per_s: float, burst: int) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if rates is not None:
+        if rates is not None and request.path not in PROBE_PATHS:
             wait_s = rates.take(_name_of(request), time.monotonic())
             if wait_s:
                 raise too_many("There were too many requests of this client.", wait_s)
@@ -73,11 +77,11 @@ class Backlog:
         self._most = most
 
     async def run(self) -> None:
-        """Look again and again, until cancelled; while the ledger is away, what was known stands."""
+        """Look again and again, until cancelled; while the ledger is away or refuses, what was known stands."""
         while self._most:
             try:
                 await self.look()
-            except OUTAGE as error:
+            except (*OUTAGE, psycopg.Error, PoolClosed) as error:
                 log.warning("backlog_not_seen", error=type(error).__name__)
             await asyncio.sleep(BACKLOG_LOOK_S)
 
@@ -97,18 +101,13 @@ class Backlog:
 BACKLOG: Final = web.AppKey("backlog", Backlog)
 
 
-def check_backlog(request: web.Request) -> None:
-    """Refuse a new order while the backlog is full; orders that are there are worked on, and can be read and cancelled.
-
-    Raises:
-        Problem: 503; nothing was recorded.
-    """
-    if request.app[BACKLOG].full:
-        raise Problem(
-            ProblemType.OVERLOADED,
-            "More orders wait than can be worked on now; repeat the request later with the same Idempotency-Key.",
-            headers={"Retry-After": str(BACKLOG_RETRY_S)},
-        )
+def overloaded() -> Problem:
+    """Return the answer to a new order while the backlog is full; orders that are there are worked on, read and cancelled."""
+    return Problem(
+        ProblemType.OVERLOADED,
+        "More orders wait than can be worked on now; repeat the request later with the same Idempotency-Key.",
+        headers={"Retry-After": str(BACKLOG_RETRY_S)},
+    )
 
 
 def _name_of(request: web.Request) -> str:

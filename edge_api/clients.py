@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import psycopg
 import structlog
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 from pydantic import SecretStr
@@ -148,7 +149,7 @@ class KeyRing:
                     touched_s = time.monotonic()
                     await self._touch()
                 away = False
-            except (*OUTAGE, PoolClosed, TimeoutError) as error:
+            except (*OUTAGE, psycopg.Error, PoolClosed, TimeoutError) as error:
                 if not away:
                     log.warning("keys_not_seen", error=type(error).__name__)
                 away = True

@@ -6,7 +6,6 @@ from aiohttp import web
 from pydantic import Field
 
 from edge_api import keys
-from edge_api.admission import check_backlog
 from edge_api.idempotency import fingerprint, key_of
 from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.reading import own_row
@@ -34,7 +33,6 @@ class PayRequest(StartRequest):
 
 async def pay_order(request: web.Request) -> web.Response:
     """Begin to pay for an order: 202 when that is recorded, 409 when there is nothing to pay for."""
-    check_backlog(request)
     check_type(request)
     key = key_of(request)
     wait_s = preferred_wait_s(request)

@@ -8,7 +8,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from edge_api import keys
-from edge_api.admission import check_backlog
 from edge_api.idempotency import key_of
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
@@ -23,7 +22,6 @@ from orchestrator.sagas.orders import PlaceOrder
 
 async def place_order(request: web.Request) -> web.Response:
     """Record an order and start its saga."""
-    check_backlog(request)
     check_type(request)
     key = key_of(request)
     wait_s = preferred_wait_s(request)
@@ -36,7 +34,6 @@ async def place_order(request: web.Request) -> web.Response:
 
 async def start_saga(request: web.Request) -> web.Response:
     """Record an order with a saga's own input, and start that saga."""
-    check_backlog(request)
     check_type(request)
     key = key_of(request)
     wait_s = preferred_wait_s(request)

@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from edge_api import keys
 from edge_api.acceptance import Answer, accepted, answer_for, in_progress, outcome_unknown
+from edge_api.admission import BACKLOG, overloaded
 from edge_api.idempotency import fingerprint
 from edge_api.limits import in_time
 from edge_api.middlewares import unavailable
@@ -128,7 +129,9 @@ async def begin(
 async def _place(request: web.Request, ask: Request, saga: Saga[Any], insert: Insert) -> Answer:
     """Insert the order on what its saga is configured to be at this moment, and go on with it."""
     if not request.app[keys.SETTINGS].takes_orders:
-        return await _known(request, ask)
+        return await _known(request, ask, _disabled())
+    if request.app[BACKLOG].full:
+        return await _known(request, ask, overloaded())
     for _ in range(CONFIGURED_MAX):
         opening = await _opened(request, ask, saga)
         created_at = await _in_ledger(request, ask, partial(insert, order=opening.order))
@@ -141,16 +144,20 @@ async def _place(request: web.Request, ask: Request, saga: Saga[Any], insert: In
     raise unavailable()
 
 
-async def _known(request: web.Request, ask: Request) -> Answer:
+async def _known(request: web.Request, ask: Request, refusal: Problem) -> Answer:
     """Answer a repeat while nothing new is begun: it begins nothing."""
     answer = await _in_ledger(request, ask, lambda conn: _repeat(conn, request, ask))
     if answer is None:
-        raise Problem(
-            ProblemType.FEATURE_DISABLED,
-            "Nothing new is begun now, and nothing was recorded; repeat the request later with the same Idempotency-Key.",
-            headers={"Retry-After": str(DISABLED_RETRY_S)},
-        )
+        raise refusal
     return answer
+
+
+def _disabled() -> Problem:
+    return Problem(
+        ProblemType.FEATURE_DISABLED,
+        "Nothing new is begun now, and nothing was recorded; repeat the request later with the same Idempotency-Key.",
+        headers={"Retry-After": str(DISABLED_RETRY_S)},
+    )
 
 
 async def _opened(request: web.Request, ask: Request, saga: Saga[Any]) -> Opening:

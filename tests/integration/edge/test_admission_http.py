@@ -1,10 +1,18 @@
 """Requests of one client beyond its rate, and orders beyond the backlog: told to come again, nothing kept, others served."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import psycopg
 import pytest
 import structlog
 
-from edge_api import admission
-from tests.integration.edge.service import Edge, Proxy, Reply, Scripted, StartEdge, eventually
+from edge_api import admission, clients
+from orchestrator.api_keys import Scope
+from sql import api_keys, reading
+from tests.integration.edge.credentials import make_key
+from tests.integration.edge.service import ORDER, Edge, Proxy, Reply, Scripted, StartEdge, eventually
 
 SHOP = {"Authorization": "Bearer shop-key"}
 SHOP_AGAIN = {"Authorization": "Bearer shop-key-2"}
@@ -59,7 +67,8 @@ async def test_repeats_count_as_every_request_does(start_edge: StartEdge, paymen
 async def test_who_needs_no_key_is_counted_by_address(start_edge: StartEdge) -> None:
     edge = await start_edge(api_keys=CLIENTS, rate_per_s=0.001, rate_burst=3)
 
-    assert [(await edge.get("/healthz")).status for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert [(await edge.get("/openapi.json")).status for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert {(await edge.get(path)).status for path in ("/healthz", "/readyz")} == {200}, "a proxy's probes are no client's"
     assert (await edge.get("/orders", **SHOP)).status == 200
 
 
@@ -86,6 +95,7 @@ async def busy_edge(start_edge: StartEdge, payments: Scripted, monkeypatch: pyte
 
 async def test_while_the_backlog_is_full_no_new_order_is_taken_and_afterwards_it_is(busy_edge: Edge) -> None:
     order = await busy_edge.place("first")
+    unpaid = await busy_edge.place("unpaid", saga="place_unpaid_order")
 
     async def full() -> bool:
         return (await busy_edge.place(f"more-{next(busy_edge.keys)}")).status == 503
@@ -93,12 +103,12 @@ async def test_while_the_backlog_is_full_no_new_order_is_taken_and_afterwards_it
     await eventually(full)
     before = len(await busy_edge.orders())
 
-    for path in ("/orders", "/sagas/place_order", f"/orders/{order.id}/pay"):
-        reply = await busy_edge.call(
-            "POST", path, data=b"{}", **{"Content-Type": "application/json", "Idempotency-Key": "late"}
-        )
+    asked = orjson.dumps(ORDER)
+    for path, body in (("/orders", asked), ("/sagas/place_order", asked), (f"/orders/{unpaid.id}/pay", b"{}")):
+        reply = await busy_edge.call("POST", path, data=body, **{"Content-Type": "application/json", "Idempotency-Key": "late"})
         assert (reply.status, reply.problem) == (503, "overloaded")
         assert int(reply.headers["Retry-After"]) >= 1
+    assert (await busy_edge.place("first")).frozen == order.frozen, "a repeat begins nothing"
     assert len(await busy_edge.orders()) == before
     assert (await busy_edge.get(f"/orders/{order.id}")).status == 200
     cancelled = await busy_edge.call(
@@ -112,6 +122,47 @@ async def test_while_the_backlog_is_full_no_new_order_is_taken_and_afterwards_it
         return (await busy_edge.place("late")).status == 202
 
     await eventually(taken)
+
+
+async def test_who_looks_again_and_again_outlives_an_error_of_the_ledgers(
+    start_edge: StartEdge, payments: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "BACKLOG_LOOK_S", 0.05)
+    monkeypatch.setattr(clients, "LOOK_S", 0.05)
+    errors = iter([psycopg.errors.UndefinedTable, psycopg.errors.InternalError_] * 2)
+
+    def failing(act: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        failed = False
+
+        async def fail_once(*given: Any, **named: Any) -> Any:
+            nonlocal failed
+            if not failed:
+                failed = True
+                raise next(errors)
+            return await act(*given, **named)
+
+        return fail_once
+
+    edge = await start_edge(payments_url=payments.url, backlog_max=1)
+    with structlog.testing.capture_logs() as logged:
+        monkeypatch.setattr(reading, "count_due", failing(reading.count_due))
+        monkeypatch.setattr(api_keys, "read_keys", failing(api_keys.read_keys))
+
+        async def noticed() -> bool:
+            return {"backlog_not_seen", "keys_not_seen"} <= {entry["event"] for entry in logged}
+
+        await eventually(noticed)
+
+    async def full() -> bool:
+        return (await edge.place()).status == 503
+
+    await eventually(full)
+    await make_key(edge.ledger_url, "shop", Scope.ORDERS)
+
+    async def closed() -> bool:
+        return (await edge.get("/orders")).status == 401
+
+    await eventually(closed)
 
 
 async def test_what_is_known_of_the_backlog_stands_while_the_ledger_is_away(
@@ -131,4 +182,5 @@ async def test_what_is_known_of_the_backlog_stands_while_the_ledger_is_away(
             return "backlog_not_seen" in {entry["event"] for entry in logged}
 
         await eventually(noticed, timeout_s=20)
-        assert (await edge.place()).problem == "overloaded"
+        # Whether it repeats an order can't be told now; a new one is not taken either way.
+        assert (await edge.place()).problem in ("outcome-unknown", "unavailable")
