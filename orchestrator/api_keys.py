@@ -43,6 +43,10 @@ class KeyEnded(LedgerError):
     """The key is revoked or has expired; nothing was changed."""
 
 
+class KeyReplaced(LedgerError):
+    """Another key has taken the place of this one already; nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
     """A key that was just made.
@@ -118,9 +122,13 @@ async def rotate(conn: Connection, key_id: str, *, overlap_s: float, actor: str,
     Raises:
         NoKey: There is none of this id.
         KeyEnded: It does not hold any more; who needs a new one makes one.
+        KeyReplaced: It was rotated already: its end is that of the overlap, not the one it was made for.
     """
     async with conn.transaction():
         before = await _in_force(conn, key_id)
+        successor = await api_keys.find_replacement(conn, key_id)
+        if successor is not None:
+            raise KeyReplaced(f"key {key_id} was rotated to {successor} already: rotate that one, or create a key")
         made = await _insert(conn, before["client_id"], before["scopes"], before["lasts_s"], before["note"], key_id)
         ends_at = await api_keys.end_key(conn, key_id, overlap_s=overlap_s)
         details = {"by": made.key_id, "expires_at": ends_at}

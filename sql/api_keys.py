@@ -78,6 +78,12 @@ async def lock_key(conn: Connection, key_id: str) -> Json | None:
     return rows[0] if rows else None
 
 
+async def find_replacement(conn: Connection, key_id: str) -> str | None:
+    """Return the key that took the place of another, the first where there are several; None where none did."""
+    rows = await _QUERIES.fetch(conn, "find_replacement", {"key_id": key_id})
+    return rows[0]["key_id"] if rows else None
+
+
 async def end_key(conn: Connection, key_id: str, *, overlap_s: float) -> datetime:
     """Have a key end in so many seconds, if it does not sooner; when."""
     ends_at: datetime = (await _QUERIES.fetch(conn, "end_key", {"key_id": key_id, "overlap_s": overlap_s}))[0]["expires_at"]

@@ -17,6 +17,10 @@ select client_id, scopes, note, revoked_at is not null as revoked,
 from api_key where key_id = %(key_id)s
 for update;
 
+-- name: find_replacement
+-- The key that took the place of another; asked after that one is locked, so that none comes between.
+select key_id from api_key where replaces = %(key_id)s order by created_at limit 1;
+
 -- name: end_key
 -- Ends so many seconds from now, or sooner if it was to.
 update api_key set expires_at = least(expires_at, clock_timestamp() + make_interval(secs => %(overlap_s)s))

@@ -85,6 +85,16 @@ def test_a_key_that_has_ended_is_not_ended_again(ledger_url: str, tmp_path: Path
     assert len(run(ledger_url, tmp_path, "acts", "--json")["acts"]) == 2
 
 
+def test_a_key_is_rotated_once_and_then_the_one_in_its_place(ledger_url: str, tmp_path: Path) -> None:
+    first = run(ledger_url, tmp_path, "keys", "create", "shop", "--scope", "orders", "--json")
+    second = run(ledger_url, tmp_path, "keys", "rotate", first["key_id"], "--overlap-s", "60", "--json", *BY)
+
+    again = saga("keys", "rotate", first["key_id"], *BY, cwd=tmp_path, SAGA_DATABASE_URL=ledger_url)
+
+    assert_told(again, 1, f"was rotated to {second['key_id']} already")
+    assert run(ledger_url, tmp_path, "keys", "rotate", second["key_id"], "--json", *BY)["expires_at"] is None
+
+
 @pytest.mark.parametrize(
     "statement",
     [
