@@ -16,6 +16,7 @@ from orchestrator.settings import Environment, Settings, SettingsError
 from sql import reading
 from sql.connect import OUTAGE, Pool
 
+HEADERS: Final = {hdrs.SERVER: "sagaledger", hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
 READY_TIMEOUT_S: Final = 2.2
 """Of the ledger's answer, with the wait for a connection: a little more than the pool's own limit."""
 
@@ -63,7 +64,11 @@ async def expose(stack: AsyncExitStack, settings: Settings, metrics: Metrics, po
             return web.json_response({"status": "the ledger is away"}, status=503)
         return web.json_response({"status": "ready"})
 
+    async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(HEADERS)
+
     app = web.Application()
+    app.on_response_prepare.append(put_headers)
     app.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", health), web.get("/readyz", readiness)])
     server = web.AppRunner(app, access_log=None)
     await server.setup()
