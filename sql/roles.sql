@@ -14,10 +14,12 @@
 create role sagaledger_owner nologin;
 create role sagaledger_edge nologin;
 create role sagaledger_orchestrator nologin;
-create role sagaledger_operator nologin in role sagaledger_edge, sagaledger_orchestrator;
+create role sagaledger_operator nologin;
 create role sagaledger_auditor nologin;
 create role sagaledger_orders nologin;
 create role sagaledger_inventory nologin;
 create role sagaledger_payments nologin;
 create role sagaledger_shipping nologin;
 create role sagaledger_notifications nologin;
+-- Apart from its making, so that running this again mends one that was there.
+grant sagaledger_edge, sagaledger_orchestrator to sagaledger_operator;
