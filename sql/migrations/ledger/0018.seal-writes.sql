@@ -39,3 +39,17 @@ grant execute on function journal_seal(bytea, uuid, integer, timestamptz, text, 
     to sagaledger_auditor, sagaledger_edge, sagaledger_orchestrator;
 grant execute on function journal_digest(bytea, bytea, text), journal_entry_given(text, text, text, integer, integer, text,
     jsonb, jsonb, text, double precision, text, text) to sagaledger_auditor, sagaledger_operator;
+
+-- Users that were given rights by name, see 0016, write entries too.
+do $$
+declare
+    users constant text := (
+        select string_agg(distinct a.grantee::regrole::text, ', ')
+        from pg_class c cross join aclexplode(c.relacl) a
+        where c.oid in ('order_ledger'::regclass, 'ledger_journal'::regclass, 'outbox'::regclass)
+            and a.grantee not in (0, c.relowner) and a.grantee::regrole::text !~ '^sagaledger_');
+begin
+    if users is not null then
+        execute format('grant execute on routine journal_seal to %s', users);
+    end if;
+end $$;

@@ -74,13 +74,17 @@ async def test_who_had_rights_before_there_were_roles_keeps_them(ledger_url: str
         await conn.execute("grant select, insert, update on all tables in schema public to earlier")
         await fill(conn)
         await conn.execute((folder / "0016.add-roles.sql").read_bytes())
+        await conn.execute((folder / "0018.seal-writes.rollback.sql").read_bytes())
+        await conn.execute((folder / "0018.seal-writes.sql").read_bytes())
 
         await conn.execute("set role earlier")
         rows = await ledger.get_rows(conn, [kept("A"), kept("B")])
         chained = await (await conn.execute("select journal_chain('', 'text')")).fetchone()
+        sealed = await (await conn.execute("select journal_seal('', gen_random_uuid(), 0, now(), 'r', 1, '[]')")).fetchone()
         await conn.execute("reset role")
 
         assert set(rows) == {kept("A"), kept("B")}
         assert chained is not None
+        assert sealed is not None
         await conn.execute("drop owned by earlier")
         await conn.execute("drop role earlier")
