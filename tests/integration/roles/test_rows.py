@@ -97,7 +97,7 @@ async def test_nobody_writes_into_another_clients_order(acting_as: As) -> None:
 
 
 async def test_a_user_of_ones_own_with_the_edges_role_is_bound_like_it(shared_ledger: str) -> None:
-    user = f"shop_edge_{shared_ledger.rpartition('_')[2].partition('?')[0]}"
+    user = f"shop_edge_{shared_ledger.partition('?')[0].rpartition('_')[2]}"
     with psycopg.connect(shared_ledger, autocommit=True) as owner:
         owner.execute(f"create role {user} login in role sagaledger_edge")
     try:
