@@ -28,7 +28,7 @@ from orchestrator.operations.audit_report import (
     Unreachable,
     Violation,
 )
-from orchestrator.operations.audit_sides import Comparison, connect, sentence
+from orchestrator.operations.audit_sides import Comparison, open_audited, sentence
 from orchestrator.operations.audit_spool import Expected, Logged
 from orchestrator.saga import Saga
 from participants.contracts.effects import Effect
@@ -104,7 +104,7 @@ class _Audit:
             self._unreachable.append(Unreachable(part, "no address of it is given"))
             return
         try:
-            async with await connect(url) as conn:
+            async with await open_audited(url) as conn:
                 for query in queries:
                     await self._run(conn, query)
         except psycopg.Error as error:

@@ -85,7 +85,7 @@ class Comparison(Generic[Found]):
     async def read_orders(self, ledger_url: str, spool: Spool) -> bool:
         """Spool what every finished order must have left; False when the ledger can't be read."""
         try:
-            async with await connect(ledger_url) as conn:
+            async with await open_audited(ledger_url) as conn:
                 await auditing.read_only(conn)
                 async with conn.transaction():
                     await auditing.limit_query(conn, auditing.TIMEOUT_S)
@@ -110,7 +110,7 @@ class Comparison(Generic[Found]):
             return
         self.counts.effects[name] = 0
         try:
-            async with self._asking.session(name) as session, await connect(ledger_url) as conn:
+            async with self._asking.session(name) as session, await open_audited(ledger_url) as conn:
                 await auditing.read_only(conn)
                 async for page in read_log(session, base_url):
                     self.counts.effects[name] += len(page)
@@ -135,7 +135,7 @@ class Comparison(Generic[Found]):
     async def compare(self, ledger_url: str, spool: Spool) -> None:
         """Compare everything that was spooled."""
         try:
-            async with await connect(ledger_url) as conn:
+            async with await open_audited(ledger_url) as conn:
                 await auditing.read_only(conn)
                 for partition in spool.partitions():
                     await self._compare_finished(conn, partition)
@@ -178,7 +178,7 @@ class Comparison(Generic[Found]):
             self._judge.found(finding)
 
 
-async def connect(url: str) -> Connection:
+async def open_audited(url: str) -> Connection:
     """Connect to a database that is audited, in autocommit."""
     return await psycopg.AsyncConnection.connect(
         url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="saga audit"

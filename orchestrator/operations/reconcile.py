@@ -16,7 +16,7 @@ from rich.console import Console
 from orchestrator.operations.audit_compare import differences
 from orchestrator.operations.audit_log import UNASKED, Asking
 from orchestrator.operations.audit_report import Unreachable
-from orchestrator.operations.audit_sides import Comparison, connect, sentence
+from orchestrator.operations.audit_sides import Comparison, open_audited, sentence
 from orchestrator.operations.audit_spool import Expected, Logged
 from orchestrator.operations.reconcile_drift import UNKNOWN, Difference, Drift, ValueAtRisk, drifts_of, standing, stuck
 from orchestrator.operations.render import money, print_table, say
@@ -121,7 +121,7 @@ class _Judge:
 
 async def _valued(ledger_url: str, drifts: Sequence[Drift]) -> list[Drift]:
     """Say of each drift what the ledger knows of its order; what is not money is worth what the order is."""
-    async with await connect(ledger_url) as conn:
+    async with await open_audited(ledger_url) as conn:
         worth = await auditing.list_worth(conn, list({UUID(drift.order) for drift in drifts if drift.status}))
     valued = []
     for drift in drifts:
@@ -135,7 +135,7 @@ async def _valued(ledger_url: str, drifts: Sequence[Drift]) -> list[Drift]:
 
 async def _stuck(ledger_url: str) -> list[Drift]:
     (query,) = (query for query in auditing.load_audit() if query.name == _STUCK)
-    async with await connect(ledger_url) as conn:
+    async with await open_audited(ledger_url) as conn:
         rows = await auditing.run(conn, query, DRIFTS_MAX + 1)
     return [stuck(str(row["order_ledger_id"]), row["saga"], row["reason"], row["total_minor"], row["currency"]) for row in rows]
 

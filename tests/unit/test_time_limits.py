@@ -19,7 +19,7 @@ LIMITED_ELSEWHERE = {
     "orchestrator/listener.py: _listen": "as above",
     "participants/database.py: _check_schema": "the address has `connect_timeout`",
     "orchestrator/transport/http1.py: _dial": "its caller, `_connect`",
-    "orchestrator/transport/dialing.py: resolve": "its callers, which dial",
+    "orchestrator/transport/dialing.py: _look_up": "its callers' callers, which dial",
     "orchestrator/transport/fallback.py: _exchange": "its caller, `exchange`",
     "orchestrator/operations/ports.py: reserve": "an address of this machine, before anything is started",
     "orchestrator/operations/commands/bench.py: bench": "a person runs it and may end it",
