@@ -120,8 +120,12 @@ async def claim_due(
     rows = await _fetch_tuples(conn, "claim_due", parameters)
     claims = [Claim(_saga_row(row[6:]), *row[1:6]) for row in rows if row[6] is not None]
     # A row is as new as its lock, what was joined to it as old as the statement: a signal's personal part, which came with the
-    # signal, could be missing beside it.
-    signalled = [claim.row.order_ledger_id for claim in claims if claim.row.progress.get("signals")]
+    # signal, could be missing beside it. A row may hold anything, and is put aside by who works on it.
+    signalled = [
+        claim.row.order_ledger_id
+        for claim in claims
+        if isinstance(claim.row.progress, dict) and "signals" in claim.row.progress
+    ]
     if signalled:
         now = await get_rows(conn, signalled)
         claims = [replace(claim, row=now.get(claim.row.order_ledger_id, claim.row)) for claim in claims]

@@ -71,7 +71,7 @@ async def test_what_was_done_is_known_although_the_next_call_can_not_be_made_out
     assert shop.paths() == ["/pay", "/create"], "no call was made twice"
 
 
-@pytest.mark.parametrize("progress", ["{}", "[]", '{"round": "one"}', '{"steps": 7}'])
+@pytest.mark.parametrize("progress", ["{}", "[]", "7", "null", '{"round": "one"}', '{"steps": 7}'])
 async def test_an_order_whose_progress_is_garbage_ends_stuck_and_no_verb_is_done_to_it(
     pool: Pool, ledger_url: str, shop: Shop, progress: str
 ) -> None:
