@@ -43,6 +43,8 @@ _CLIENT: Final = re.compile(CLIENT)
 _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
 """Visible ASCII without the comma, which is what a header can carry and the setting can hold."""
 _NO_HASH: Final = bytes(32)
+_UNSEEN: Final = (*OUTAGE, psycopg.Error, PoolClosed, TimeoutError)
+"""What a look raises that told nothing: the ledger is away, or refuses while somebody changes rights."""
 
 log = structlog.get_logger(__name__)
 
@@ -149,7 +151,7 @@ class KeyRing:
                     touched_s = time.monotonic()
                     await self._touch()
                 away = False
-            except (*OUTAGE, psycopg.Error, PoolClosed, TimeoutError) as error:
+            except _UNSEEN as error:
                 if not away:
                     log.warning("keys_not_seen", error=type(error).__name__)
                 away = True
@@ -164,7 +166,7 @@ class KeyRing:
             await asyncio.sleep(max(self._tried_s + LOOK_APART_S - time.monotonic(), 0))
             try:
                 await self.look()
-            except (*OUTAGE, PoolClosed, TimeoutError):
+            except _UNSEEN:
                 raise KeysUnknown from None
 
     async def _read(self) -> tuple[int, dict[str, StoredKey] | None]:
