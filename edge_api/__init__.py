@@ -7,7 +7,7 @@
                    rows (whose a handler sees)
                    heads (what comes first)  admission (how many)
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
-                   reading  feed  contract openapi (made from routes and models)
+                   reading  feed  contract parameters openapi (made from routes and models)
     operators      monitoring measuring (health, statistics, metrics)  configuring  webhooks  breakers operating  dashboard/
     the process    main app listening connections waking errors  doors access clients (who may come in)
 

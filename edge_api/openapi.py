@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from edge_api import access, keys
-from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS, WITHOUT_NUL, Json, Operation, Success
+from edge_api.contract import OPERATIONS, Operation, Success
+from edge_api.parameters import HEADER_NAMES, HEADERS, PARAMETERS, WITHOUT_NUL, Json
 from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
 from edge_api.schemas import PlaceOrderRequest, StartRequest, request_model
 from orchestrator.saga import Saga

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from edge_api import access, monitoring
 from edge_api.app import CLIENT_ROUTES
-from edge_api.contract import HEADER_NAMES, HEADERS, OPERATIONS, PARAMETERS
+from edge_api.contract import OPERATIONS
 from edge_api.openapi import add_to, document
+from edge_api.parameters import HEADER_NAMES, HEADERS, PARAMETERS
 
 
 def _app() -> web.Application:
