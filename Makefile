@@ -30,10 +30,10 @@ up: $(VENV)/.run ## Run a stack until Ctrl-C; its data stay in .sagaledger
 PYTEST := $(BIN)/python -m pytest -q
 AGAIN := $(PYTEST) --last-failed --last-failed-no-failures none
 
-test: $(VENV)/.dev $(VENV)/.monitoring ## Run the tests, but for the slow ones
+test: $(VENV)/.dev $(VENV)/.monitoring $(VENV)/.browser ## Run the tests, but for the slow ones
 	$(PYTEST) --cache-clear -n auto --dist loadfile -m "not slow" || { echo "once more, what failed, one by one:"; $(AGAIN) -m "not slow"; }
 
-test-slow: $(VENV)/.dev $(VENV)/.monitoring ## Run the slow tests
+test-slow: $(VENV)/.dev $(VENV)/.monitoring $(VENV)/.browser ## Run the slow tests
 	$(PYTEST) --cache-clear -n auto --dist loadfile --timeout 900 -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) --timeout 900 -m slow; }
 
 test-poll: $(VENV)/.dev ## Run the acceptance tests with NOTIFY switched off
@@ -121,6 +121,11 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 # Prometheus, for the tests of rules and dashboards.
 $(VENV)/.monitoring: tests/get-prometheus.sh | $(VENV)/.made
 	@tests/get-prometheus.sh $(VENV)/monitoring
+	@touch $@
+
+# A browser, for the tests of the pages.
+$(VENV)/.browser: tests/get-chromium.sh | $(VENV)/.made
+	@tests/get-chromium.sh
 	@touch $@
 
 $(VENV)/.made:

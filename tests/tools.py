@@ -1,4 +1,4 @@
-"""Programs that tests need beside Python: Prometheus and its tools, from the test set-up or the system."""
+"""Programs that tests need beside Python, from the test set-up or the system: Prometheus and its tools, a browser."""
 
 import os
 import shutil
@@ -12,13 +12,14 @@ FOLDER = Path(sys.prefix) / "monitoring" / "usr" / "bin"
 """Where `make test` unpacks the system's packages."""
 
 
-def tool(name: str) -> str:
-    """Path of a program. Without it the test is skipped, but fails where everything has to be tested (`CI` is set)."""
-    found = shutil.which(name) or shutil.which(name, path=str(FOLDER))
-    if found is None:
-        missing = f"{name} is missing: `make test` gets it from the system's packages, where it can"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    return found
+def tool(*names: str) -> str:
+    """Path of a program, which may have several names. Without it the test is skipped, but fails where `CI` is set."""
+    for name in names:
+        found = shutil.which(name) or shutil.which(name, path=str(FOLDER))
+        if found is not None:
+            return found
+    missing = f"{names[0]} is missing: `make test` gets it from the system's packages, where it can"
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
 
 
 def run(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
