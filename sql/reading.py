@@ -113,6 +113,14 @@ async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | 
     return [row for row in rows if row["seq"] is not None] if rows else None
 
 
+async def get_snapshot(conn: Connection, order_ledger_id: UUID) -> Json | None:
+    """Return what an order runs on, for operators: `definition_id` and `body` of the snapshot, and `age_s`, the seconds since
+    the order was recorded; None when there is no such order.
+    """
+    rows = await _BY_ID.fetch(conn, "get_snapshot", {"order_ledger_id": order_ledger_id})
+    return rows[0] if rows else None
+
+
 async def count_replicas(conn: Connection) -> int:
     """Return how many orchestrators are connected to this ledger now."""
     rows = await _QUERIES.fetch(conn, "count_replicas", {})

@@ -65,6 +65,12 @@ from order_ledger l left join ledger_journal j using (order_ledger_id)
 where l.order_ledger_id = %(order_ledger_id)s and (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
 order by j.seq;
 
+-- name: get_snapshot
+-- What one order runs on, and its age by the database's clock: what its course is drawn from beside row and journal.
+select d.definition_id, d.body, extract(epoch from statement_timestamp() - l.created_at)::float8 as age_s
+from order_ledger l join saga_definition d using (definition_id)
+where l.order_ledger_id = %(order_ledger_id)s;
+
 -- name: count_replicas
 -- Orchestrators that are connected to this ledger now, each under a name of its own.
 -- By a function, because sessions of other users show their names only to whom the server trusts with that.

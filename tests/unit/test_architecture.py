@@ -34,6 +34,7 @@ PURE = (
     "retrace",
     "work",
     "preview",
+    "timeline",
     "dependencies",
     "configuration",
     "describing",
