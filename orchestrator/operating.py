@@ -71,12 +71,19 @@ async def cancel(
 
 
 async def retry(
-    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
+    conn: ledger.Connection,
+    definitions: Definitions,
+    order_ledger_id: UUID,
+    *,
+    actor: str,
+    reason: str,
+    dry_run: bool = False,
+    wake: bool = True,
 ) -> Verdict:
     """Have a stuck order go on in a new round, or a failed one tried anew.
 
     What failed was undone, and its participants refuse its operations for ever: it is tried anew as an order of its own,
-    under the key `retry:N:KEY`.
+    under the key `retry:N:KEY`. Without `wake` orchestrators are not told: a caller with a transaction does it after the commit.
 
     Raises:
         OrderNotFound: There is no such order.
@@ -87,14 +94,14 @@ async def retry(
     if row.status is Status.FAILED:
         if not (await definitions.of(conn, row.definition_id)).startable:
             raise NotRetryable(f"{row.saga} {order_ledger_id} is begun anew on order {row.parent_id}, by no retry")
-        return await _place_again(conn, definitions, row, actor=actor, reason=reason, dry_run=dry_run)
+        return await _place_again(conn, definitions, row, actor=actor, reason=reason, dry_run=dry_run, wake=wake)
 
     def decide(current: SagaRow, _: Saga[Any]) -> Observation:
         if current.status is not Status.STUCK:
             raise NotRetryable(f"order {order_ledger_id} is {current.status}: only a stuck or failed order is retried")
         return Retried(actor, reason)
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, wake=wake)
 
 
 async def apply(
@@ -105,16 +112,18 @@ async def apply(
     *,
     actor: str,
     dry_run: bool,
+    wake: bool = True,
 ) -> Verdict:
     """Write a verb under the row's present fence, again on each newer row.
 
     Args:
-        conn: Autocommit connection to the ledger.
+        conn: Connection to the ledger, in autocommit or in a transaction that sees what others commit meanwhile.
         definitions: What this process knows.
         order_ledger_id: The order.
         decide: Says what is asked of a row; None where that was done before. What it raises is raised here, with nothing done.
         actor: Who asks.
         dry_run: Whether only to tell what would follow.
+        wake: Whether to tell orchestrators; a caller with a transaction does it after the commit.
 
     Raises:
         OrderNotFound: There is no such order.
@@ -138,7 +147,8 @@ async def apply(
         if dry_run:
             return _verdict(work, row.status, move.progress, back, done=False)
         if await _written(conn, transition, observation, back):
-            await ledger.wake_orchestrators(conn)
+            if wake:
+                await ledger.wake_orchestrators(conn)
             return _verdict(work, transition.status, move.progress, back, done=True)
         await asyncio.sleep(TRY_AGAIN_S)
     raise Busy(f"order {order_ledger_id} changed too often meanwhile: try again")
@@ -184,7 +194,7 @@ def _kept(transition: Transition, row: SagaRow) -> Transition:
 
 
 async def _place_again(
-    conn: ledger.Connection, definitions: Definitions, row: SagaRow, *, actor: str, reason: str, dry_run: bool
+    conn: ledger.Connection, definitions: Definitions, row: SagaRow, *, actor: str, reason: str, dry_run: bool, wake: bool
 ) -> Verdict:
     """Insert a failed order once more, under the first free key `retry:N:KEY`, on what its saga is configured to be now."""
     if await is_erased(conn, row.order_ledger_id):
@@ -223,7 +233,8 @@ async def _place_again(
         if dry_run:
             return Verdict(request.order_ledger_id, opening.order.status, False, calls, left)
         if await ledger.insert_order(conn, replace(opening.order, entries=(entry, *opening.order.entries))):
-            await ledger.wake_orchestrators(conn)
+            if wake:
+                await ledger.wake_orchestrators(conn)
             return Verdict(request.order_ledger_id, opening.order.status, True, calls, left)
         if not await ledger.get_rows(conn, [request.order_ledger_id]):
             raise Busy(f"saga {row.saga} was configured anew meanwhile: try again")
