@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from aiohttp import web
 
+from edge_api import dashboard
 from orchestrator.api_keys import Scope
 
 
@@ -36,10 +37,11 @@ CLIENT_ROUTES: Final[Mapping[str, Need]] = {
     "/healthz": OPEN,
     "/readyz": OPEN,
     "/openapi.json": OPEN,
+    "/docs": OPEN,
 }
 """What each route of the clients' listener needs, whatever the method."""
-ADMIN_OPEN: Final = frozenset({"/healthz", "/readyz", "/", "/overview.js", "/style.css"})
-"""What the admin listener shows to anybody who can reach it."""
+ADMIN_OPEN: Final = frozenset({"/healthz", "/readyz", *dashboard.FILES})
+"""What the admin listener shows to anybody who can reach it: that it runs, and the files of the page."""
 
 
 def path_of(request: web.Request, known: Collection[str]) -> str | None:

@@ -22,8 +22,8 @@ DOCUMENT = {**OF_SEEN, "Content-Type": "application/json"}
 PROBLEM = {**OF_SEEN, "Content-Type": "application/problem+json"}
 PAGE = {
     **OF_SEEN,
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
     "Referrer-Policy": "no-referrer",
 }
 CLOSED = {"Connection": "close"}
@@ -41,7 +41,7 @@ OF_CLIENTS = {
 }
 OF_OPERATORS = {
     "GET /": {**PAGE, "Content-Type": "text/html; charset=utf-8"},
-    "GET /overview.js": {**PAGE, "Content-Type": "text/javascript; charset=utf-8"},
+    "GET /shell.js": {**PAGE, "Content-Type": "text/javascript; charset=utf-8"},
     "GET /style.css": {**PAGE, "Content-Type": "text/css; charset=utf-8"},
     "GET /metrics": {**OF_SEEN, "Content-Type": "text/plain; version=1.0.0; charset=utf-8"},
     "GET /statistics": DOCUMENT,

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from edge_api import access, doors, openapi
+from edge_api import access, dashboard, doors, openapi
 from edge_api.app import ADMIN_ROUTES, CLIENT_ROUTES
 from edge_api.clients import KeyRing
 from edge_api.doors import admin_door, clients_door
@@ -36,11 +36,10 @@ CLIENTS = {
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/openapi.json"): OPEN,
+    ("GET", "/docs"): OPEN,
 }
 ADMIN = {
-    ("GET", "/"): OPEN,
-    ("GET", "/overview.js"): OPEN,
-    ("GET", "/style.css"): OPEN,
+    **{("GET", path): OPEN for path in dashboard.FILES},
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): "admin",
