@@ -18,8 +18,8 @@ HEADERS: Final = {
     ),
     "Referrer-Policy": "no-referrer",
 }
-"""The page can load and ask nothing but what this listener serves (its streams too), nobody can frame it, and no text can become
-markup or script: the browser refuses to. The middleware adds the rest."""
+"""The page can load and ask nothing but what this listener serves (its streams too), nobody can frame it, and no text can
+become markup or script: the browser refuses to. The middleware adds the rest."""
 TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 """What is served of the folder, by the end of a file's name."""
 

@@ -1,4 +1,4 @@
-"""The files of the operators' page: what they may hold, and that they fit together. A browser sees to the rest in `tests/browser`."""
+"""The files of the operators' page: what they may hold, and that they fit together."""
 
 import re
 from html.parser import HTMLParser
@@ -11,8 +11,8 @@ from sql.models import TERMINAL, Status
 TEXTS = {path: file.read_text("utf-8") for path, file in FILES.items()}
 SCRIPTS = {path: text for path, text in TEXTS.items() if path.endswith(".js")}
 FORBIDDEN = re.compile(
-    r"innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|createContextualFragment|setHTML|srcdoc|\beval\b|\bFunction\("
-    r"|\.style\b|cssText|setAttribute\(\"style|set(?:Timeout|Interval)\(\s*[\"'`]"
+    r"innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|createContextualFragment|setHTML|srcdoc|\beval\b"
+    r"|\bFunction\(|\.style\b|cssText|setAttribute\(\"style|set(?:Timeout|Interval)\(\s*[\"'`]"
 )
 """What makes markup, script or style of a text."""
 
@@ -59,7 +59,7 @@ def test_what_is_told_becomes_text_only(path: str) -> None:
 
 
 def test_what_makes_markup_of_a_text_would_be_found() -> None:
-    for line in ("root.innerHTML = told.name", "x.insertAdjacentHTML('x', y)", "eval(x)", "new Function(x)", 'setTimeout("x()", 1)'):
+    for line in ("root.innerHTML = told.name", "x.insertAdjacentHTML('x', y)", "eval(x)", "new Function(x)", "setTimeout('x()')"):
         assert FORBIDDEN.search(line), line
 
 

@@ -1,4 +1,4 @@
-"""The operators' page as it is served: its files as they lie, to anybody who can reach the listener; its data to nobody else."""
+"""The operators' page as it is served: its files as they lie, to anybody who can reach the listener; its data to operators."""
 
 import re
 from importlib.resources.abc import Traversable
