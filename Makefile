@@ -114,8 +114,9 @@ $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/.made
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The lock is complete, and has what `pyproject.toml` overrides of what its packages ask for.
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
-	$(PIP) --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # Prometheus, for the tests of rules and dashboards.
