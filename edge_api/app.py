@@ -14,8 +14,10 @@ from edge_api import (
     cancelling,
     configuring,
     dashboard,
+    defining,
     doors,
     feed,
+    inspecting,
     keys,
     monitoring,
     openapi,
@@ -59,6 +61,8 @@ ADMIN_ROUTES: Final = (
     webhooks.ROUTES,
     breakers.ROUTES,
     operating.ROUTES,
+    inspecting.ROUTES,
+    defining.ROUTES,
     dashboard.ROUTES,
 )
 """What the admin listener serves."""

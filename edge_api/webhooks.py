@@ -4,9 +4,11 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from edge_api import keys
+from edge_api.breakers import ByOperator
+from edge_api.doors import actor_of
 from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response
 from edge_api.requests import parameters_of, read_body, whole_number
@@ -64,6 +66,18 @@ class Disabling(_Asked):
     """
 
     reason: str = Field(min_length=1, max_length=REASON_MAX)
+
+
+class ReplayAsked(ByOperator):
+    """Body of `POST /admin/outbox/dead/replay`.
+
+    Attributes:
+        before: Those that were given up until then, so that what dies meanwhile is not among them.
+        webhook: Those of this webhook; None for all.
+    """
+
+    before: AwareDatetime
+    webhook: str | None = Field(default=None, pattern=f"^{subscribing.NAME}$")
 
 
 async def list_webhooks(request: web.Request) -> web.Response:
@@ -142,20 +156,37 @@ async def list_dead(request: web.Request) -> web.Response:
 
 
 async def replay_dead(request: web.Request) -> web.Response:
-    """Answer `POST /admin/outbox/dead/ID/replay`: the deliveries of an event that are tried again."""
+    """Answer `POST /admin/outbox/dead/ID/replay`: what is tried again of an event; the body may say who and why."""
     asked = _dead_query(request, "webhook")
     try:
         event_id = UUID(request.match_info["event_id"])
     except ValueError:
         raise _no_dead_letter() from None
+    by = await read_body(request, ByOperator) if request.can_read_body else None
+    actor, reason = (actor_of(request, by.actor), by.reason) if by else (request[keys.ACTOR], "")
     async with visible_rows(request) as conn:
         async with conn.transaction():
             replayed = await webhooks.replay_dead(conn, event_id, webhook=asked.get("webhook"), limit=DEAD_LIMIT_MAX)
             if not replayed:
                 raise _no_dead_letter()
-            await acts.insert_act(conn, "replay_dead", str(event_id), actor=request[keys.ACTOR], reason="", details=asked)
+            await acts.insert_act(conn, "replay_dead", str(event_id), actor=actor, reason=reason, details=asked)
         await subscribing.wake(conn)
     return json_response({"replayed": replayed})
+
+
+async def replay_all_dead(request: web.Request) -> web.Response:
+    """Answer `POST /admin/outbox/dead/replay`: how many are tried again, a thousand at most, and whether more are left."""
+    asked = await read_body(request, ReplayAsked)
+    chosen = {"webhook": asked.webhook, "before": asked.before}
+    async with visible_rows(request) as conn:
+        async with conn.transaction():
+            replayed = len(await webhooks.replay_dead(conn, None, limit=DEAD_LIMIT_MAX, **chosen))
+            details = {"webhook": asked.webhook, "replayed": replayed}
+            if replayed:
+                actor = actor_of(request, asked.actor)
+                await acts.insert_act(conn, "replay_dead", "all", actor=actor, reason=asked.reason, details=details)
+        await subscribing.wake(conn)
+    return json_response({"replayed": replayed, "more": replayed == DEAD_LIMIT_MAX})
 
 
 _ONE: Final = f"/admin/webhooks/{{name:{subscribing.NAME}}}"
@@ -168,6 +199,7 @@ ROUTES: Final = [
     web.post(f"{_ONE}/enable", enable_webhook),
     web.post(f"{_ONE}/disable", disable_webhook),
     web.get("/admin/outbox/dead", list_dead, allow_head=False),
+    web.post("/admin/outbox/dead/replay", replay_all_dead),
     web.post("/admin/outbox/dead/{event_id}/replay", replay_dead),
 ]
 

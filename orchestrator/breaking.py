@@ -21,7 +21,7 @@ _NEVER_SEEN: Final[Json] = {
     "reason": None,
     "updated_at": None,
 }
-_SHOWN: Final = ("participant", "state", "recent", "actor", "reason", "updated_at")
+_SHOWN: Final = ("participant", "state", "recent", "opened_for_s", "actor", "reason", "updated_at")
 
 
 class NoParticipant(LedgerError):
@@ -35,7 +35,10 @@ async def list_known(conn: fleet.Connection, configured: Iterable[str]) -> dict[
 
 
 def describe(row: Json, policy: Policy) -> Json:
-    """Return how the breaker of a row stands, as commands and routes show it; `wait_s` is until a call tries it."""
+    """Return how the breaker of a row stands, as commands and routes show it.
+
+    `wait_s` is until a call tries it, `opened_for_s` since it opened; 0 where it is not open.
+    """
     return {**{name: row[name] for name in _SHOWN}, "wait_s": round(circuit.wait_s(circuit_of(row), policy), 3)}
 
 

@@ -1,4 +1,4 @@
-"""A definition as pictures, in Mermaid: who is called in which order, and which ways a saga can take to which end.
+"""A definition as pictures, in Mermaid or as boxes and arrows: who is called in which order, which ways lead to which end.
 
 Both show what undoes what. They are drawn from the definition alone, so they can't be out of date.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.saga import AnyStep, Saga, Signal, Step, StepKind, Timer
 from participants.contracts import Endpoint
-from sql.models import Status
+from sql.models import Json, Status
 
 _INDENT: Final = "    "
 _Unit = tuple[AnyStep[Any], ...]
@@ -82,11 +82,7 @@ def states(saga: Saga[Any]) -> str:
     A cancel takes the same ways back as a failure.
     """
     units = _units(saga)
-    arrows = [arrow for index in range(len(units)) for arrow in (*_onward(units, index), *_back(saga, units, index))]
-    arrows += _undoing(saga, {target for _, target, _ in arrows})
-    reasons: dict[tuple[str, str], dict[str, None]] = {}
-    for source, target, why in arrows:
-        reasons.setdefault((source, target), {})[why] = None
+    reasons = _reasons(saga, units)
     ends = [status for status in Status if status is not Status.STUCK and any(status == end for _, end in reasons)]
     lines = [
         *(line for unit in units for line in _declared(unit)),
@@ -95,6 +91,33 @@ def states(saga: Saga[Any]) -> str:
         *(f"{end} --> [*]" for end in ends),
     ]
     return "\n".join(["stateDiagram-v2", *(_INDENT + line for line in lines), ""])
+
+
+def graph(saga: Saga[Any]) -> Json:
+    """Return what `states` draws, for a page that lays it out itself.
+
+    Returns:
+        `units`, each the `steps` of a group or one step, with the `name` by which arrows call it; `undone`, the names of the
+        steps that have a compensation, whose boxes arrows call `undo_NAME`; `arrows` with `source`, `target` (a box, or a
+        status in which the saga can end) and `why`.
+    """
+    units = _units(saga)
+    ways = _reasons(saga, units).items()
+    return {
+        "units": [{"name": _name(unit), "group": unit[0].group, "steps": [step.name for step in unit]} for unit in units],
+        "undone": [step.name for step in saga.calls if step.compensation is not None],
+        "arrows": [{"source": source, "target": target, "why": " or ".join(why)} for (source, target), why in ways],
+    }
+
+
+def _reasons(saga: Saga[Any], units: list[_Unit]) -> dict[tuple[str, str], dict[str, None]]:
+    """Return all ways from a box to the next, each with what leads along it."""
+    arrows = [arrow for index in range(len(units)) for arrow in (*_onward(units, index), *_back(saga, units, index))]
+    arrows += _undoing(saga, {target for _, target, _ in arrows})
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for source, target, why in arrows:
+        reasons.setdefault((source, target), {})[why] = None
+    return reasons
 
 
 def _declared(unit: _Unit) -> Iterator[str]:

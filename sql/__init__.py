@@ -7,7 +7,8 @@
     sql/audit/        what must hold of them, and what auditors ask; auditing runs it
     one function a query, of the same name, a module a subject:
                       ledger reading families events webhooks config definitions fleet registry retention histories chain
-                      api_keys acts erasure measuring
+                      api_keys acts erasure measuring retrying
+    for people        looking (statements that the page shows)
     models            statuses, rows, transitions
     the server        connect (limits of every wait)  tasks (their end)  telling (log lines)  embedded (one from a wheel)
 

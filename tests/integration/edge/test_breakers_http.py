@@ -49,7 +49,9 @@ async def test_every_participant_has_a_breaker_that_is_shown(client: Client) -> 
     shown = (await ask(client, "GET", ""))["breakers"]
 
     assert [each["participant"] for each in shown] == ["inventory", "notifications", "orders", "payments", "shipping"]
-    assert shown[0].keys() == {"participant", "state", "recent", "actor", "reason", "updated_at", "wait_s"}
+    assert shown[0].keys() == {
+        "participant", "state", "recent", "opened_for_s", "actor", "reason", "updated_at", "wait_s",
+    }  # fmt: skip
     assert {each["state"] for each in shown} == {"closed"}
 
 

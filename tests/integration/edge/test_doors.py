@@ -69,6 +69,10 @@ ADMIN = {
     ("POST", "/admin/orders/{order_ledger_id}/resolve"): "admin",
     ("GET", "/admin/outbox/dead"): "admin",
     ("POST", "/admin/outbox/dead/{event_id}/replay"): "admin",
+    ("POST", "/admin/outbox/dead/replay"): "admin",
+    ("GET", "/admin/orders/{order_ledger_id}"): "admin",
+    ("GET", "/admin/definitions"): "admin",
+    ("GET", "/admin/definitions/{saga}"): "admin",
 }
 
 

@@ -27,7 +27,8 @@ ROLES: Final = {
 SUBJECTS: Final = {
     "ledger": (
         "acts", "api_keys", "audit", "chain", "config", "definitions", "erasure", "events", "families", "fleet", "histories",
-        "ledger", "measuring", "reading", "registry", "retention", "schema", "session", "wake", "webhooks",
+        "ledger", "looking", "measuring", "reading", "registry", "retention", "retrying", "schema",
+        "session", "wake", "webhooks",
     ),
     "inventory": ("inventory", "stock_tries", "participant"),
     "notifications": ("notifications", "participant"),
