@@ -9,8 +9,8 @@
 // * Addresses are `#/NAME`, `#/NAME/ID` and `#/NAME?filter=value`; make them by `to(name, id, query)`. A view keeps what was
 //   chosen in its address by `remember(query)`, which adds to the history and does not show the view again; the back button does.
 //   One order is `#/orders/ID`.
-// * Elements are made by `el` and `svg` of dom.js, tables by `table`: texts only become text. There is no other way (no innerHTML and its
-//   like, no `style` attribute; a test reads the files, and the browser refuses). SVG is styled by classes and presentation attributes.
+// * Elements are made by `el` and `svg` of dom.js, tables by `table`: texts only become text. There is no other way (no markup from texts,
+//   no `style` attribute; a test reads the files, and the browser refuses). SVG is styled by classes and presentation attributes.
 // * What is told comes by `get` and `send` of api.js; their errors have a `message` for people. `poll(name, ask, ms, signal)` asks again
 //   and tells in the banner what fails; `follow({ changed, anew }, signal)` hands on the stream of changes.
 // * Headings of a view begin with h2; its h1 is the shell's, changed by `retitle(text)`. `say(text)` tells something in passing ("Retried.");

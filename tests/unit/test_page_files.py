@@ -59,7 +59,13 @@ def test_what_is_told_becomes_text_only(path: str) -> None:
 
 
 def test_what_makes_markup_of_a_text_would_be_found() -> None:
-    for line in ("root.innerHTML = told.name", "x.insertAdjacentHTML('x', y)", "eval(x)", "new Function(x)", "setTimeout('x()')"):
+    for line in (
+        "root.innerHTML = told.name",
+        "x.insertAdjacentHTML('x', y)",
+        "eval(x)",
+        "new Function(x)",
+        "setTimeout('x()')",
+    ):
         assert FORBIDDEN.search(line), line
 
 
