@@ -18,7 +18,7 @@ from tests.documents import blocks, commands
 from tests.unit.test_architecture import imports
 
 pytestmark = pytest.mark.acceptance
-DOCUMENT = "docs/own-participant.md"
+DOCUMENT = "docs/how-to/own-participant.md"
 SECRET = "of-parcels"
 MIGRATION = Path(idempotency.__file__).with_suffix(".sql")
 

@@ -23,12 +23,12 @@ from orchestrator.participant import Caller, Tracing
 from orchestrator.prepared import Prepared
 from orchestrator.transport import Client, open_transport
 from participants.contracts import Answer, Endpoint
-from tests.acceptance.commands import Up, call, clean_environment, wait_for
+from tests.acceptance.commands import Up, call, clean_environment, run, wait_for
 from tests.documents import blocks
 from tests.unit.test_documents import table_under
 
 pytestmark = pytest.mark.acceptance
-DOCUMENT = "docs/tutorial-own-saga.md"
+DOCUMENT = "docs/how-to/own-saga.md"
 COMMAND_S = 120.0
 LIMIT_S = 1.0
 """Of a call, as the tutorial's table says."""
@@ -102,14 +102,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path, httpbin: str) -> None:
                     edge = up.ready()["edge_url"]
                     (tmp_path / ".sagaledger").symlink_to(up.data)
                 else:
-                    ended = subprocess.run(
-                        ["bash", "-c", command],
-                        cwd=tmp_path,
-                        env=environment,
-                        capture_output=True,
-                        text=True,
-                        timeout=COMMAND_S,
-                    )
+                    ended = run(["bash", "-c", command], cwd=tmp_path, env=environment, timeout_s=COMMAND_S)
                     assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
                     assert says(ended.stdout, said.replace("http://127.0.0.1:8700", httpbin)), (command, said, ended.stdout)
                 done.append(command.split()[0])

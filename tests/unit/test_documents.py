@@ -25,7 +25,8 @@ NAMES = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "bench/README.md",
-    *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+    "deploy/kubernetes/README.md",
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")),
 )
 DOCUMENT_LINES_MAX = 200
 LONGER = {
@@ -40,6 +41,8 @@ FOREIGN = {
     "host of a package registry": r"pypi\.(?:org|python)|pythonhosted\.|registry\.npmjs|proxy\.golang|/opt/pypi",
     "path of a machine": r"/(?:work|home|Users)/[a-z]|/tmp/[a-z]+/|/root/|C:\\Users",
 }
+DESCRIPTIONS = {"GET /openapi.json", "GET /docs"}
+"""Routes that are made of all others."""
 OF_TESTS = {"SAGA_TEST_DATABASE_URL", "SAGA_TEST_REAL_ORDERS"}
 PATHS_OF_IMAGES = {"deploy/Dockerfile", "compose.yaml"}
 
@@ -149,7 +152,7 @@ def test_routes_are_those_that_are_served(header: str, served: tuple[list[web.Ro
     for routes in served:
         router.add_routes(routes)
     # As a template: what a variable part of the path may be is left out.
-    assert written - {"GET /openapi.json"} == {f"{r.method} {r.resource.canonical}" for r in router.routes() if r.resource}
+    assert written - DESCRIPTIONS == {f"{r.method} {r.resource.canonical}" for r in router.routes() if r.resource}
 
 
 @pytest.mark.parametrize("name", PORTS)
