@@ -18,6 +18,8 @@ from sql.models import Direction, Entry, Kind, Status
 
 SPARED: Final = "it tried whether the participant is back, and counts as no attempt"
 """Reason in the outcome entry of a trial that ended Unknown."""
+UNDO_FAILED: Final = "CompensationFailed"
+"""Event of a compensation that failed for good, of whichever saga: somebody has to look, though the rest is still undone."""
 
 
 class _Failure(Struct, frozen=True):
@@ -161,7 +163,7 @@ def _compensation_ended(
             pass
     if delay_s is not None:
         return _Verdict(replace(progress, retries=progress.retries + 1), delay_s=delay_s)
-    return _Verdict(progress.having(step.name, replace(before, state=StepState.COMPENSATION_FAILED)))
+    return _Verdict(progress.having(step.name, replace(before, state=StepState.COMPENSATION_FAILED)), UNDO_FAILED)
 
 
 def _failed(saga: Saga[Any], progress: Progress, failure: _Failure) -> Progress:

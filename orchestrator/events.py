@@ -218,6 +218,12 @@ class OrderDeclined(OrderEvent):
     type: Literal["OrderDeclined"]
 
 
+class CompensationFailed(StepEvent):
+    """What the step did, or may have done, could not be undone; the order will be stuck when the rest is."""
+
+    type: Literal["CompensationFailed"]
+
+
 class OrderStuck(OrderEvent):
     """The order can't go on without an operator; it may do so several times."""
 
@@ -247,6 +253,7 @@ _TYPES: Final[tuple[type[OrderEvent], ...]] = (
     OrderFailed,
     OrderCancelled,
     OrderDeclined,
+    CompensationFailed,
     OrderStuck,
 )
 CATALOGUE: Final[Mapping[str, type[OrderEvent]]] = {model.__name__: model for model in _TYPES}

@@ -167,6 +167,7 @@ def test_an_undo_that_fails_for_good_does_not_keep_the_others_from_being_undone(
     move = run(definition, SUCCEEDED, SUCCEEDED, REJECTED, REJECTED)
 
     assert move.progress.of("step_2").state is StepState.COMPENSATION_FAILED
+    assert move.events == (("CompensationFailed", "step_2"),)  # at once, not when the rest is undone
     assert machine.proceed(definition, move.progress).calls[0].step == "step_1"
     stuck = run(definition, SUCCEEDED, progress=move.progress)
     assert machine.status_of(definition, stuck.progress) is Status.STUCK
