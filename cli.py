@@ -9,6 +9,7 @@ from orchestrator.operations.commands import (
     audit,
     bench,
     checks,
+    completion,
     config,
     conform,
     definitions,
@@ -77,6 +78,7 @@ for _command in (
     keys.acts,
     conform.conform,
     bench.bench,
+    completion.completion,
 ):
     saga.add_command(_command)
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
-from sql import retention
+from sql import retention, retrying
 from sql.connect import OUTAGE, Pool
 
 INTERVAL_S: Final = 600.0
@@ -42,19 +43,23 @@ class Retention:
                 log.warning("retention_failed", error=str(error).splitlines()[0])
 
     async def run_once(self) -> int:
-        """Remove everything that is old enough.
+        """Remove everything that is old enough: orders, and which of them runs of retries had.
 
         Returns:
             How many orders.
         """
-        removed = 0
-        while True:
-            async with self._pool.connection() as conn:
-                batch = await retention.purge_orders(conn, older_than_days=self._days, orders_max=BATCH)
-            removed += batch
-            if batch < BATCH:
-                break
-            await asyncio.sleep(PAUSE_S)
+        removed = await self._all_of(retention.purge_orders)
+        await self._all_of(retrying.forget_retried)
         if removed:
             log.info("orders_purged", orders=removed, older_than_days=self._days)
         return removed
+
+    async def _all_of(self, remove: Callable[..., Awaitable[int]]) -> int:
+        removed = 0
+        while True:
+            async with self._pool.connection() as conn:
+                batch = await remove(conn, older_than_days=self._days, orders_max=BATCH)
+            removed += batch
+            if batch < BATCH:
+                return removed
+            await asyncio.sleep(PAUSE_S)

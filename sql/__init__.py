@@ -10,7 +10,8 @@
                       api_keys acts erasure measuring retrying
     for people        looking (statements that the page shows)
     models            statuses, rows, transitions
-    the server        connect (limits of every wait)  tasks (their end)  telling (log lines)  embedded (one from a wheel)
+    the server        connect (limits of every wait)  tasks (their end)  telling (log lines)  tracing otel (spans)
+                      embedded (one from a wheel)
 
 Imports nothing else of this project.
 """

@@ -5,12 +5,14 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.operations.asking import Connection, ask, connected
-from orchestrator.operations.render import open_console, print_json, print_order, print_orders
+from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders
 from orchestrator.operations.stats_view import print_stats
+from orchestrator.operations.timeline_view import draw
 from orchestrator.settings import SettingsError
+from orchestrator.timeline import timeline
 from sql import reading
 from sql.ledger import OrderNotFound
-from sql.models import Status
+from sql.models import Json, Status
 
 
 def show_list(
@@ -62,17 +64,23 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
         OrderNotFound: There is none.
     """
 
-    async def read(conn: Connection) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+    async def read(conn: Connection) -> tuple[Json | None, list[Json] | None, Json | None]:
         order = await reading.get_order(conn, order_ledger_id, None)
-        return order, await reading.get_journal(conn, order_ledger_id)
+        return order, await reading.get_journal(conn, order_ledger_id), await reading.get_snapshot(conn, order_ledger_id)
 
-    order, journal = ask(database_url, read)
-    if order is None:
+    order, journal, snapshot = ask(database_url, read)
+    if order is None or journal is None or snapshot is None:
         raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
+    course = timeline(order, journal, snapshot["body"], snapshot["age_s"])
     if as_json:
-        print_json({**order, "journal": journal})
-    else:
-        print_order(open_console(), order, journal or [])
+        print_json({**order, "journal": journal, "timeline": course.document()})
+        return
+    console = open_console()
+    print_order(console, order)
+    console.print("\nTimeline", style="bold")
+    for line in draw(course, console.width):
+        console.print(line, soft_wrap=True)
+    print_journal(console, journal)
 
 
 def show_statistics(database_url: str, *, window_s: float, as_json: bool) -> None:

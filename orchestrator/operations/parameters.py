@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from sql.models import Status
 
@@ -69,6 +70,16 @@ class _Name(click.ParamType[str]):
         return str(value)
 
 
+class _Participant(_Name):
+    """A participant's name; it may be one of a team's own."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return those that ship and begin so; others are known to the ledger alone."""
+        from orchestrator.operations.commands.shared import PARTICIPANTS
+
+        return [CompletionItem(name) for name in PARTICIPANTS if name.startswith(incomplete)]
+
+
 class _Client(click.ParamType[str]):
     """Whose a key is; that client's orders are seen by nobody else."""
 
@@ -81,6 +92,27 @@ class _Client(click.ParamType[str]):
         if not re.fullmatch(CLIENT, str(value)):
             self.fail("must be up to 64 letters, digits and any of . _ : @ -", param, ctx)
         return str(value)
+
+
+class _Saga(click.ParamType[str]):
+    """A saga's name. It may be one whose code is gone: the ledger can still have its orders."""
+
+    name = "saga"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it as it is."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the sagas of this installation's code that begin so."""
+        from orchestrator.loading import registered
+        from orchestrator.settings import SettingsError, load_settings
+
+        try:
+            names = sorted({saga.name for saga in registered(load_settings())})
+        except SettingsError:
+            return []  # the command itself says what is wrong; here it would stand in the middle of what is being typed
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class _Duration(click.ParamType[float]):
@@ -101,6 +133,8 @@ ADDRESS: Final = _Address()
 DURATION: Final = _Duration()
 CLIENT: Final = _Client()
 NAME: Final = _Name()
+PARTICIPANT: Final = _Participant()
+SAGA: Final = _Saga()
 TIME: Final = _Time()
 TEXT: Final = _Text()
 STATUS: Final = click.Choice([status.value for status in Status], case_sensitive=False)

@@ -6,7 +6,7 @@ from datetime import datetime
 from orchestrator.operations.asking import connected
 from orchestrator.operations.render import open_console, print_json, progress_bar, utc
 from orchestrator.retention import BATCH
-from sql import retention
+from sql import retention, retrying
 
 
 def purge(database_url: str, *, older_than_days: float, dry_run: bool, as_json: bool) -> None:
@@ -36,6 +36,8 @@ async def _purge(database_url: str, days: float, *, dry_run: bool, quiet: bool) 
             while batch := await retention.purge_orders(conn, older_than_days=days, orders_max=BATCH):
                 removed += batch
                 bar.advance(shown, batch)
+            while await retrying.forget_retried(conn, older_than_days=days, orders_max=BATCH):
+                pass
     return found, removed
 
 

@@ -110,8 +110,8 @@ def _status(order: Row) -> str:
     return f"{order['status']} (paused)" if order.get("paused_at") else str(order["status"])
 
 
-def print_order(console: Console, order: Row, journal: Sequence[Row]) -> None:
-    """Print everything about one order: the row, its items, its steps and its journal."""
+def print_order(console: Console, order: Row) -> None:
+    """Print one order: the row, its items and its steps."""
     items, steps = order["items"], order["steps"]
     for name in _ORDER_FIELDS:
         if order.get(name) not in (None, "", {}):
@@ -131,6 +131,10 @@ def print_order(console: Console, order: Row, journal: Sequence[Row]) -> None:
         console.print(Text("\nSteps", style="bold"))
         step_rows = [(s["name"], s["state"], s["attempts"], s.get("error")) for s in steps]
         print_table(console, ("STEP", "STATE", "ATTEMPTS#", "ERROR"), step_rows)
+
+
+def print_journal(console: Console, journal: Sequence[Row]) -> None:
+    """Print an order's journal, with the time since its first entry."""
     if journal:
         console.print(Text("\nJournal", style="bold"))
         start = utc(journal[0]["at"])

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("sql", "participants", "orchestrator", "edge_api", "cli")
 ALLOWED = {
     "sql": set(),
-    "participants": {"sql.loader", "sql.tasks", "sql.telling"},
+    "participants": {"sql.loader", "sql.tasks", "sql.telling", "sql.tracing"},
     "orchestrator": {"sql", "participants.contracts"},
     "edge_api": {"sql", "orchestrator", "participants.contracts"},
 }
@@ -29,6 +29,7 @@ PURE = (
     "answers",
     "asked",
     "machine",
+    "spans",
     "circuit",
     "snapshot",
     "retrace",
@@ -40,6 +41,7 @@ PURE = (
     "describing",
     "drawing",
     "webhooks/settling",
+    "operations/bulk_pace",
     "operations/replay",
     "operations/returns",
 )

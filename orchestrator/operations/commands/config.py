@@ -6,12 +6,12 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from orchestrator.operations.commands.shared import AS_JSON, at_place, by_somebody
-from orchestrator.operations.parameters import DURATION
+from orchestrator.operations.parameters import DURATION, SAGA
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
 
-SAGA = click.argument("saga", metavar="SAGA")
+OF_SAGA = click.argument("saga", metavar="SAGA", type=SAGA)
 
 
 @click.group()
@@ -34,7 +34,7 @@ def env(as_json: bool) -> None:
 
 
 @config.command()
-@SAGA
+@OF_SAGA
 @at_place
 @AS_JSON
 def show(place: "Place", saga: str, as_json: bool) -> None:
@@ -45,7 +45,7 @@ def show(place: "Place", saga: str, as_json: bool) -> None:
 
 
 @config.command("set")
-@SAGA
+@OF_SAGA
 @click.argument("changes", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("--unset", metavar="KEY", multiple=True, help="Leave it to code and settings again; may be repeated.")
 @click.option("--file", "source", type=click.File(), help="Begin from this JSON, - for stdin, not from what is there.")
@@ -69,7 +69,7 @@ def set_pending(place: "Place", saga: str, changes: tuple[str, ...], source: IO[
 
 
 @config.command()
-@SAGA
+@OF_SAGA
 @at_place
 @AS_JSON
 def diff(place: "Place", saga: str, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def diff(place: "Place", saga: str, as_json: bool) -> None:
 
 
 @config.command()
-@SAGA
+@OF_SAGA
 @click.option("--revision", type=click.IntRange(min=1), help="Only if this one is pending; else whichever is.")
 @click.option(
     "--canary",
@@ -122,7 +122,7 @@ def apply(
 
 
 @config.command()
-@SAGA
+@OF_SAGA
 @by_somebody
 @at_place
 def discard(place: "Place", saga: str, **asked: Any) -> None:
@@ -133,7 +133,7 @@ def discard(place: "Place", saga: str, **asked: Any) -> None:
 
 
 @config.command()
-@SAGA
+@OF_SAGA
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most entries to show.")
 @at_place
 @AS_JSON
@@ -145,7 +145,7 @@ def history(place: "Place", saga: str, limit: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--saga", required=True, help="Which saga.")
+@click.option("--saga", type=SAGA, required=True, help="Which saga.")
 @click.option("--version", required=True, type=click.IntRange(min=1), help="Which version of it.")
 @click.option("--wait", is_flag=True, help="Wait until nothing is on it any more.")
 @click.option("--timeout", "timeout_s", metavar="TIME", type=DURATION, help="Give up waiting after this, such as 1h.")

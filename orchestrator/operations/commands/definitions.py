@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from orchestrator.operations.commands.shared import AS_JSON
+from orchestrator.operations.parameters import SAGA
 
 
 @click.group()
@@ -23,7 +24,7 @@ def list_definitions(as_json: bool) -> None:
 
 
 @definitions.command()
-@click.argument("name")
+@click.argument("name", metavar="NAME", type=SAGA)
 @AS_JSON
 def show(name: str, as_json: bool) -> None:
     """Show one saga: its steps, what undoes them, what starts it, what holds of it."""
@@ -47,7 +48,7 @@ def check(context: click.Context, modules: tuple[str, ...], database_url: str | 
 
 
 @definitions.command()
-@click.argument("name", required=False)
+@click.argument("name", type=SAGA, metavar="[NAME]", required=False)
 @click.option("--kind", type=click.Choice(["sequence", "state"]), help="Draw this one alone.")
 @click.option(
     "--into", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Renew all that ship in this document."

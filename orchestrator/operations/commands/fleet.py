@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.operations.commands.shared import ACTOR, AS_JSON, WHY, at_place, by_somebody
-from orchestrator.operations.parameters import ADDRESS, NAME
+from orchestrator.operations.parameters import ADDRESS, PARTICIPANT
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
@@ -27,7 +27,7 @@ def list_breakers(place: "Place", as_json: bool) -> None:
 
 
 @breaker.command()
-@click.argument("name", type=NAME)
+@click.argument("name", type=PARTICIPANT)
 @by_somebody
 @at_place
 def hold(place: "Place", name: str, actor: str, reason: str, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def hold(place: "Place", name: str, actor: str, reason: str, as_json: bool) -> N
 
 
 @breaker.command()
-@click.argument("name", type=NAME)
+@click.argument("name", type=PARTICIPANT)
 @by_somebody
 @at_place
 def reset(place: "Place", name: str, actor: str, reason: str, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def list_participants(place: "Place", as_json: bool) -> None:
 
 
 @participants.command()
-@click.argument("name", type=NAME)
+@click.argument("name", type=PARTICIPANT)
 @click.argument("address", type=ADDRESS)
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Most calls of one replica at once; else as it was.")
 @WHY
@@ -81,7 +81,7 @@ def add(place: "Place", name: str, address: str, concurrency: int | None, **aske
 
 
 @participants.command()
-@click.argument("name", type=NAME)
+@click.argument("name", type=PARTICIPANT)
 @click.option("--force", is_flag=True, help="Even if orders on their way need it: they wait for it, or for their deadline.")
 @WHY
 @ACTOR

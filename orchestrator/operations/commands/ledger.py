@@ -5,8 +5,9 @@ from uuid import UUID
 
 import click
 
+from orchestrator.operations.commands.retrying import retry
 from orchestrator.operations.commands.shared import AS_JSON, at_place, operator
-from orchestrator.operations.parameters import STATUS, TIME
+from orchestrator.operations.parameters import SAGA, STATUS, TIME
 from sql.models import Status
 
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ def ledger() -> None:
     """Look at orders, and act on them."""
 
 
+ledger.add_command(retry)
+
+
 @ledger.command("list")
 @click.option("--status", type=STATUS, help="Only orders of this status.")
-@click.option("--saga", help="Only orders of this saga.")
+@click.option("--saga", type=SAGA, help="Only orders of this saga.")
 @click.option("--customer", help="Only orders of this customer.")
 @click.option("--since", type=TIME, help="Only orders created at this time or later, ISO 8601; UTC where no zone is said.")
 @click.option("--stuck", is_flag=True, help="Only orders that need an operator.")
@@ -45,15 +49,6 @@ def show(place: "Place", order_ledger_id: UUID, as_json: bool) -> None:
     from orchestrator.operations import ledger_view
 
     ledger_view.show_order(place.database_url, order_ledger_id, as_json=as_json)
-
-
-@ledger.command()
-@operator
-def retry(place: "Place", **asked: Any) -> None:
-    """Let a STUCK order go on, or place a FAILED one anew."""
-    from orchestrator.operations import verbs
-
-    verbs.act("retry", place.database_url, **asked)
 
 
 @ledger.command()

@@ -16,7 +16,7 @@ SCHEMAS = ("ledger", "orders", "inventory", "payments", "shipping", "notificatio
 # All other tables hold rows of one order, and each of their keys and references must name it, if it is not to one of these.
 REFERENCE = {
     "saga_definition", "saga_config", "saga_config_history", "participant", "participant_breaker", "event_subscription",
-    "outbox_removed", "api_key", "api_key_version", "operator_act",
+    "outbox_removed", "api_key", "api_key_version", "operator_act", "retry_run",
 }  # fmt: skip
 # To be dropped where the ledger is distributed. The one is by CONTRACT, and true by itself: the order's id is a hash of its two
 # columns, and the primary key. The other says of an order's children what the lock of the order's row sees to.

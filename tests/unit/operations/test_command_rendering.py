@@ -15,6 +15,7 @@ from orchestrator.operations.render import (
     PIPE_WIDTH,
     money,
     print_health,
+    print_journal,
     print_json,
     print_order,
     print_orders,
@@ -77,7 +78,8 @@ def test_a_list_of_orders_fits_80_columns() -> None:
 def test_an_order_is_shown_with_items_steps_and_journal() -> None:
     to, out = console()
 
-    print_order(to, ORDER, JOURNAL)
+    print_order(to, ORDER)
+    print_journal(to, JOURNAL)
 
     shown = " ".join(out.getvalue().split())
     assert "15.30 GBP" in shown
@@ -92,7 +94,7 @@ def test_what_is_piped_is_never_wrapped() -> None:
     to, out = console(PIPE_WIDTH)
     items = [{**ORDER["items"][0], "description": "y" * 500}]
 
-    print_order(to, {**ORDER, "last_error": "x" * 500, "items": items}, JOURNAL)
+    print_order(to, {**ORDER, "last_error": "x" * 500, "items": items})
 
     assert "x" * 500 in out.getvalue()
     assert "y" * 500 in out.getvalue()
@@ -103,7 +105,8 @@ def test_what_a_client_wrote_never_reaches_the_terminal_as_an_order(hostile: str
     to, out = console(PIPE_WIDTH, terminal=True)
     items = [{**ORDER["items"][0], "description": hostile}]
 
-    print_order(to, {**ORDER, "customer_id": hostile, "items": items}, [{**JOURNAL[1], "error": hostile}])
+    print_order(to, {**ORDER, "customer_id": hostile, "items": items})
+    print_journal(to, [{**JOURNAL[1], "error": hostile}])
 
     for character in "\x1b\x07\r\u202e":
         assert character not in out.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "")
