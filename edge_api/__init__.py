@@ -10,7 +10,7 @@
                    reading  feed  contract parameters openapi (made from routes and models)
                    documentation/ (the same as a page)
     operators      monitoring measuring (health, statistics, metrics)  configuring  webhooks  breakers operating
-                   inspecting (one order) defining (drawn)  dashboard/
+                   finding (which orders) inspecting (one order) defining (drawn)  dashboard/
     the process    main app listening connections waking errors  doors access clients (who may come in)
 
 Two listeners in one process: one for clients, one for operators. The edge imports the orchestrator's definitions, core

@@ -4,7 +4,7 @@ A client sees its own orders. Another client's order, an id of nothing and a tex
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,8 +23,7 @@ from sql.models import SagaRow, Status
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
 METADATA_PREFIX: Final = "metadata."
-_EXACT: Final = ("saga", "customer_id", "client_request_id")
-_PARAMETERS: Final = frozenset({*_EXACT, "status", "since", "cursor", "limit"})
+Parameter = tuple[str, Callable[[str, str], Any]]
 _RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
 )
@@ -111,72 +110,94 @@ def json_response(document: Any, *, status: int = 200, location: str | None = No
     return web.Response(status=status, body=_dump(document), content_type="application/json", headers=headers)
 
 
-def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Read the query of `GET /orders`.
+def read_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, Parameter] | None = None) -> dict[str, Any]:
+    """Read the query of a list of orders.
 
     Args:
         pairs: Names and values as they stand in the query.
+        known: What may be asked, beside labels; None for what clients may.
 
     Returns:
-        Arguments of `sql.reading.list_orders`, `limit` among them.
+        Arguments of `sql.reading.look_for_orders`, `limit` among them.
 
     Raises:
         Problem: 400; the detail names the parameter.
     """
+    known = PARAMETERS if known is None else known
     found: dict[str, Any] = {"limit": LIMIT_DEFAULT, "statuses": [], "metadata": {}}
     seen: set[str] = set()
     for name, value in pairs:
         if "\0" in name or "\0" in value:
-            raise _bad_query("The query must not hold U+0000.")
+            raise bad_query("The query must not hold U+0000.")
         if name in seen and name != "status":
-            raise _bad_query(f"{name!r} may stand once.")
+            raise bad_query(f"{name!r} may stand once.")
         seen.add(name)
-        if name in _EXACT:
-            found[name] = value
+        if name in known:
+            argument, read = known[name]
+            told = read(name, value)
+            found[argument] = [*found["statuses"], *told] if argument == "statuses" else told
         elif name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX:
             found["metadata"][name.removeprefix(METADATA_PREFIX)] = value
-        elif name == "status":
-            found["statuses"] += _statuses(value)
-        elif name == "since":
-            found["since"] = _since(value)
-        elif name == "cursor":
-            found["cursor"] = _cursor(value)
-        elif name == "limit":
-            found["limit"] = whole_number(name, value, LIMIT_MAX)
         else:
-            known = ", ".join(sorted(_PARAMETERS))
-            raise _bad_query(f"There is no parameter {name!r}; there are {known} and {METADATA_PREFIX}KEY.")
+            raise bad_query(f"There is no parameter {name!r}; there are {', '.join(sorted(known))} and {METADATA_PREFIX}KEY.")
     return found
 
 
-def _statuses(value: str) -> list[Status]:
-    statuses = []
-    for name in value.split(","):
-        if name not in Status.__members__:
-            raise _bad_query(f"There is no status {name!r}; there are {', '.join(Status)}.")
-        statuses.append(Status(name))
-    return statuses
+def moment(name: str, value: str) -> datetime:
+    """Return the time that a parameter gives.
 
-
-def _since(value: str) -> datetime:
+    Raises:
+        Problem: 400; it is none, or has no zone.
+    """
     try:
         if not _RFC_3339.fullmatch(value):
             raise ValueError(value)
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _bad_query(
-            "'since' must be a time with its zone (RFC 3339), for example 2026-07-01T12:00:00Z; write a plus sign as %2B."
+        raise bad_query(
+            f"{name!r} must be a time with its zone (RFC 3339), for example 2026-07-01T12:00:00Z; write a plus sign as %2B."
         ) from None
 
 
-def _cursor(value: str) -> reading.Position:
+def text(_name: str, value: str) -> str:
+    """Return what a parameter gives, whatever it is."""
+    return value
+
+
+def _statuses(_name: str, value: str) -> list[Status]:
+    statuses = []
+    for name in value.split(","):
+        if name not in Status.__members__:
+            raise bad_query(f"There is no status {name!r}; there are {', '.join(Status)}.")
+        statuses.append(Status(name))
+    return statuses
+
+
+def _cursor(_name: str, value: str) -> reading.Position:
     try:
         return reading.decode_cursor(value)
     except ValueError:
-        raise _bad_query("'cursor' must be the `next_cursor` of an earlier answer.") from None
+        raise bad_query("'cursor' must be the `next_cursor` of an earlier answer.") from None
 
 
-def _bad_query(detail: str) -> Problem:
+def _limit(name: str, value: str) -> int:
+    return whole_number(name, value, LIMIT_MAX)
+
+
+PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "saga": ("saga", text),
+    "customer_id": ("customer_id", text),
+    "client_request_id": ("client_request_id", text),
+    "status": ("statuses", _statuses),
+    "since": ("since", moment),
+    "cursor": ("cursor", _cursor),
+    "limit": ("limit", _limit),
+}
+"""What may be asked of a list of orders, each with the argument that it is and what reads it."""
+
+
+def bad_query(detail: str) -> Problem:
+    """Return the answer to a query that asks for what there is not."""
     return Problem(ProblemType.BAD_QUERY, detail)
 
 

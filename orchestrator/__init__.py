@@ -12,7 +12,7 @@
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
     a call           prepared participant (what an answer means)  addresses credentials transport/
                      fleet circuit breaker breaking bulkhead (whether at all)
-    a replica        main connecting settings switch logs metrics exposing  worker listener watchdog  retention  webhooks/
+    a replica        main connecting settings switch logs metrics exposing  worker listener wakes watchdog  retention  webhooks/
     of every door    bearer api_keys
     commands         operations/
 

@@ -15,6 +15,7 @@ import psycopg
 import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from orchestrator import wakes
 from orchestrator.metrics import Metrics
 from sql.connect import Session
 from sql.loader import Queries
@@ -63,12 +64,14 @@ class Listener:
             self._delay_s = min(self._delay_s * 2, RECONNECT_MAX_S)
 
     async def _listen(self) -> None:
-        session = await Session.connect(self._url, application_name="saga listener")
+        session = await Session.connect(self._url, application_name=wakes.LISTENER)
         try:
             await session.execute(_QUERIES["listen"])
             self._wake()
+            told = wakes.LISTENER
             while True:
                 await self._prove(session)
+                told = await self._tell(session, told)
                 self._metrics.listener_connected.set(1)
                 self._delay_s = RECONNECT_FIRST_S
                 async for notification in session.notifies(timeout=PROBE_INTERVAL_S):
@@ -96,6 +99,13 @@ class Listener:
             "LISTEN hears nothing of the ledger: SAGA_LISTEN_DATABASE_URL must lead to the same database, and not through a"
             " pooler in transaction mode"
         )
+
+    async def _tell(self, session: Session, told: str) -> str:
+        """Have the session's name tell what wakes this replica, unless it does; return what it tells now."""
+        name = wakes.session_name(self._metrics.claimed())
+        if name != told:
+            await session.execute(_QUERIES["tell_session"], {"name": name})
+        return name
 
     def _show_queue(self, usage: float) -> None:
         self._metrics.notification_queue.set(usage)

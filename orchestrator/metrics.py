@@ -120,6 +120,11 @@ class Metrics:
             "saga_webhook_attempts_total", "Attempts to deliver an event, by outcome", ["webhook", "outcome"], registry=registry
         )
 
+    def claimed(self) -> dict[str, int]:
+        """Return how many orders were claimed since the start, by what woke the replica."""
+        samples = (sample for family in self.claims.collect() for sample in family.samples if sample.name.endswith("_total"))
+        return {sample.labels["woken_by"]: int(sample.value) for sample in samples}
+
     def count_phase(self, phase: Phase) -> None:
         """Count a phase of a TCC that has ended."""
         self.tcc_phases.labels(phase.name).observe(phase.duration_s)

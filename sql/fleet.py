@@ -28,6 +28,16 @@ async def see_fleet(conn: Connection) -> tuple[list[Json], bool]:
     return [row for row in rows if row["participant"] is not None], rows[0]["has_canary"]
 
 
+async def list_orchestrators(conn: Connection) -> list[Json]:
+    """Return the sessions of orchestrators that are connected now.
+
+    Returns:
+        `application_name`, one row a replica (`saga orchestrator NAME`) and one a session that listens (`saga listener` and
+        what it tells, see `orchestrator.wakes`), and `age_s`, the seconds that the oldest of its sessions has stood.
+    """
+    return await _QUERIES.fetch(conn, "list_orchestrators", {})
+
+
 async def lock_breaker(conn: Connection, participant: str) -> Json:
     """Lock a breaker's row until the end of the transaction, and return it.
 

@@ -29,6 +29,12 @@ WINDOW_MAX_S: Final = 86_400.0
 SAMPLE: Final = 10_000
 """Orders whose journals statistics look into: a second's work at most, and enough for a 99th percentile."""
 
+LOOK_MAX: Final = 10_000
+"""Orders that are looked at one by one for a page: some hundredths of a second of the server."""
+CLIENTS_MAX: Final = 1_000
+"""Clients among whose keys one is looked for."""
+_EVERY: Final = 2**62
+
 # Prepared, a statement may get one plan for all its filters, and a list by customer would read the whole ledger.
 _QUERIES: Final = Queries("reading", prepare=False)
 _BY_ID: Final = Queries("reading")
@@ -56,7 +62,32 @@ async def get_order(conn: Connection, order_ledger_id: UUID, client_id: str | No
     return rows[0]
 
 
-async def list_orders(
+async def list_orders(conn: Connection, *, cursor: Position | None = None, limit: int, **filters: Any) -> list[Json]:
+    """Return orders, newest first, without items, steps and results, however far has to be looked for them.
+
+    Args:
+        conn: Any connection to the ledger.
+        cursor: Position after which the page starts; None for the first page. See `position_of`.
+        limit: Most orders, at least 1.
+        filters: As `look_for_orders` takes them.
+    """
+    return (await look_for_orders(conn, cursor=cursor, limit=limit, look_max=None, **filters)).orders
+
+
+class Look(NamedTuple):
+    """What a look for orders found.
+
+    Attributes:
+        orders: Newest first.
+        reached: The position to which it looked, where it stopped for having looked at so many; None where the page is full, or
+            all was looked at.
+    """
+
+    orders: list[Json]
+    reached: Position | None
+
+
+async def look_for_orders(
     conn: Connection,
     *,
     client_id: str | None = None,
@@ -65,12 +96,15 @@ async def list_orders(
     customer_id: str | None = None,
     client_request_id: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    error: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     paused: bool = False,
     cursor: Position | None = None,
     limit: int,
-) -> list[Json]:
-    """Return orders, newest first, without items, steps and results.
+    look_max: int | None,
+) -> Look:
+    """Return orders, newest first, without items, steps and results, having looked at a bounded number of them.
 
     Args:
         conn: Any connection to the ledger.
@@ -80,14 +114,21 @@ async def list_orders(
         customer_id: Orders of this customer; None for any.
         client_request_id: Orders under this key of a client's; None for any.
         metadata: Orders with every one of these labels; values are compared as text.
+        error: Orders whose last error holds this text, in whichever case; None for any.
         since: Aware time; orders recorded then or later.
+        until: Aware time; orders recorded before.
         paused: Whether only orders that an operator has on hold.
         cursor: Position after which the page starts; None for the first page. See `position_of`.
         limit: Most orders, at least 1.
+        look_max: Most orders that are looked at one by one for what no index tells (labels, errors, sagas, how they ended);
+            None for as many as it takes.
     """
     after_at, after_id = cursor or (None, None)
+    # A key is unique with its client's name only, and so it stands in the index.
+    clients = await list_clients(conn) if client_request_id is not None and client_id is None else None
     parameters = {
         "client_id": client_id,
+        "client_ids": clients,
         "statuses": [str(status) for status in statuses] or None,
         "unfinished": paused or (bool(statuses) and TERMINAL.isdisjoint(statuses)),
         "halted": paused or set(statuses) == {Status.STUCK},
@@ -96,12 +137,25 @@ async def list_orders(
         "customer_id": customer_id,
         "client_request_id": client_request_id,
         "metadata": orjson.dumps(dict(metadata)).decode() if metadata else None,
+        "error": error,
         "since": since,
+        "until": until,
         "after_at": after_at,
         "after_id": after_id,
         "limit": limit,
+        "look_max": look_max or _EVERY,
     }
-    return await _QUERIES.fetch(conn, "list_orders", parameters)
+    rows = await _QUERIES.fetch(conn, "list_orders", parameters)
+    reached = position_of(rows[-1]) if rows and rows[-1]["place"] == look_max else None
+    orders = [row for row in rows if row.pop("fits")]
+    for row in orders:
+        del row["place"]
+    return Look(orders, reached)
+
+
+async def list_clients(conn: Connection) -> list[str]:
+    """Return the clients that have orders, by name, at most `CLIENTS_MAX`."""
+    return [row["client_id"] for row in await _QUERIES.fetch(conn, "list_clients", {"limit": CLIENTS_MAX})]
 
 
 async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | None = None) -> list[Json] | None:
@@ -114,8 +168,9 @@ async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | 
 
 
 async def get_snapshot(conn: Connection, order_ledger_id: UUID) -> Json | None:
-    """Return what an order runs on, for operators: `definition_id` and `body` of the snapshot, and `age_s`, the seconds since
-    the order was recorded; None when there is no such order.
+    """Return what an order runs on, for operators; None when there is no such order.
+
+    It has `definition_id` and `body` of the snapshot, and `age_s`: seconds since the order was recorded.
     """
     rows = await _BY_ID.fetch(conn, "get_snapshot", {"order_ledger_id": order_ledger_id})
     return rows[0] if rows else None

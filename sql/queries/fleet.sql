@@ -29,3 +29,9 @@ update participant_breaker set state = %(state)s, recent = %(recent)s, actor = %
     probe_expires_at = case when %(state)s = 'half_open' then clock_timestamp() + make_interval(secs => %(trial_left_s)s) end,
     updated_at = clock_timestamp()
 where participant = %(participant)s;
+
+-- name: list_orchestrators
+-- The sessions that orchestrators have now: one row a replica, and one a session of theirs that listens, since when it does.
+-- By a function, because sessions of other users show their names only to whom the server trusts with that.
+select application_name, extract(epoch from clock_timestamp() - since)::double precision as age_s
+from list_orchestrators() order by application_name, since;

@@ -13,3 +13,7 @@ select pg_notification_queue_usage() as usage, pg_notify('order_events_probe', %
 -- Share of the notification queue that is in use, from 0 to 1. Looking is also the cure of a queue that was filled by a
 -- session which is gone: it moves the queue's tail on, which nothing else does in time (PostgreSQL 13 to 18).
 select pg_notification_queue_usage() as usage;
+
+-- name: tell_session
+-- What a session is called from now on, where people and `list_orchestrators` see it. Nothing is written.
+select set_config('application_name', %(name)s::text, false);

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from orchestrator import listener
 from sql import ledger
 from sql.connect import open_pool
 from sql.models import Status
@@ -20,7 +21,7 @@ from tests.integration.edge.service import eventually
 from tests.integration.orchestrator.shop import Replica, Shop, new_order, open_replica, place, until
 from tests.servers import Server
 
-BACKEND = "select pid from pg_stat_activity where application_name = 'saga listener'"
+BACKEND = "select pid from pg_stat_activity where application_name like 'saga listener%'"
 FILL = "select pg_notify('nobody', repeat('x', 7000)) from generate_series(1, %s)"
 
 
@@ -122,3 +123,22 @@ async def _woken_since(ear: Ear, before: int) -> bool:
 async def _usage(replica: Replica, *, above: float = 0.0, below: float = 1.0) -> bool:
     usage = replica.metrics.registry.get_sample_value("saga_notification_queue_usage")
     return usage is not None and above <= usage <= below
+
+
+async def test_a_listener_tells_in_its_sessions_name_what_wakes_its_replica(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "PROBE_INTERVAL_S", 0.05)
+
+    async def is_told(name: str) -> bool:
+        return server.do("select application_name from pg_stat_activity where application_name like 'saga listener%'") == [
+            (name,)
+        ]
+
+    async with listening(server) as ear:
+        await eventually(lambda: is_told("saga listener"), timeout_s=20)
+        ear.metrics.claims.labels("notify").inc(3)
+        await eventually(lambda: is_told("saga listener notify=3"), timeout_s=20)
+        ear.metrics.claims.labels("timer").inc()
+        server.do(f"select pg_terminate_backend(pid, 5000) from ({BACKEND}) as b")
+        await eventually(lambda: is_told("saga listener notify=3 timer=1"), timeout_s=20)

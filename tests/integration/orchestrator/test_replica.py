@@ -169,7 +169,7 @@ async def terminate_listeners(pool: Pool) -> None:
     async with pool.connection() as conn:
         await conn.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where application_name = 'saga listener' and datname = current_database()"
+            " where application_name like 'saga listener%' and datname = current_database()"
         )
 
 

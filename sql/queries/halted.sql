@@ -1,0 +1,51 @@
+-- What needs a person: orders that are STUCK, and those that an operator has on hold. Nothing happens to them by itself, so
+-- they are in an index of their own, which is empty on most days.
+
+-- name: sum_halted
+-- How much there is of it and why, of the oldest so many. Numbers and ids in a reason are passed over, or each order would have
+-- a reason of its own. Sums are texts: they may be greater than any whole number that a reader of JSON keeps.
+with looked as materialized (
+    select saga, step, currency, total_minor, coalesce(paused_at, updated_at) as since,
+        case when paused_at is not null then 'on hold' else 'STUCK' end as state,
+        case when paused_at is null then regexp_replace(left(coalesce(last_error, ''), 200),
+            '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '…', 'g') end as reason
+    from order_ledger where finished_at is null and due_at is null
+    order by created_at, order_ledger_id
+    limit %(look_max)s::integer
+)
+select (select count(*) from looked) as looked_at,
+    (select count(*) < %(look_max)s::integer from looked) as complete,
+    coalesce((select jsonb_agg(jsonb_build_object('currency', currency, 'orders', orders, 'total_minor', total_minor)
+                               order by orders desc, currency)
+              from (select currency, count(*) as orders, sum(total_minor)::text as total_minor
+                    from looked group by currency) by_currency), '[]') as totals,
+    coalesce((select jsonb_agg(jsonb_build_object('saga', saga, 'state', state, 'step', step, 'reason', reason,
+                  'currency', currency, 'orders', orders, 'total_minor', total_minor, 'since', since)
+                               order by orders desc, saga, step, reason, currency)
+              from (select saga, state, step, reason, currency, count(*) as orders, sum(total_minor)::text as total_minor,
+                        min(since) as since
+                    from looked group by saga, state, step, reason, currency
+                    order by count(*) desc, saga, step, reason, currency limit %(groups_max)s::integer) by_reason), '[]') as groups;
+
+-- name: list_halted
+-- Of the oldest so many, those that have waited longest for a person, or those worth most of each currency. Of what is on
+-- hold, who said so and why stands in the journal.
+with looked as materialized (
+    select order_ledger_id, saga, status, step, direction, last_error, currency, total_minor, customer_id, client_id,
+        client_request_id, paused_at, created_at, coalesce(paused_at, updated_at) as since
+    from order_ledger where finished_at is null and due_at is null
+    order by created_at, order_ledger_id
+    limit %(look_max)s::integer
+), shown as materialized (
+    select * from looked
+    order by case when %(by_value)s::boolean then currency end, case when %(by_value)s::boolean then -total_minor end,
+        since, order_ledger_id
+    limit %(limit)s::integer
+)
+select s.*, j.actor, j.reason
+from shown s left join lateral (
+    select actor, reason from ledger_journal
+    where order_ledger_id = s.order_ledger_id and kind = 'operator' and s.paused_at is not null
+    order by seq desc limit 1) j on true
+order by case when %(by_value)s::boolean then s.currency end, case when %(by_value)s::boolean then -s.total_minor end,
+    s.since, s.order_ledger_id;
