@@ -1,4 +1,6 @@
-"""An order's course in time, from its row and journal: what the page and `saga ledger show` draw. Pure: no clock, no IO::
+"""An order's course in time, from its row and journal: what the page and `saga ledger show` draw. Pure: no clock, no IO.
+
+::
 
     statuses  |RECEIVED|RUNNING---------------------|COMPENSATING------|FAILED    how it stood
     create     [attempt]                                       [undo]             one lane a step, in the definition's
@@ -13,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import accumulate, pairwise
 from math import log1p
 from typing import Final
 
@@ -180,9 +183,8 @@ def timeline(order: Json, journal: Sequence[Json], snapshot: Json, age_s: float)
     ended = order["status"] in TERMINAL
     length_s = (order["finished_at"] - began).total_seconds() if ended else age_s
     length_s = max([length_s, *(entry["at_s"] for entry in entries)])
-    due_s = None
-    if order["next_retry_at"] is not None and not ended and order["paused_at"] is None:
-        due_s = max((order["next_retry_at"] - began).total_seconds(), 0.0)
+    due_at = None if ended or order["paused_at"] else order["next_retry_at"]
+    due_s = None if due_at is None else max((due_at - began).total_seconds(), 0.0)
     lanes = tuple(_lanes(order, entries, snapshot, due_s))
     marks = tuple(_marks(entries))
     statuses, holds = tuple(_statuses(entries, snapshot, ended)), tuple(_holds(entries, ended))
@@ -210,18 +212,20 @@ def _tried(step: str, entries: Sequence[Json], kind: BarKind) -> Iterator[Bar]:
         if entry["kind"] != Kind.INTENT or entry["step"] != step:
             continue
         bar = Bar(kind, Direction(entry["direction"]), entry["round"], entry["attempt"], entry["at_s"], seq=entry["seq"])
-        bar = replace(bar, replica=entry["replica"])
         end = ends.get(_attempt(entry))
-        yield bar if end is None else replace(
-            bar,
-            end_s=end["at_s"],
-            outcome=end["outcome"],
-            error=end["error"],
-            note=end["reason"],
-            duration_ms=end["duration_ms"],
-            taken_over=end["kind"] == Kind.TAKEOVER,
-            end_seq=end["seq"],
-        )
+        yield replace(bar, replica=entry["replica"], **({} if end is None else _ended(end)))
+
+
+def _ended(end: Json) -> Json:
+    return {
+        "end_s": end["at_s"],
+        "outcome": end["outcome"],
+        "error": end["error"],
+        "note": end["reason"],
+        "duration_ms": end["duration_ms"],
+        "taken_over": end["kind"] == Kind.TAKEOVER,
+        "end_seq": end["seq"],
+    }
 
 
 def _attempt(entry: Json) -> tuple[object, ...]:
@@ -230,7 +234,7 @@ def _attempt(entry: Json) -> tuple[object, ...]:
 
 def _delays(tried: Sequence[Bar]) -> Iterator[Bar]:
     """Give the waits between attempts; after a lapse nobody waited, and between two rounds the order stood still."""
-    for before, after in zip(tried, tried[1:], strict=False):
+    for before, after in pairwise(tried):
         follows = (before.direction, before.round, before.outcome) == (after.direction, after.round, "unknown")
         if follows and not before.taken_over and before.end_s is not None and before.end_s < after.start_s:
             yield Bar(BarKind.DELAY, after.direction, after.round, after.attempt, before.end_s, after.start_s)
@@ -290,11 +294,7 @@ def _mark(entry: Json, kind: Kind, what: str, reason: str | None) -> Mark:
 
 
 def _scale(moments: Sequence[float]) -> tuple[tuple[float, float], ...]:
-    weights = [log1p((after - before) / _SHORT_S) for before, after in zip(moments, moments[1:], strict=False)]
-    total = sum(weights)
-    if not total:
+    reached = list(accumulate((log1p((after - before) / _SHORT_S) for before, after in pairwise(moments)), initial=0.0))
+    if not reached[-1]:
         return (0.0, 0.0), (_SHORT_S, 1.0)
-    places = [0.0]
-    for weight in weights:
-        places.append(places[-1] + weight / total)
-    return tuple(zip(moments, [*places[:-1], 1.0], strict=True))
+    return tuple((moment, place / reached[-1]) for moment, place in zip(moments, reached, strict=True))
