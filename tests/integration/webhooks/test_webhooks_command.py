@@ -19,6 +19,7 @@ from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.settings import load_settings
 from sql import webhooks
+from sql.acts import list_acts
 from sql.connect import open_pool
 from tests.acceptance.commands import assert_told, saga
 from tests.integration.ledger.outbox import Connection, place, tell
@@ -218,6 +219,28 @@ async def test_the_admin_api_lists_and_replays_dead_letters(admin: Admin, conn: 
     await admin("GET", "outbox/dead?limit=0", status=400)
     await admin("GET", "outbox/dead?no=1", status=400)
     assert (await admin("GET", "outbox/dead"))["total"] == 2
+
+
+async def test_dead_letters_are_replayed_as_a_set_that_nothing_slips_into(admin: Admin, conn: Connection) -> None:
+    first, *_ = await die(conn)
+    (newest, *_), by = (await admin("GET", "outbox/dead"))["dead"], {"actor": "ann", "reason": "it is back"}
+    before = newest["dead_at"]
+    await conn.execute("update event_delivery set dead_at = clock_timestamp() where event_id = %s", (first,))
+
+    assert await admin("POST", "outbox/dead/replay", {**by, "before": before, "webhook": "other"}) == {
+        "replayed": 0,
+        "more": False,
+    }
+    assert await admin("POST", "outbox/dead/replay", {**by, "before": before}) == {"replayed": 2, "more": False}
+    assert await admin("POST", "outbox/dead/replay", {**by, "before": before}) == {"replayed": 0, "more": False}
+    assert [letter["event_id"] for letter in (await admin("GET", "outbox/dead"))["dead"]] == [first]
+    await admin("POST", f"outbox/dead/{first}/replay?webhook=one", by)
+    acts = [
+        (act["subject"], act["actor"], act["reason"]) for act in await list_acts(conn, limit=9) if act["act"] == "replay_dead"
+    ]
+    assert acts == [(first, "ann", "it is back"), ("all", "ann", "it is back")]
+    for wrong in ({}, by, {**by, "before": "2026-07-01"}, {**by, "before": before, "webhook": "No Name"}):
+        assert (await admin("POST", "outbox/dead/replay", wrong, status=422))["errors"]
 
 
 def test_a_webhook_with_many_deliveries_is_removed_in_batches(ledger_url: str, tmp_path: Path) -> None:

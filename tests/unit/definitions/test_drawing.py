@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.drawing import sequence, states
+from orchestrator.drawing import graph, sequence, states
 from orchestrator.operations import flows
 from orchestrator.saga import Saga, Signal, StepKind, Timer
 from orchestrator.sagas import SHIPPED
+from sql.models import Status
 from tests.unit.definitions.team import LEAVE, PAY, PIVOT, RoomRef, Trip, saga, step
 from tests.unit.test_documents import ROOT
 
@@ -87,3 +88,15 @@ def test_the_document_of_flows_is_drawn_from_the_definitions() -> None:
     text = (ROOT / "docs/flows.md").read_text(encoding="utf-8")
 
     assert text[text.index(flows.HEADING) :] == flows.section(), "run `saga definitions draw --into docs/flows.md`"
+
+
+@pytest.mark.parametrize("drawn", DRAWN, ids=lambda drawn: drawn.name)
+def test_boxes_and_arrows_say_what_the_diagram_says(drawn: Saga[Any]) -> None:
+    drawing = graph(drawn)
+
+    assert {(each["source"], each["target"]): each["why"] for each in drawing["arrows"]} == {
+        ends: why for ends, why in arrows(drawn).items() if "[*]" not in ends and why
+    }
+    boxes = {unit["name"] for unit in drawing["units"]} | {f"undo_{name}" for name in drawing["undone"]} | set(Status)
+    assert {end for each in drawing["arrows"] for end in (each["source"], each["target"])} <= boxes
+    assert [name for unit in drawing["units"] for name in unit["steps"]] == [step.name for step in drawn.steps]
