@@ -40,11 +40,13 @@ class Success:
         description: When it is given.
         model: Of its body; None for any JSON object.
         headers: Names among the document's headers, beside those that every answer has.
+        content_type: Of its body.
     """
 
     description: str
     model: type[BaseModel] | None
     headers: tuple[str, ...] = ()
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Operation:
         parameters: Names among the document's parameters.
         body: Model of the request's body; None for none.
         starts_any: Whether its body is that of any saga that clients may start.
+        example: A body, for people.
     """
 
     id: str
@@ -68,8 +71,16 @@ class Operation:
     parameters: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
     starts_any: bool = False
+    example: Mapping[str, object] | None = None
 
 
+_AN_ORDER: Final = {
+    "customer_id": "17850",
+    "currency": "GBP",
+    "items": [{"sku": "85123A", "quantity": 6, "unit_price_minor": 255}],
+    "payment_method": "pm_card",
+    "metadata": {"channel": "web"},
+}
 _STARTED: Final = {
     200: Success(
         "The order finished within the time of `Prefer: wait`.", answers.Order, ("PreferenceApplied", "ContentLocation")
@@ -84,6 +95,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (*_KEY_PROBLEMS, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("IdempotencyKey", "Prefer"),
         PlaceOrderRequest,
+        example=_AN_ORDER,
     ),
     ("POST", "/sagas/{saga}"): Operation(
         "startSaga",
@@ -92,6 +104,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.NOT_FOUND, *_KEY_PROBLEMS, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("SagaName", "IdempotencyKey", "Prefer"),
         starts_any=True,
+        example=_AN_ORDER,
     ),
     ("GET", "/sagas"): Operation(
         "listSagas",
@@ -127,6 +140,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.ORDER_NOT_FOUND, ProblemType.CONFLICT, *_KEY_PROBLEMS, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("OrderLedgerId", "IdempotencyKey", "Prefer"),
         PayRequest,
+        example={"payment_method": "pm_card"},
     ),
     ("POST", "/orders/{order_ledger_id}/cancel"): Operation(
         "cancelOrder",
@@ -138,6 +152,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.ORDER_NOT_FOUND, ProblemType.CONFLICT, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("OrderLedgerId",),
         CancelRequest,
+        example={"reason": "changed my mind"},
     ),
     ("POST", "/orders/{order_ledger_id}/signals/{name}"): Operation(
         "sendSignal",
@@ -150,6 +165,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.ORDER_NOT_FOUND, ProblemType.NOT_FOUND, ProblemType.CONFLICT, *_BODY_PROBLEMS, *_LEDGER_PROBLEMS),
         ("OrderLedgerId", "SignalName"),
         AnyPayload,
+        example={"approved": True},
     ),
     ("GET", "/events"): Operation(
         "listEvents",
@@ -166,4 +182,9 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.UNAVAILABLE,),
     ),
     ("GET", "/openapi.json"): Operation("getContract", "Show this document.", {200: Success("OpenAPI 3.1.", None)}),
+    ("GET", "/docs"): Operation(
+        "readContract",
+        "Show this document as a page.",
+        {200: Success("HTML, complete by itself.", None, content_type="text/html")},
+    ),
 }

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from edge_api import access, keys
+from edge_api import access, documentation, keys
 from edge_api.contract import OPERATIONS, Operation, Success
 from edge_api.parameters import HEADER_NAMES, HEADERS, PARAMETERS, WITHOUT_NUL, Json
 from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
@@ -33,6 +33,13 @@ _OF_ANY_ROUTE: Final = (
     ProblemType.OVERLOADED,
 )
 """What is answered before anybody looks at what is asked."""
+_TAGS: Final = {
+    "Orders": "Place orders, follow them, pay for them, have them undone.",
+    "Sagas": "What an order can be, and starting one by its name.",
+    "Events": "What happened to orders.",
+    "Service": "How the edge is, and what it can do.",
+}
+"""By what the first part of a path names."""
 _WITH_RETRY_AFTER: Final = frozenset(
     {
         ProblemType.IN_PROGRESS,
@@ -45,7 +52,7 @@ _WITH_RETRY_AFTER: Final = frozenset(
 
 
 def add_to(app: web.Application, wants_key: Callable[[], bool]) -> None:
-    """Add the route of the contract to an application that has all its other routes.
+    """Add the routes of the contract, as it is and as a page, to an application that has all its other routes.
 
     Args:
         app: The application.
@@ -58,8 +65,14 @@ def add_to(app: web.Application, wants_key: Callable[[], bool]) -> None:
     async def show(_request: web.Request) -> web.Response:
         return web.Response(body=bodies[wants_key()], content_type="application/json")
 
-    app.add_routes([web.get("/openapi.json", show, allow_head=False)])
-    bodies = {wanted: orjson.dumps(document(app, key_wanted=wanted)) for wanted in (False, True)}
+    async def show_page(_request: web.Request) -> web.Response:
+        body = pages[wants_key()]
+        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=documentation.HEADERS)
+
+    app.add_routes([web.get("/openapi.json", show, allow_head=False), web.get("/docs", show_page, allow_head=False)])
+    documents = {wanted: document(app, key_wanted=wanted) for wanted in (False, True)}
+    bodies = {wanted: orjson.dumps(described) for wanted, described in documents.items()}
+    pages = {wanted: documentation.page(described) for wanted, described in documents.items()}
 
 
 def document(app: web.Application, *, key_wanted: bool) -> Json:
@@ -88,6 +101,7 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
             operation,
             access.CLIENT_ROUTES[path] if key_wanted else access.OPEN,
             any_start if operation.starts_any else given[operation.body] if operation.body else None,
+            _tag_of(path),
         )
     return {
         "openapi": "3.1.0",
@@ -97,6 +111,7 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
             "description": "Orders, each wholly done or wholly undone.",
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "tags": [{"name": name, "description": says} for name, says in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -113,16 +128,24 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
     }
 
 
-def _operation(operation: Operation, need: access.Need, body: Json | None) -> Json:
+def _tag_of(path: str) -> str:
+    """Return the tag of a path's operations: what its first part names, or else the service itself."""
+    named = path.split("/")[1].capitalize()
+    return named if named in _TAGS else "Service"
+
+
+def _operation(operation: Operation, need: access.Need, body: Json | None, tag: str) -> Json:
     described: Json = {
         "operationId": operation.id,
+        "tags": [tag],
         "summary": operation.summary,
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in (*operation.parameters, *_OF_EVERY_REQUEST)],
         "security": [] if need is access.OPEN else [{"key": [need]}],
         "responses": _responses(operation),
     }
     if body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        example = {"example": operation.example} if operation.example else {}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body, **example}}}
     return described
 
 
@@ -136,11 +159,12 @@ def _responses(operation: Operation) -> Json:
 
 
 def _success(success: Success) -> Json:
-    schema: Json = {"$ref": _SCHEMAS + success.model.__name__} if success.model else {"type": "object"}
+    plain = {"type": "object" if success.content_type == "application/json" else "string"}
+    schema: Json = {"$ref": _SCHEMAS + success.model.__name__} if success.model else plain
     described: Json = {
         "description": success.description,
         "headers": _headers(*success.headers),
-        "content": {"application/json": {"schema": schema}},
+        "content": {success.content_type: {"schema": schema}},
     }
     if success.model and "order_ledger_id" in success.model.model_fields:
         described["links"] = _LINKS

@@ -14,7 +14,8 @@ from edge_api.openapi import add_to, document
 from edge_api.parameters import HEADER_NAMES, HEADERS, PARAMETERS
 
 
-def _app() -> web.Application:
+def described_app() -> web.Application:
+    """Return an application with every route of the clients' listener."""
     app = web.Application()
     for routes in CLIENT_ROUTES:
         app.add_routes(routes)
@@ -24,7 +25,7 @@ def _app() -> web.Application:
 
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Any]:
-    served: dict[str, Any] = orjson.loads(orjson.dumps(document(_app(), key_wanted=True)))
+    served: dict[str, Any] = orjson.loads(orjson.dumps(document(described_app(), key_wanted=True)))
     return served
 
 
@@ -38,7 +39,7 @@ def _members(node: Any) -> Iterator[tuple[str, Any]]:
 def test_every_route_is_described_and_nothing_else(contract: dict[str, Any]) -> None:
     described = {(method.upper(), path) for path, methods in contract["paths"].items() for method in methods}
 
-    served = {(route.method, route.resource.canonical) for route in _app().router.routes() if route.resource}
+    served = {(route.method, route.resource.canonical) for route in described_app().router.routes() if route.resource}
 
     assert described == served
     assert described == set(OPERATIONS)
@@ -101,7 +102,7 @@ def test_the_request_is_the_model_that_is_validated(contract: dict[str, Any]) ->
 
 def test_a_key_is_wanted_of_every_route_that_is_not_open_to_everybody_and_where_keys_are_wanted_at_all() -> None:
     for wanted in (False, True):
-        for path, methods in document(_app(), key_wanted=wanted)["paths"].items():
+        for path, methods in document(described_app(), key_wanted=wanted)["paths"].items():
             scope = access.CLIENT_ROUTES[path]
             for operation in methods.values():
                 assert operation["security"] == ([{"key": [scope]}] if wanted and scope is not access.OPEN else [])
