@@ -14,6 +14,7 @@ from edge_api.reading import json_response
 from edge_api.requests import parameters_of, read_body, whole_number
 from edge_api.rows import visible_rows
 from orchestrator import api_keys
+from orchestrator.addresses import receiver_url
 from orchestrator.webhooks import subscribing
 from sql import acts, webhooks
 
@@ -90,7 +91,7 @@ async def add_webhook(request: web.Request) -> web.Response:
     """Answer `POST /admin/webhooks`: 201 with the secret, which nothing shows again."""
     asked = await read_body(request, NewWebhook)
     try:
-        url = subscribing.receiver_url(asked.url, request.app[keys.SETTINGS].webhook_reach)
+        url = receiver_url(asked.url, request.app[keys.SETTINGS].webhook_reach)
     except ValueError as error:
         raise Problem(ProblemType.INVALID, "The body does not fit; see `errors`.", errors=(("#/url", f"{error}"),)) from None
     async with visible_rows(request) as conn:

@@ -46,6 +46,8 @@ class Reach:
         return None
 
 
+URL_MAX: Final = 2_000
+"""Characters of a receiver's address."""
 PARTICIPANTS: Final = Reach()
 """Where participants may be, and webhooks in dev, where nothing else is set."""
 
@@ -72,6 +74,23 @@ def http_url(text: str, reach: Reach = PARTICIPANTS) -> str:
     if why := reach.refusal(parts.hostname or ""):
         raise ValueError(f"must not be called: it {why}")
     return text.rstrip("/")
+
+
+def receiver_url(text: str, reach: Reach = PARTICIPANTS) -> str:
+    """Return the address of a receiver as it is stored; it may have a query, unlike a participant's.
+
+    Args:
+        text: As it was given.
+        reach: Where it may be; a name is looked up only when it is called.
+
+    Raises:
+        ValueError: It is none, or one that no receiver has.
+    """
+    if len(text) > URL_MAX or not re.fullmatch(r"[\x21-\x7e]+", text) or "#" in text:
+        raise ValueError(f"must be an http or https address of at most {URL_MAX:,} ASCII characters, without a fragment")
+    parts = urlsplit(text)
+    http_url(f"{parts.scheme}://{parts.netloc}", reach)
+    return parts._replace(path=parts.path or "/").geturl()
 
 
 def _address(host: str) -> Address | None:

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from orchestrator.definitions import Definitions
 from orchestrator.loading import registered
+from orchestrator.money import money
 from orchestrator.operations import bulk
 from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.bulk import Preview, Wanted
 from orchestrator.operations.bulk_pace import Terms
-from orchestrator.operations.render import money, open_console, print_json, print_table, progress_bar, say, short
+from orchestrator.operations.render import open_console, print_json, print_table, progress_bar, say, short
 from orchestrator.settings import load_settings
 from orchestrator.verdict import Verdict
 from sql import acts, retrying

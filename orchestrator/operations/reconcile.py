@@ -13,13 +13,14 @@ import orjson
 import psycopg
 from rich.console import Console
 
+from orchestrator.money import money
 from orchestrator.operations.audit_compare import differences
 from orchestrator.operations.audit_log import UNASKED, Asking
 from orchestrator.operations.audit_report import Unreachable
 from orchestrator.operations.audit_sides import Comparison, open_audited, sentence
 from orchestrator.operations.audit_spool import Expected, Logged
 from orchestrator.operations.reconcile_drift import UNKNOWN, Difference, Drift, ValueAtRisk, drifts_of, standing, stuck
-from orchestrator.operations.render import money, print_table, say
+from orchestrator.operations.render import print_table, say
 from orchestrator.saga import Saga
 from participants.contracts.effects import Effect
 from sql import auditing

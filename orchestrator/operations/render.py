@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.money import money
 from orchestrator.operations.exits import printable
 from orchestrator.operations.health import PartHealth
 
@@ -155,14 +156,6 @@ def print_health(console: Console, parts: Sequence[PartHealth]) -> None:
     print_table(console, ("PART", "STATE", "MS#", "DETAIL"), rows)
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """Return an amount for people; currencies without minor units, or with three digits of them, stay in minor units."""
-    if currency in _TWO_DIGITS:
-        return f"{amount_minor // 100}.{amount_minor % 100:02} {currency}"
-    return f"{amount_minor} {currency} (minor units)"
-
-
-_TWO_DIGITS: Final = frozenset({"AUD", "CAD", "CHF", "CNY", "DKK", "EUR", "GBP", "INR", "NOK", "NZD", "PLN", "SEK", "USD"})
 _ORDER_FIELDS: Final = (
     "order_ledger_id",
     "status",

@@ -1,11 +1,8 @@
 """What operators do with webhooks, by whatever way they ask for it."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
-from orchestrator.addresses import PARTICIPANTS, Reach, http_url
 from orchestrator.webhooks.signing import new_secret
 from sql import acts, ledger, webhooks
 from sql.ledger import LedgerError
@@ -15,7 +12,6 @@ from sql.webhooks import Connection
 NAME: Final = r"[a-z][a-z0-9_-]{0,62}"
 TYPE: Final = r"[A-Za-z][A-Za-z0-9_.]{0,127}"
 TYPES_MAX: Final = 100
-URL_MAX: Final = 2_000
 GRACE_S: Final = 86_400.0
 """For which a secret signs beside the one that takes its place, where nothing else is said: a day to change it everywhere."""
 GRACE_MAX_S: Final = 31_536_000.0
@@ -29,23 +25,6 @@ class NameTaken(LedgerError):
 
 class NoWebhook(LedgerError):
     """There is no webhook of this name; nothing was changed."""
-
-
-def receiver_url(text: str, reach: Reach = PARTICIPANTS) -> str:
-    """Return the address of a receiver as it is stored; it may have a query, unlike a participant's.
-
-    Args:
-        text: As it was given.
-        reach: Where it may be; a name is looked up only when it is called.
-
-    Raises:
-        ValueError: It is none, or one that no receiver has.
-    """
-    if len(text) > URL_MAX or not re.fullmatch(r"[\x21-\x7e]+", text) or "#" in text:
-        raise ValueError(f"must be an http or https address of at most {URL_MAX:,} ASCII characters, without a fragment")
-    parts = urlsplit(text)
-    http_url(f"{parts.scheme}://{parts.netloc}", reach)
-    return parts._replace(path=parts.path or "/").geturl()
 
 
 async def subscribe(

@@ -106,7 +106,7 @@ with behind as materialized (
 select (select count(*) from event_subscription) as subscriptions,
     (select count(*) from made) as made,
     exists (select from scanned group by subscription_id having count(*) = %(limit)s::bigint) as more,
-    (select extract(epoch from min(n.next_retry_at) - clock_timestamp())::double precision
+    (select extract(epoch from min(greatest(n.next_retry_at, s.held_until)) - clock_timestamp())::double precision
      from event_subscription s cross join lateral (
          select d.next_retry_at from event_delivery d
          where d.subscription_id = s.subscription_id and d.delivered_at is null and d.dead_at is null
@@ -115,7 +115,8 @@ select (select count(*) from event_subscription) as subscriptions,
 
 -- name: claim_deliveries
 -- Begins attempts of what is due, the longest due first, for each receiver at most so many: `slots` for those that are
--- named, `slots_max` for others. Until the lease ends nobody else begins one. `now_s` is the database's clock.
+-- named, `slots_max` for others; not of what people are told (`claim_notices`). Until the lease ends nobody else begins one.
+-- `now_s` is the database's clock.
 with due as materialized (
     select n.subscription_id, n.order_ledger_id, n.event_id
     from event_subscription s
@@ -128,7 +129,7 @@ with due as materialized (
             order by d.next_retry_at
             limit coalesce(b.slots, %(slots_max)s::bigint)
             for update skip locked) n
-    where s.disabled_at is null
+    where s.disabled_at is null and s.channel is null
 ), claimed as (
     update event_delivery d set attempts = d.attempts + 1,
         next_retry_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
@@ -148,7 +149,7 @@ order by o.transaction_id, o.ordinal;
 -- name: settle_deliveries
 -- Writes what attempts came to: answered (no error), to be tried again after so many seconds, or dead (no delay). One whose
 -- lease has ended and that somebody else has begun anew since is left alone. A receiver that says it is gone, or that has
--- answered nothing for so long, gets nothing more until somebody enables it. Gives the names of those.
+-- answered nothing for so long, gets nothing more until somebody enables it; people are told on. Gives the names of those.
 with told as (
     select * from unnest(%(subscription_ids)s::uuid[], %(order_ledger_ids)s::uuid[], %(event_ids)s::uuid[], %(attempts)s::integer[],
         %(errors)s::text[], %(delays_s)s::double precision[], %(gone)s::boolean[])
@@ -171,7 +172,7 @@ with told as (
             then 'no delivery was answered since ' || to_char(s.failing_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
         end as reason
     from heard h join event_subscription s using (subscription_id)
-    where s.disabled_at is null
+    where s.disabled_at is null and s.channel is null
 ), noted as (
     update event_subscription s set
         failing_since = case when not j.answered then coalesce(s.failing_since, clock_timestamp()) end,
@@ -194,10 +195,11 @@ where d.subscription_id = t.subscription_id and d.order_ledger_id = t.order_ledg
     and d.attempts = t.attempts and d.delivered_at is null and d.dead_at is null;
 
 -- name: delete_delivered
--- A batch of deliveries that were answered so many days ago; how many.
+-- A batch of deliveries that were answered so many days ago; how many. Those that say when people were told stay.
 with old as materialized (
     select subscription_id, order_ledger_id, event_id from event_delivery
     where delivered_at < clock_timestamp() - make_interval(secs => %(older_than_days)s * 86400.0)
+        and subscription_id <> all (array(select s.subscription_id from event_subscription s where s.channel is not null))
     order by delivered_at limit %(limit)s
     for update skip locked
 ), deleted as (

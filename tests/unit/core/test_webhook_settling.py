@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from orchestrator.addresses import URL_MAX, receiver_url
 from orchestrator.saga import RETRY_AFTER_MAX_S, Retry
 from orchestrator.settings import Settings
 from orchestrator.transport import Reply
 from orchestrator.webhooks import signing
 from orchestrator.webhooks.settings import WEBHOOK_WAIT_MAX_S
 from orchestrator.webhooks.settling import SAID_MAX, settle_failure, settle_reply
-from orchestrator.webhooks.subscribing import URL_MAX, receiver_url
 from sql.webhooks import Delivery
 
 KNOWN = "6OrxdZ9Qyh3KRtmWtmvkSmR5hN9IJVTqoX3zyW7J8XQ="
