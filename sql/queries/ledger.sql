@@ -17,13 +17,15 @@ with given as (
 ), inserted as (
     insert into order_ledger (order_ledger_id, client_id, client_request_id, request_hash, saga, saga_version,
         definition_id, status, step, customer_id, currency, total_minor, input, progress, metadata, correlation_id,
-        traceparent, parent_id, deadline_at, last_seq, chain_head, lease_owner, lease_epoch, lease_expires_at, created_at)
+        traceparent, parent_id, deadline_at, last_seq, chain_head, lease_owner, lease_epoch, lease_expires_at, unbegun_epoch,
+        created_at)
     select g.order_ledger_id, g.client_id, g.client_request_id, decode(g.request_hash, 'base64'), g.saga, g.saga_version,
         g.definition_id, g.status, g.step, g.customer_id, g.currency, g.total_minor, g.input, g.progress, g.metadata,
         g.correlation_id, g.traceparent, g.parent_id, clock_timestamp() + make_interval(secs => g.deadline_s),
         jsonb_array_length(g.entries),
         (select hash from sealed), g.lease_owner, 1,
-        clock_timestamp() + make_interval(secs => g.lease_s), g.at
+        clock_timestamp() + make_interval(secs => g.lease_s),
+        case when g.lease_owner is null and g.status in ('RECEIVED', 'PENDING') then 1 end, g.at
     from given g
     where not exists (select from purged_order p where p.order_ledger_id = g.order_ledger_id)
         and g.config_seq is not distinct from (select max(seq) from saga_config_history where saga = g.saga)
@@ -63,9 +65,9 @@ select created_at from inserted;
 -- whose lease ran out counts a lapse here, before any work, so that one that kills its owner is found out. One whose lease
 -- runs out for the second time in a row is suspect, and few of those are taken at once: what an owner dies of takes
 -- everything with it that the owner holds, which must not be called the culprit as well. (Both limits are plain numbers, or
--- the planner would read everything that is due.) While nothing new may begin, only what has begun is taken,
--- and that is also what an operator retried, though it is PENDING once more (its round is compared as jsonb, which no damaged
--- row makes fail).
+-- the planner would read everything that is due.) While nothing new may begin, only what has begun is taken, and found in an
+-- index of its own beside however much waits. That is also what an operator retried, though it is PENDING once more (its round
+-- is compared as jsonb, which no damaged row makes fail). Of `sound` and `begun` one is read, as the parameter says.
 -- statement_timestamp() because a volatile clock can't bound an index scan; the lease starts at clock_timestamp().
 -- Returns the claimed rows and, on every row (one at least), how long until the next row is due.
 with own as materialized (
@@ -82,8 +84,17 @@ with own as materialized (
 ), sound as materialized (
     select l.order_ledger_id, l.lease_expires_at, l.due_at
     from order_ledger l
-    where l.due_at <= statement_timestamp() and (l.lapses = 0 or l.lease_expires_at is null)
-        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING') or l.progress -> 'round' > '1')
+    where not %(begun)s and l.due_at <= statement_timestamp() and (l.lapses = 0 or l.lease_expires_at is null)
+        and l.definition_id = any (array(select unnest(ids) from own))
+    order by l.due_at
+    limit %(limit)s
+    for update of l skip locked
+), begun as materialized (
+    select l.order_ledger_id, l.lease_expires_at, l.due_at
+    from order_ledger l
+    where %(begun)s and l.due_at <= statement_timestamp() and (l.lapses = 0 or l.lease_expires_at is null)
+        and l.unbegun_epoch is distinct from l.lease_epoch
+        and (l.status not in ('RECEIVED', 'PENDING') or l.progress -> 'round' > '1')
         and l.definition_id = any (array(select unnest(ids) from own))
     order by l.due_at
     limit %(limit)s
@@ -91,7 +102,7 @@ with own as materialized (
 ), due as (
     select order_ledger_id, lease_expires_at is not null as lapsed,
         extract(epoch from statement_timestamp() - due_at)::double precision as lag_s
-    from (select * from suspect union all select * from sound) taken
+    from (select * from suspect union all select * from sound union all select * from begun) taken
 ), claimed as (
     update order_ledger l set lease_owner = %(owner)s, lease_epoch = l.lease_epoch + 1,
         lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
@@ -130,6 +141,7 @@ where l.order_ledger_id = any (%(order_ledger_ids)s);
 -- changed between this statement's snapshot and its lock is not found there, and its writer tries again as well. Entries bear
 -- the time at which their row was looked at, before it was locked: whoever claims the row next does so later. The last of
 -- those that are written of a row at once bears their hash (`journal_seal`), the others an empty one.
+-- One that gives its row back with nothing begun says so (`unbegun_epoch`; else that stays as it is: a step touches no index).
 -- Members of a transition that are absent mean null, 0, false, round 1, no results, no entries and no events.
 with given as (
     select * from jsonb_to_recordset(%(transitions)s::jsonb) as t(order_ledger_id uuid, lease_epoch bigint,
@@ -157,6 +169,9 @@ with given as (
         paused_at = case when h.progress -> 'paused' = 'true' then coalesce(l.paused_at, clock_timestamp()) end,
         lease_owner = case when h.keep_lease then l.lease_owner end,
         lease_expires_at = case when h.keep_lease then l.lease_expires_at end,
+        unbegun_epoch = case when h.status in ('RECEIVED', 'PENDING') and h.keep_lease is not true
+                and (h.progress -> 'round' > '1') is not true then l.lease_epoch
+            else nullif(l.unbegun_epoch, l.lease_epoch) end,
         finished_at = case when h.status in ('COMPLETED', 'FAILED', 'CANCELLED', 'DECLINED') then clock_timestamp() end,
         response_status = coalesce(l.response_status, h.response_status),
         response_body = coalesce(l.response_body, h.response_body),

@@ -6,8 +6,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec import structs
 
+from orchestrator import operating
+from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
+from orchestrator.outcome import Unknown
+from orchestrator.progress import Move
+from orchestrator.settings import Settings
 from sql import config, ledger, reading
 from tests.integration.audit.shop import SAGA, Shop, scripted
 
@@ -24,6 +30,7 @@ insert into order_ledger ({columns})
 select {columns} from order_ledger l, generate_series(1, {rows}) n, lateral jsonb_populate_record(l, jsonb_build_object(
     'order_ledger_id', gen_random_uuid(), 'client_request_id', l.client_request_id || n, 'customer_id', 'c' || n % 1000,
     'created_at', l.created_at - make_interval(secs => n))) copied ({columns_of_all})
+where {which}
 """
 
 ENTRIES = 11
@@ -57,7 +64,7 @@ async def large(shop: Shop) -> Shop:
     return shop
 
 
-async def _multiply(conn: Any, times: int) -> None:
+async def _multiply(conn: Any, times: int, which: str = "true") -> None:
     columns = await (
         await conn.execute(
             "select attname, attgenerated <> '' from pg_attribute where attrelid = 'order_ledger'::regclass and attnum > 0"
@@ -66,7 +73,7 @@ async def _multiply(conn: Any, times: int) -> None:
     ).fetchall()
     written = ", ".join(f"copied.{name}" for name, generated in columns if not generated)
     named = ", ".join(name for name, generated in columns if not generated)
-    statement = COPY.format(columns=named, rows=times, columns_of_all=", ".join(name for name, _ in columns))
+    statement = COPY.format(which=which, columns=named, rows=times, columns_of_all=", ".join(name for name, _ in columns))
     await conn.execute(statement.replace(f"select {named}", f"select {written}"))
     await conn.execute("vacuum analyze order_ledger")
 
@@ -141,6 +148,63 @@ async def test_a_claim_passes_over_what_it_can_not_run_without_reading_it(large:
     )
     assert claims.claims == ()
     assert read <= PAGE
+
+
+async def test_what_has_begun_is_claimed_without_reading_what_waits_to_begin(shop: Shop) -> None:
+    definitions = Definitions([SAGA], Settings())
+    await definitions.register(shop.conn)
+    work, _ = await shop.claim()  # the one that is due
+    parked = structs.replace(work.transition(Move(work.progress), replica="r"), keep_lease=False, delay_s=0.0)
+    assert await ledger.write_transitions(shop.conn, [parked])
+    await shop.receive("placed")
+    await shop.receive("in doubt", scripted(authorize_payment=Unknown("no answer in time")))
+    await shop.retry_now()
+    await _multiply(shop.conn, ROWS // 3, "l.due_at is not null")
+    begun = await _begin_in_each_way(shop, definitions)
+
+    claims, read = await rows_read(
+        shop.conn,
+        ledger.claim_due(
+            shop.conn, owner="r", lease_s=30.0, limit=PAGE, suspects=0, fingerprints=[SAGA.fingerprint], begun=True
+        ),
+    )
+
+    assert {claim.row.client_request_id for claim in claims.claims} == begun
+    assert read <= READ_MAX
+
+
+async def _begin_in_each_way(shop: Shop, definitions: Definitions) -> set[str]:
+    """Begin with an order in each way in which one can be begun with, so that each is due; their keys."""
+    why: Any = {"actor": "ann", "reason": "asked by phone"}
+    unclear = scripted(create_order=Unknown("no answer in time"))
+    cancelled = await shop.receive("cancelled before anybody had it")
+    await operating.cancel(shop.conn, definitions, cancelled.row.order_ledger_id, **why)
+    await _receive_first(shop, "lost by its owner")
+    lost = await shop.run(calls_max=1)
+    await ledger.release_leases(shop.conn, [(lost.row.order_ledger_id, lost.row.lease_epoch)])
+    await _receive_first(shop, "waits for its next attempt")
+    await shop.run(unclear)
+    await shop.retry_now()
+    await _receive_first(shop, "put aside and retried")
+    aside = await shop.run(calls_max=1)
+    await shop.put_aside(aside)
+    await operating.retry(shop.conn, definitions, aside.row.order_ledger_id, **why)
+    return {
+        "cancelled before anybody had it",
+        "lost by its owner",
+        "waits for its next attempt",
+        "put aside and retried",
+    }
+
+
+async def _receive_first(shop: Shop, key: str) -> None:
+    """Receive an order that is due before all others, and so claimed next."""
+    await shop.receive(key)
+    await shop.conn.execute(
+        "update order_ledger set created_at = (select min(created_at) from order_ledger) - interval '1 s'"
+        " where client_request_id = %s",
+        (key,),
+    )
 
 
 async def test_what_is_left_on_a_version_is_counted_without_reading_what_has_ended(large: Shop) -> None:

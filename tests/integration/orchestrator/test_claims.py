@@ -99,7 +99,7 @@ async def test_only_what_has_begun_is_taken_where_no_more_is_wanted(pool: Pool, 
     definitions = await placed(pool, ledger_url, 4)
     async with pool.connection() as conn:
         await conn.execute(
-            "update order_ledger l set status = n.status, lapses = n.lapses,"
+            "update order_ledger l set status = n.status, lapses = n.lapses, unbegun_epoch = null,"
             " lease_owner = case when n.lapses > 0 then 'r0' end, lease_expires_at = case when n.lapses > 0 then created_at end"
             " from (select order_ledger_id, (array['RECEIVED', 'PENDING', 'RUNNING', 'COMPENSATING'])[o] as status,"
             "     (o - 1) % 2 as lapses from (select order_ledger_id, row_number() over () as o from order_ledger) r) n"
@@ -116,7 +116,8 @@ async def test_what_an_operator_retried_has_begun_though_it_is_pending(lapsed: b
     definitions = await placed(pool, ledger_url, 2)
     async with pool.connection() as conn:
         await conn.execute(
-            "update order_ledger set status = 'PENDING', progress = progress || jsonb_build_object('round', n) from"
+            "update order_ledger set status = 'PENDING', unbegun_epoch = null,"
+            " progress = progress || jsonb_build_object('round', n) from"
             " (select order_ledger_id as id, row_number() over () as n from order_ledger) numbered where order_ledger_id = id"
         )
         if lapsed:
