@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 from edge_api.documentation.page import render
-from edge_api.parameters import Json
+from sql.models import Json
 
 STYLE: Final = files(__name__).joinpath("style.css").read_text("utf-8")
 _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

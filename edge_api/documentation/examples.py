@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from edge_api.documentation.values import SCHEMAS
-from edge_api.parameters import Json
+from sql.models import Json
 
 _TEXTS: Final = {
     "uuid": "2e117608-861d-8c4b-a875-40d4c3ce47d8",

@@ -5,7 +5,7 @@ from typing import Any, Final
 from edge_api.documentation.examples import example_of
 from edge_api.documentation.html import Html, code, join, prose, tag
 from edge_api.documentation.values import members_of, pretty, type_of
-from edge_api.parameters import Json
+from sql.models import Json
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 

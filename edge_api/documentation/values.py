@@ -5,25 +5,26 @@ from typing import Any, Final
 import orjson
 
 from edge_api.documentation.html import Html, code, join, prose, tag
-from edge_api.parameters import Json
+from sql.models import Json
 
 SCHEMAS: Final = "#/components/schemas/"
 _FEW: Final = 12
 """Values that are read at a glance; more are folded."""
 _LIMITS: Final = {
-    "minimum": "at least",
-    "maximum": "at most",
-    "exclusiveMinimum": "more than",
-    "exclusiveMaximum": "less than",
-    "minLength": "length at least",
-    "maxLength": "length at most",
-    "minItems": "elements at least",
-    "maxItems": "elements at most",
-    "minProperties": "members at least",
-    "maxProperties": "members at most",
-    "pattern": "like",
-    "default": "default",
+    "minimum": ("at least ", ""),
+    "maximum": ("at most ", ""),
+    "exclusiveMinimum": ("more than ", ""),
+    "exclusiveMaximum": ("less than ", ""),
+    "minLength": ("at least ", " characters"),
+    "maxLength": ("at most ", " characters"),
+    "minItems": ("at least ", " elements"),
+    "maxItems": ("at most ", " elements"),
+    "minProperties": ("at least ", " members"),
+    "maxProperties": ("at most ", " members"),
+    "pattern": ("like ", ""),
+    "default": ("default ", ""),
 }
+"""What stands before and after the value."""
 _TOLD: Final = {"$ref", "type", "format", "const", "enum", "items", "anyOf", "oneOf", "allOf", "if", "then", "properties"}
 _TOLD_BESIDES: Final = {"required", "additionalProperties", "description", "title"}
 """A title is the name of its member once more."""
@@ -31,7 +32,8 @@ _TOLD_BESIDES: Final = {"required", "additionalProperties", "description", "titl
 
 def type_of(schema: Json) -> Html:
     """Return in one phrase of what kind a value is, and within which limits."""
-    limits = [join([words, code(_json(schema[name]))], " ") for name, words in _LIMITS.items() if name in schema]
+    stated = [(before, schema[name], after) for name, (before, after) in _LIMITS.items() if name in schema]
+    limits = [join([before, code(_json(value)), after]) for before, value, after in stated]
     unknown = schema.keys() - _LIMITS.keys() - _TOLD - _TOLD_BESIDES
     rest = [join([code(name), code(_json(schema[name]))], " ") for name in sorted(unknown)]
     return join([_kind(schema), *limits, *rest], ", ")
