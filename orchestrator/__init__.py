@@ -2,7 +2,7 @@
 
 ::
 
-    a definition     step saga (what it is: typed steps)  identity  fingerprint snapshot  describing drawing  events  sagas/
+    a definition     step retry saga (typed steps)  identity  fingerprint snapshot  describing drawing  events  sagas/
       is it sound    builders (what functions read)  soundness dependencies expiry  loading (a team's own)
       as configured  configuration configuring config_shown (pending, active)  canary  definitions (what a process runs)
     the core, pure   progress outcome verb (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
@@ -10,6 +10,7 @@
       is shown       timeline (its course)
     is asked to      preview verdict  operating mending (verbs) offered  signalling cancelling paying
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
+    is traced        spans (pure: which)  tracing (when)
     a call           prepared participant (what an answer means)  addresses credentials transport/
                      fleet circuit breaker breaking bulkhead (whether at all)
     a replica        main connecting settings switch logs metrics exposing  worker listener wakes watchdog  retention  webhooks/

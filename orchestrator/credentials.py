@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.saga import Saga
 from orchestrator.settings import Environment, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from orchestrator.saga import Saga
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 SECRET: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
@@ -56,7 +58,7 @@ def demand(secrets: Mapping[str, str], participants: Iterable[str], settings: Se
     return secrets
 
 
-def called_by(sagas: Iterable[Saga[Any]]) -> set[str]:
+def called_by(sagas: "Iterable[Saga[Any]]") -> set[str]:
     """Return the participants that sagas call."""
     return {endpoint.participant for saga in sagas for step in saga.calls for endpoint in step.endpoints}
 

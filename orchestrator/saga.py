@@ -16,6 +16,7 @@ import orjson
 
 from orchestrator.fingerprint import code_of, source_of
 from orchestrator.identity import uuid8
+from orchestrator.retry import Retry
 from orchestrator.step import (
     RETRY_AFTER_MAX_S,
     TIMEOUT_S,
@@ -23,7 +24,6 @@ from orchestrator.step import (
     Context,
     Input,
     Request,
-    Retry,
     Signal,
     Step,
     StepKind,

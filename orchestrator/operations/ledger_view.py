@@ -6,10 +6,7 @@ from uuid import UUID
 
 from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders
-from orchestrator.operations.stats_view import print_stats
-from orchestrator.operations.timeline_view import draw
 from orchestrator.settings import SettingsError
-from orchestrator.timeline import timeline
 from sql import reading
 from sql.ledger import OrderNotFound
 from sql.models import Json, Status
@@ -63,6 +60,8 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
     Raises:
         OrderNotFound: There is none.
     """
+    from orchestrator.operations.timeline_view import draw
+    from orchestrator.timeline import timeline
 
     async def read(conn: Connection) -> tuple[Json | None, list[Json] | None, Json | None]:
         order = await reading.get_order(conn, order_ledger_id, None)
@@ -85,6 +84,8 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
 
 def show_statistics(database_url: str, *, window_s: float, as_json: bool) -> None:
     """Print what the ledger is doing, and what it did in the seconds before."""
+    from orchestrator.operations.stats_view import print_stats
+
     statistics = ask(database_url, lambda conn: reading.statistics(conn, window_s=window_s))
     if as_json:
         print_json(statistics)

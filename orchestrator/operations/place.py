@@ -1,13 +1,13 @@
 """Which installation a command talks to: the one that is set, or the stack that runs from a folder."""
 
 import contextlib
-import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import conninfo
@@ -16,22 +16,24 @@ from orchestrator.addresses import PARTICIPANTS, Reach
 from orchestrator.credentials import read_secrets
 from orchestrator.operations.plan import Databases, local_host
 from orchestrator.settings import Settings, SettingsError, load_settings
-from participants.settings import ParticipantSettings
 from sql.registry import list_participants
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
 
 ALIKE: Final = 0.9
 """How alike a name must be to a setting's to be taken for a slip: a platform may set names of its own with our prefix."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Addresses of an installation.
 
     Attributes:
         database_url: The ledger.
         edge_url: The clients' listener.
-        participants: Address of each participant.
-        participant_databases: Database of each participant.
+        find_participants: Gives the address of each participant; it may have to ask the ledger, which most commands spare.
+        find_databases: Gives the database of each participant.
         metrics_url: An orchestrator's listener for metrics; None where none is set.
         participant_secrets: What each participant wants to see, where one is known.
         reach: Where participants may be.
@@ -39,11 +41,21 @@ class Place:
 
     database_url: str
     edge_url: str
-    participants: Mapping[str, str]
-    participant_databases: Mapping[str, str]
+    find_participants: Callable[[], Mapping[str, str]] = field(repr=False)
+    find_databases: Callable[[], Mapping[str, str]] = field(repr=False)
     metrics_url: str | None
     participant_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     reach: Reach = PARTICIPANTS
+
+    @cached_property
+    def participants(self) -> Mapping[str, str]:
+        """Address of each participant."""
+        return self.find_participants()
+
+    @cached_property
+    def participant_databases(self) -> Mapping[str, str]:
+        """Database of each participant."""
+        return self.find_databases()
 
     @property
     def databases(self) -> dict[str, str]:
@@ -71,8 +83,15 @@ def find_place(database_url: str | None, folder: Path, databases_of: Databases) 
                 return running
         metrics = f"http://{local_host(settings.admin_host)}:{settings.metrics_port}" if settings.metrics_port else None
         edge = f"http://{local_host(settings.host)}:{settings.port}"
-        participants = {**settings.participants, **list_participants(url)}
-        return Place(url, edge, participants, databases_of(url), metrics, read_secrets(settings), settings.participant_reach)
+        return Place(
+            url,
+            edge,
+            lambda: {**settings.participants, **list_participants(url)},
+            lambda: databases_of(url),
+            metrics,
+            read_secrets(settings),
+            settings.participant_reach,
+        )
     return _running_stack(folder)
 
 
@@ -80,11 +99,13 @@ def _running_stack(folder: Path) -> Place:
     try:
         stack = json.loads((folder / "stack.json").read_text(encoding="utf-8"))
         participants = stack["participants"]
+        addresses = {name: part["url"] for name, part in participants.items()}
+        databases = {name: part["database_url"] for name, part in participants.items()}
         return Place(
             stack["database_url"],
             stack["edge_url"],
-            {name: part["url"] for name, part in participants.items()},
-            {name: part["database_url"] for name, part in participants.items()},
+            lambda: addresses,
+            lambda: databases,
             None,
             {name: part["secret"] for name, part in participants.items() if "secret" in part},
         )
@@ -121,8 +142,19 @@ def checked_settings(*, database_url: str | None = None, **overrides: object) ->
 
 def _refuse_misspelt(names: Iterable[str]) -> None:
     """Refuse names that are almost those of settings: what they were to change would silently stay as it is."""
-    known = {f"SAGA_{field}".upper() for settings in (Settings, ParticipantSettings) for field in settings.model_fields}
-    for name in sorted(set(names) - known):
-        meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=ALIKE) if name.startswith("SAGA_") else []
+    unknown = {name for name in names if name.startswith("SAGA_")} - _names(Settings)
+    if not unknown:
+        return
+    import difflib
+
+    from participants.settings import ParticipantSettings
+
+    known = _names(Settings) | _names(ParticipantSettings)
+    for name in sorted(unknown - known):
+        meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)
         if meant:
             raise SettingsError(f"{name}: there is no such setting; is {meant[0]} meant?")
+
+
+def _names(settings: "type[BaseSettings]") -> set[str]:
+    return {f"SAGA_{field}".upper() for field in settings.model_fields}

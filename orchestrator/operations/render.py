@@ -3,17 +3,20 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.money import money
 from orchestrator.operations.exits import printable
-from orchestrator.operations.health import PartHealth
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from orchestrator.operations.health import PartHealth
 
 Row = Mapping[str, Any]
 PIPE_WIDTH: Final = 10_000  # wider than any line: nothing is wrapped for a program that reads it
@@ -56,8 +59,10 @@ def short(moment: datetime | None) -> str:
     return f"{utc(moment):%m-%d %H:%M:%S}" if moment else ""
 
 
-def progress_bar(*, quiet: bool) -> Progress:
+def progress_bar(*, quiet: bool) -> "Progress":
     """Return a bar on stderr for what takes long; nothing of it is shown where stderr is no terminal, or when quiet."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -142,7 +147,7 @@ def print_journal(console: Console, journal: Sequence[Row]) -> None:
         print_table(console, ("SEQ#", "AFTER#", "WHAT", "STEP", "OUTCOME"), (_journal_row(e, start) for e in journal))
 
 
-def print_health(console: Console, parts: Sequence[PartHealth]) -> None:
+def print_health(console: Console, parts: "Sequence[PartHealth]") -> None:
     """Print how each part is."""
     rows = [
         (

@@ -1,6 +1,7 @@
 """An order's timeline for a terminal: a line a step, a bar an attempt, in plain characters, so that it needs no colour."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from rich.text import Text
@@ -14,7 +15,7 @@ WIDTH: Final = 80
 """Where nobody says how wide it may be: in a file or a pipe it is as on the narrowest terminal."""
 WIDTH_MAX: Final = 140
 _NAME: Final = 18
-_TEXT: Final = 24
+_TEXT: Final = 26
 _MARKS_MAX: Final = 9
 LEGEND: Final = "= a call  < undoing  . before the next try  ~ waits  + done  x refused  ? unclear  ! taken over"
 _FILL: Final = {BarKind.ATTEMPT: "=", BarKind.DELAY: ".", BarKind.WAIT: "~"}
@@ -45,7 +46,8 @@ def draw(course: Timeline, width: int) -> Iterator[Text]:
 def _line(name: str, cells: Sequence[Cell], text: str, cut: bool) -> Text:
     told = plain(_shortened(text, _TEXT) if cut else text)
     name = _shortened(name, _NAME) if cut else name
-    line = Text.assemble(plain(f"{name:<{_NAME}}"), " ", *cells, " ", told)
+    runs = [("".join(character for character, _ in run), style) for style, run in groupby(cells, key=lambda cell: cell[1])]
+    line = Text.assemble(plain(f"{name:<{_NAME}}"), " ", *runs, " ", told)
     line.rstrip()
     return line
 
@@ -99,7 +101,7 @@ def _told(course: Timeline, lane: Lane) -> str:
         calls = [bar for bar in bars if bar.kind is BarKind.ATTEMPT]
         if calls:
             took_s = sum(_length(course, bar.start_s, bar.end_s) for bar in calls)
-            said.append(f"{word}{f'{len(calls)} calls ' if len(calls) > 1 else ''}{lasting(took_s)}")
+            said.append(f"{word}{f'{len(calls)} in ' if len(calls) > 1 else ''}{lasting(took_s)}")
         waits = [bar for bar in bars if bar.kind is not BarKind.ATTEMPT]
         if waits:
             waited_s = sum(_length(course, bar.start_s, bar.end_s) for bar in waits)

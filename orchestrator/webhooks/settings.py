@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from orchestrator.saga import Retry
+from orchestrator.retry import Retry
 
 WEBHOOK_WAIT_MAX_S = 172_800.0
 """Two days: a receiver that was mended on Monday hears of everything that week."""

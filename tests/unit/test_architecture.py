@@ -18,6 +18,7 @@ ALLOWED = {
 OPERATIONS = "orchestrator/operations/"
 PURE = (
     "step",
+    "retry",
     "saga",
     "outcome",
     "identity",

@@ -8,12 +8,13 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print a script that has a shell complete commands, options, statuses, sagas and participants.
+    """Print a script that has a shell complete commands, options, statuses, sagas and participants.
 
-    \b
-    bash:  saga completion bash > ~/.local/share/bash-completion/completions/saga
-    zsh:   saga completion zsh > ~/.zfunc/_saga      (with ~/.zfunc in fpath)
-    fish:  saga completion fish > ~/.config/fish/completions/saga.fish
+    bash: saga completion bash > ~/.local/share/bash-completion/completions/saga
+
+    zsh: saga completion zsh > ~/.zfunc/_saga, where ~/.zfunc is in fpath
+
+    fish: saga completion fish > ~/.config/fish/completions/saga.fish
     """
     kind = get_completion_class(shell)
     assert kind is not None

@@ -30,7 +30,10 @@ _RUNS_MAX: Final = 50
 @click.command()
 @click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
 @click.option("--all", "everything", is_flag=True, help="All orders that are as the next four say, chosen once.")
-@click.option("--status", type=click.Choice(("STUCK", "FAILED"), case_sensitive=False), help="Needed with --all.")
+@click.option(
+    "--status", type=click.Choice(("STUCK", "FAILED"), case_sensitive=False), metavar="STATUS",
+    help="STUCK or FAILED; needed with --all.",
+)  # fmt: skip
 @click.option("--saga", type=SAGA, help="Only orders of this saga.")
 @click.option("--error-like", type=TEXT, help="Only orders with this in their last error.")
 @click.option("--limit", type=click.IntRange(min=1), help="Most orders, the oldest first; with --runs, most runs. [--runs: 50]")
