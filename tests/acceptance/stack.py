@@ -197,6 +197,18 @@ class Stack:
         self._wait_until_well(more)
         return more
 
+    def add_edge(self, like: Process | None = None, **settings: str) -> Process:
+        """Start one more edge with settings of its own, which whoever asked for it stops.
+
+        Args:
+            like: An edge that has ended, in whose place it listens; None for addresses of its own.
+            settings: In place of the stack's.
+        """
+        at = None if like is None else (port_of(like.url), port_of(like.admin_url))
+        edge = self._start_edge(at, **settings)
+        self._wait_until_well([edge])
+        return edge
+
     def replica_of(self, lease_owner: str) -> Process:
         """Return the replica of this name, which is host-pid-random."""
         return next(replica for replica in self.replicas if f"-{replica.pid}-" in lease_owner)
@@ -237,8 +249,9 @@ class Stack:
         addresses = replace(self._addresses, orchestrators=(self._free_port(),))
         return self._start(next(p for p in self._plans(addresses, **settings) if p.name.startswith("orchestrator")))
 
-    def _start_edge(self, **settings: str) -> Process:
-        addresses = replace(self._addresses, edge=self._free_port(), admin=self._free_port())
+    def _start_edge(self, at: tuple[int, int] | None = None, **settings: str) -> Process:
+        edge, admin = at or (self._free_port(), self._free_port())
+        addresses = replace(self._addresses, edge=edge, admin=admin)
         return self._start(next(p for p in self._plans(addresses, **settings) if p.name == "edge"))
 
     def _start(self, plan: PartPlan) -> Process:
@@ -255,6 +268,10 @@ class Stack:
         deadline = time.monotonic() + READY_S
         for process in processes:
             wait_for(process.is_well, timeout_s=deadline - time.monotonic())
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
 def with_password(url: str) -> str:
