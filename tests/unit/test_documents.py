@@ -63,7 +63,7 @@ def command_lines() -> list[tuple[str, str]]:
     found = []
     for name in NAMES:
         text = text_of(name)
-        typed = re.findall(r"^\$ (.+)$", text, re.MULTILINE)
+        typed = re.findall(r"^ *\$ (.+)$", text, re.MULTILINE)
         inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
         found += [(name, code) for code in (*typed, *inline)]
     return found
