@@ -8,7 +8,7 @@ from edge_api.reading import PARAMETERS, Parameter, bad_query, json_response, mo
 from edge_api.requests import parameters_of, whole_number
 from edge_api.rows import visible_rows
 from orchestrator import wakes
-from sql import fleet, halted, reading
+from sql import fleet, halted, reading, webhooks
 from sql.models import Status
 
 STUCK_DEFAULT: Final = 100
@@ -62,8 +62,8 @@ async def list_orders(request: web.Request) -> web.Response:
 async def list_stuck(request: web.Request) -> web.Response:
     """Answer `GET /admin/stuck?by=&limit=`: what needs a person, which is what is STUCK or on hold.
 
-    `orders` by age or by value, `totals` at risk by currency, `groups` by saga, step and reason. `complete` is false where there
-    are more than were looked at, which are then the oldest.
+    `orders` by age or by value, `totals` at risk by currency, `groups` by saga, step and reason. `complete` is false where
+    there are more than were looked at, which are then the oldest.
     """
     asked = parameters_of(request.query, ["by", "limit"])
     by = asked.get("by", "age")
@@ -81,14 +81,15 @@ async def show_fleet(request: web.Request) -> web.Response:
     """Answer `GET /admin/fleet`: the orchestrators that are connected, how they are woken, and how much is due for them.
 
     `claims` is what those that listen have told of themselves, of the time since they started until half a minute ago at most.
-    `due` is counted to `due_max`.
+    `due` is counted to `due_max`. `deliveries` of events to webhooks: those that wait, and those that were given up.
     """
     parameters_of(request.query, [])
     async with visible_rows(request) as conn:
         sessions = await fleet.list_orchestrators(conn)
         due = await reading.count_due(conn, most=DUE_MAX)
+        pending, dead = await webhooks.count_deliveries(conn)
     told: dict[str, Any] = wakes.summed(sessions)
-    return json_response({**told, "due": due, "due_max": DUE_MAX})
+    return json_response({**told, "due": due, "due_max": DUE_MAX, "deliveries": {"pending": pending, "dead": dead}})
 
 
 ROUTES: Final = [

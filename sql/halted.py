@@ -23,8 +23,8 @@ async def sum_halted(conn: Connection) -> Json:
     Returns:
         `looked_at`; `complete` (False where there are more than `LOOK_MAX`, of which the oldest were looked at); `totals`
         (`currency`, None for orders without an amount, `orders`, `total_minor` as a text of digits, None without an amount);
-        `groups` (the same by `saga`, `state` (STUCK or on hold), `step` and `reason` (None of those on hold), with `since`: when
-        the first of them stopped), the greatest `GROUPS_MAX` first.
+        `groups` (the same by `saga`, `state` (STUCK or on hold), `step` and `reason` (None of those on hold), with `since`:
+        when the first of them stopped), the greatest `GROUPS_MAX` first.
     """
     return (await _QUERIES.fetch(conn, "sum_halted", {"look_max": LOOK_MAX, "groups_max": GROUPS_MAX}))[0]
 

@@ -30,13 +30,18 @@ export function lasting(seconds) {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  if (minutes < 60) return both(minutes, "min", Math.floor(seconds % 60), "s");
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours < 48 ? both(hours, "h", minutes % 60, "min") : both(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
-// Seconds between a time of the ledger's and now, by this machine's clock.
-export const secondsSince = (iso) => (iso ? Math.max((Date.now() - Date.parse(iso)) / 1000, 0) : null);
+const both = (great, greatUnit, small, smallUnit) => `${great} ${greatUnit}${small ? ` ${small} ${smallUnit}` : ""}`;
+
+// How long ago a time of the ledger's is, by this machine's clock, to the minute: what is shown for long does not flicker.
+export function ago(iso) {
+  const minutes = Math.floor((Date.now() - Date.parse(iso)) / 60_000);
+  return minutes < 1 ? "less than a minute" : lasting(minutes * 60);
+}
 
 // A time of the ledger's in the reader's zone.
 export const timeOf = (iso) => new Date(iso).toLocaleString("sv", {

@@ -12,7 +12,7 @@ import { refuse, token } from "./session.js";
 const BATCH_MS = 100; // Changes of this long are shown together: a busy fleet has hundreds a second.
 const BATCH_MAX = 10_000; // Orders. With more, as in a tab in the background, everything is loaded anew instead.
 const WAIT_MS = [500, 1000, 2000, 5000, 10_000]; // Before each further attempt to connect; the last one from then on.
-const SOON_MS = 500; // Between two questions that changes bring about.
+const SOON_MS = 1000; // Between two questions that changes bring about.
 const SIGNED_OUT = 4401;
 const POSITION_GONE = 4410;
 const STREAM = "Changes";

@@ -1,66 +1,140 @@
-// What the fleet is doing now, and whether somebody is needed.
+// Whether somebody is needed, and what the fleet is doing now.
 
 import { get } from "../api.js";
 import { badge, el, facts, fill, table } from "../dom.js";
-import { count, lasting, NOTHING, perSecond, sum } from "../format.js";
-import { poll } from "../live.js";
-import { to } from "../shell.js";
+import { count, lasting, NOTHING, percent, perSecond, sum } from "../format.js";
+import { follow, poll } from "../live.js";
+import { Series } from "../plot.js";
+import { remember, to } from "../shell.js";
 
 const PAUSE_MS = 2000;
 const UNFINISHED = ["RECEIVED", "PENDING", "RUNNING", "COMPENSATING", "STUCK"];
 const FINISHED = ["COMPLETED", "FAILED", "CANCELLED", "DECLINED"];
+const WINDOWS = [["60", "minute"], ["300", "5 minutes"], ["3600", "hour"], ["86400", "day"]];
+const LONG_S = 7200; // As the alert OrderUnfinishedForLong has it.
+
+const seen = { in: new Series(), out: new Series(), unfinished: new Series(), due: new Series(), p95: new Series() };
+let seenOver = null; // The window that the plots are of.
 
 export const title = "Overview";
 
-export function show(root, _, signal) {
-  const alarm = el("div", { id: "alarm" });
+export function show(root, { query }, signal) {
+  let over = WINDOWS.some(([value]) => value === query.get("window")) ? query.get("window") : "300";
+  const told = { statistics: null, fleet: null, health: null };
+
+  const wrong = el("div", { role: "status" });
+  const choice = el("select", { onchange: choose }, WINDOWS.map(([value, text]) =>
+    el("option", { value, selected: value === over }, `the last ${text}`)));
+  const plots = el("div", { class: "plots" });
   const numbers = el("div");
   const unfinished = table("Unfinished now", ["Status", { text: "Orders", number: true }]);
-  const finished = table("Finished lately", ["Status", { text: "Orders", number: true }]);
+  const finished = table("Ended in this time", ["Status", { text: "Orders", number: true }]);
+  const wakes = el("div");
   const participants = table("Participants, as this edge's health checks find them",
     ["Participant", "State", "Breaker", { text: "Latency", number: true }, "Error"]);
-  const calls = table("Calls of participants lately, by step and outcome", ["Step", "Direction",
+  const calls = table("Calls of participants in this time, by step and outcome", ["Step", "Direction",
     { text: "Succeeded", number: true }, { text: "Rejected", number: true }, { text: "Unknown", number: true },
     { text: "p50", number: true }, { text: "p95", number: true }, "Saga"]);
-  root.append(alarm, numbers, el("div", { class: "pair" }, unfinished.region, finished.region),
-    el("h2", {}, "Participants"), participants.region, el("h2", {}, "Calls"), calls.region);
+  root.append(wrong, el("p", {}, el("label", {}, "Rates and times of ", choice)), plots, numbers,
+    el("div", { class: "pair" }, unfinished.region, finished.region),
+    el("h2", {}, "Orchestrators"), wakes, el("h2", {}, "Participants"), participants.region, el("h2", {}, "Calls"), calls.region);
 
-  function showStatistics(told) {
-    const need = told.stuck === 1 ? "order is STUCK and needs" : "orders are STUCK and need";
-    fill(alarm, told.stuck > 0
-      ? el("p", { class: "loudly" }, el("a", { href: to("stuck") }, `${count(told.stuck)} ${need} an operator`))
-      : el("p", { class: "fine" }, "No order is stuck."));
+  function choose() {
+    over = choice.value;
+    remember({ window: over });
+    soon();
+  }
+
+  function showStatistics(statistics) {
+    if (seenOver !== over) Object.values(seen).forEach((series) => series.clear());
+    seenOver = over;
+    seen.in.add(statistics.started_per_s);
+    seen.out.add(statistics.finished_per_s);
+    seen.unfinished.add(sum(statistics.unfinished));
+    seen.p95.add(statistics.p95_s);
+    seen.due.add(told.fleet?.due ?? null);
+    const every = PAUSE_MS / 1000;
+    fill(plots, seen.in.figure("In", perSecond, every), seen.out.figure("Out", perSecond, every),
+      seen.unfinished.figure("Unfinished", count, every, to("orders")),
+      seen.due.figure("Due, in nobody's hands", count, every), seen.p95.figure("p95, placed to ended", lasting, every));
     fill(numbers, facts([
-      ["Unfinished", count(sum(told.unfinished))],
-      ["Oldest unfinished", lasting(told.oldest_unfinished_age_s)],
-      ["On hold", count(told.paused)],
-      ["In", perSecond(told.started_per_s)],
-      ["Out", perSecond(told.finished_per_s)],
-      [`p50 of the last ${lasting(told.window_s)}`, lasting(told.p50_s)],
-      ["p95 of these", lasting(told.p95_s)],
+      ["p50, placed to ended", lasting(statistics.p50_s)],
+      ["Oldest unfinished", lasting(statistics.oldest_unfinished_age_s)],
+      ["Undoings that worked", percent(statistics.compensation.success_share)],
+      ["Deliveries that wait", count(statistics.outbox_pending)],
+      ["Orders in the ledger", count(statistics.orders)],
     ]));
-    unfinished.rows(byStatus(UNFINISHED, told.unfinished));
-    finished.rows(byStatus(FINISHED, told.finished));
-    calls.rows(told.steps.map((step) => ({
-      key: `${step.saga} ${step.step} ${step.direction}`,
+    unfinished.rows(byStatus(UNFINISHED, statistics.unfinished));
+    finished.rows(byStatus(FINISHED, statistics.finished));
+    calls.rows(statistics.steps.map((step) => ({
+      key: JSON.stringify([step.saga, step.step, step.direction]),
       cells: [step.step, step.direction, count(step.succeeded), count(step.rejected), count(step.unknown),
         inMs(step.p50_ms), inMs(step.p95_ms), step.saga],
     })));
   }
 
-  function showParticipants({ participants: told }) {
-    participants.rows(Object.entries(told).map(([name, one]) => ({
+  function showFleet(fleet) {
+    const { notify, poll: polled, timer } = fleet.claims;
+    fill(wakes, facts([
+      ["Replicas alive", el("span", { title: fleet.replicas.join(", ") }, count(fleet.replicas.length))],
+      ["Listening", count(fleet.listeners.length)],
+      ["Youngest listener since", lasting(least(fleet.listeners.map(({ age_s }) => age_s)))],
+      ["Claimed by notification", count(notify)],
+      ["Claimed by poll", count(polled)],
+      ["Claimed by timer", count(timer)],
+    ]), el("p", { class: "note" },
+      "Orders claimed since the replicas that listen were started, by what woke them; each tells it within half a minute."));
+  }
+
+  function showParticipants({ participants: parts }) {
+    participants.rows(Object.entries(parts).map(([name, one]) => ({
       key: name,
-      cells: [name, badge(one.status), badge(one.breaker), `${one.latency_ms.toFixed(1)} ms`, one.error ?? ""],
+      cells: [name, badge(one.status), el("a", { href: to("breakers") }, badge(one.breaker)), `${one.latency_ms.toFixed(1)} ms`,
+        one.error ?? ""],
       loud: one.status !== "up" || one.breaker !== "closed",
     })));
   }
 
-  poll("Orders", async () => showStatistics(await get("/statistics", { signal })), PAUSE_MS, signal);
-  poll("Participants", async () => showParticipants(await get("/health/participants", { signal })), PAUSE_MS, signal);
+  function showWrong() {
+    const found = [...wrongOf(told)];
+    const known = told.statistics && told.fleet && told.health;
+    fill(wrong, found.length ? el("ul", { class: "loudly" }, found.map(([text, href]) =>
+      el("li", {}, href ? el("a", { href }, text) : text))) : known ? el("p", { class: "fine" }, "Nothing needs a person.") : []);
+  }
+
+  const source = (name, what, path, draw) => poll(name, async () => {
+    const asked = over;
+    const answer = await get(path(), { signal });
+    if (asked !== over) return;
+    told[what] = answer;
+    draw(answer);
+    showWrong();
+  }, PAUSE_MS, signal);
+
+  source("Fleet", "fleet", () => "/admin/fleet", showFleet);
+  const soon = source("Orders", "statistics", () => `/statistics?window=${over}`, showStatistics);
+  source("Participants", "health", () => "/health/participants", showParticipants);
+  follow({ changed: (messages) => messages.some(({ status }) => status === "STUCK") && soon() }, signal);
 }
 
+// What a person should look at now, the worst first, each with where to.
+function* wrongOf({ statistics, fleet, health }) {
+  if (fleet && !fleet.replicas.length) yield ["No orchestrator is connected: nothing goes on", null];
+  if (statistics?.stuck) yield [`${orders(statistics.stuck)} STUCK and ${statistics.stuck === 1 ? "needs" : "need"} a person`, to("stuck")];
+  for (const [name, one] of Object.entries(health?.participants ?? {})) {
+    if (one.status !== "up") yield [`${name} does not answer: ${one.error}`, null];
+    if (one.breaker !== "closed") yield [`The breaker of ${name} is ${one.breaker.replace("_", "-")}`, to("breakers")];
+  }
+  if (fleet?.deliveries.dead) yield [`${count(fleet.deliveries.dead)} deliveries of events were given up`, to("dead")];
+  const oldest = Math.max(0, ...(statistics?.active_at ?? []).filter(({ status }) => status !== "STUCK").map((at) => at.oldest_age_s));
+  if (oldest > LONG_S) yield [`An order has been on its way for ${lasting(oldest)}`, to("orders")];
+  if (statistics?.paused) yield [`${orders(statistics.paused)} on hold`, to("orders", null, { paused: "true" })];
+  if (fleet?.replicas.length && !fleet.listeners.length) yield ["No orchestrator listens: work is found by polling", null];
+}
+
+const orders = (number) => `${count(number)} ${number === 1 ? "order is" : "orders are"}`;
 const inMs = (ms) => (ms === null ? NOTHING : lasting(ms / 1000));
+const least = (values) => (values.length ? Math.min(...values) : null);
 
 // The known ones first and always, so that nothing jumps; then what a newer ledger may have.
 function byStatus(names, counts) {

@@ -36,7 +36,7 @@ async def test_files_are_served_as_they_lie_under_a_strict_policy_to_anybody(sta
 
     for path, file in FILES.items():
         await check(path, file)
-    for asked in {path for name in FILES if name.endswith(".js") for path in re.findall(r"get\(\"([^\"]+)\"", script(name))}:
+    for asked in {path for name in FILES if name.endswith(".js") for path in re.findall(r"\bget\(\"(/[^\"]+)\"", script(name))}:
         assert (await get(edge, asked)).status == (200 if asked == "/readyz" else 401), asked
 
 
@@ -47,12 +47,21 @@ async def test_clients_are_not_served_the_page(start_edge: StartEdge) -> None:
         assert (await edge.get(path)).status == 404
 
 
-async def test_what_the_overview_reads_is_told(start_edge: StartEdge, payments: Scripted) -> None:
+async def test_what_views_read_is_told(start_edge: StartEdge, payments: Scripted) -> None:
     edge = await start_edge(payments_url=payments.url)
     await edge.place()
-    told: dict[str, Any] = (await get(edge, "/statistics")).json
+    statistics: dict[str, Any] = (await get(edge, "/statistics")).json
     participants = (await get(edge, "/health/participants")).json["participants"]
+    (order,) = (await get(edge, "/admin/orders")).json["orders"]
+    await edge.rows("update order_ledger set status = 'STUCK'")
+    stuck = (await get(edge, "/admin/stuck")).json
+    overview = "/views/overview.js"
 
-    assert members("/views/overview.js", "told") <= told.keys()
-    assert members("/views/overview.js", "step") <= told["steps"][0].keys()
-    assert members("/views/overview.js", "one") - {"error"} <= participants["payments"].keys()
+    assert members(overview, "statistics") <= statistics.keys()
+    assert members(overview, "step") <= statistics["steps"][0].keys()
+    assert members(overview, "fleet") <= (await get(edge, "/admin/fleet")).json.keys()
+    assert members(overview, "one") - {"error"} <= participants["payments"].keys()
+    assert members("/views/orders.js", "order") <= order.keys()
+    assert members("/views/stuck.js", "told") <= stuck.keys()
+    assert members("/views/stuck.js", "order") <= stuck["orders"][0].keys()
+    assert members("/views/stuck.js", "of") <= stuck["groups"][0].keys()

@@ -1,0 +1,200 @@
+// Orders of every client, newest first, by whatever is known of them. What is shown changes in place; what is new waits to be asked for.
+
+import { get } from "../api.js";
+import { badge, el, fill, put, table, time } from "../dom.js";
+import { count, money, NOTHING, timeOf } from "../format.js";
+import { follow, poll } from "../live.js";
+import { remember, say, to } from "../shell.js";
+
+const PAUSE_MS = 4000;
+const PAGE = 50;
+const PAGE_MAX = 200; // The most that the listener tells at once.
+const STATUSES = ["RECEIVED", "PENDING", "RUNNING", "COMPENSATING", "STUCK", "COMPLETED", "FAILED", "CANCELLED", "DECLINED"];
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+// By name: what stands in the address and in the question. Labels come beside these, as `metadata.KEY`.
+const FIELDS = [
+  { name: "status", label: "Status", options: STATUSES },
+  { name: "saga", label: "Saga" },
+  { name: "customer_id", label: "Customer" },
+  { name: "client_id", label: "Client" },
+  { name: "client_request_id", label: "Client key" },
+  { name: "error", label: "Error text" },
+  { name: "since", label: "Placed since", type: "datetime-local" },
+  { name: "until", label: "Placed before", type: "datetime-local" },
+];
+const FLAGS = [{ name: "stuck", label: "STUCK only" }, { name: "paused", label: "On hold only" }];
+const LABEL = "metadata.";
+
+export const title = "Orders";
+
+export function show(root, { query }, signal) {
+  let filters = known(query);
+  let orders = []; // As they are shown.
+  let ids = new Set();
+  let next = null; // Where the list goes on: `{ cursor, reached_at }`.
+  let fresh = [];  // Newer ones that are not shown yet.
+  let turn = 0;    // Of the question; an answer to an earlier one is not shown.
+
+  const form = formOf(filters, (asked) => {
+    filters = asked;
+    remember(asked);
+    startAnew();
+  });
+  const newer = el("button", { type: "button", class: "main", hidden: true, onclick: () => take(fresh) });
+  const list = table("Orders, newest first", ["Order", "Status", "Step", "Saga", "Customer", { text: "Value", number: true },
+    "Placed", "Last error", "Client", "Client key"], { none: "No order fits." });
+  const told = el("p", { class: "note" });
+  const more = el("button", { type: "button", hidden: true, onclick: showMore });
+  const wide = matchMedia("(min-width: 40rem)").matches;
+  root.append(el("details", { open: wide || Object.keys(filters).length > 0 }, el("summary", {}, "Filters"), form), el("div", { class: "buttons", role: "status" }, newer), list.region, told, el("div", { class: "buttons" }, more));
+
+  const ask = (query) => get("/admin/orders", { query: { ...filters, ...query }, signal });
+
+  function draw() {
+    list.rows(orders.map(rowOf));
+    newer.hidden = fresh.length === 0;
+    put(newer, `${fresh.length === PAGE_MAX ? "At least " : ""}${count(fresh.length)} new order${fresh.length === 1 ? "" : "s"}`);
+    more.hidden = next === null;
+    put(more, next?.reached_at ? "Look further back" : "Show more");
+    put(told, next?.reached_at ? `Looked back to orders of ${timeOf(next.reached_at)}.`
+      : next ? `The newest ${count(orders.length)} are shown.` : `${count(orders.length)} shown: all that fit.`);
+  }
+
+  function keep(found) {
+    orders = found;
+    ids = new Set(orders.map((order) => order.order_ledger_id));
+  }
+
+  function take(found) {
+    keep([...found, ...orders]);
+    fresh = [];
+    draw();
+    list.region.focus();
+  }
+
+  // What is shown is asked for again as far as it fits into one answer; the stream tells of the rest.
+  async function refresh() {
+    const asked = turn;
+    const page = await ask({ limit: Math.min(Math.max(orders.length + fresh.length, PAGE), PAGE_MAX) });
+    if (asked !== turn) return;
+    if (orders.length === 0) {
+      keep(page.orders);
+      next = page.next_cursor ? { cursor: page.next_cursor, reached_at: page.reached_at } : null;
+    } else {
+      const now = new Map(page.orders.map((order) => [order.order_ledger_id, order]));
+      orders = orders.map((order) => now.get(order.order_ledger_id) ?? order);
+      fresh = page.orders.filter((order) => !ids.has(order.order_ledger_id) && order.created_at >= orders[0].created_at);
+    }
+    draw();
+  }
+
+  async function showMore() {
+    const asked = turn;
+    more.disabled = true;
+    try {
+      const page = await ask({ limit: PAGE, cursor: next.cursor });
+      if (asked !== turn) return;
+      keep([...orders, ...page.orders]);
+      next = page.next_cursor ? { cursor: page.next_cursor, reached_at: page.reached_at } : null;
+      draw();
+      say(`${count(page.orders.length)} more orders.`);
+    } catch (error) {
+      if (!signal.aborted) say(`No more orders could be shown: ${error.message}`);
+    } finally {
+      more.disabled = false;
+    }
+  }
+
+  function startAnew() {
+    turn += 1;
+    keep([]);
+    fresh = [];
+    next = null;
+    soon();
+  }
+
+  const soon = poll("Orders", refresh, PAUSE_MS, signal);
+  follow({
+    changed(messages) {
+      const byId = new Map(messages.map((message) => [message.order_ledger_id, message]));
+      orders = orders.map((order) => {
+        const message = byId.get(order.order_ledger_id);
+        return message ? { ...order, status: message.status, step: message.step ?? order.step } : order;
+      });
+      draw();
+      soon();
+    },
+    anew: () => soon(),
+  }, signal);
+}
+
+function rowOf(order) {
+  const id = order.order_ledger_id;
+  return {
+    key: id,
+    cells: [
+      el("a", { href: to("orders", id), title: id, "aria-label": `Order ${id}`, class: "mono" }, id.slice(0, 8)),
+      [badge(order.status), order.paused_at ? [" ", badge("paused")] : null],
+      order.step ?? NOTHING,
+      order.saga,
+      order.customer_id ?? NOTHING,
+      order.currency ? money(order.total_minor, order.currency) : NOTHING,
+      time(order.created_at),
+      el("span", { class: "error-text" }, order.last_error ?? ""),
+      order.client_id,
+      el("span", { class: "mono" }, order.client_request_id),
+    ],
+  };
+}
+
+// What of an address is a filter here.
+function known(query) {
+  const names = [...FIELDS, ...FLAGS].map(({ name }) => name);
+  return Object.fromEntries([...query].filter(([name, value]) => value && (names.includes(name) || name.startsWith(LABEL))));
+}
+
+function formOf(filters, found) {
+  const labels = Object.entries(filters).filter(([name]) => name.startsWith(LABEL))
+    .map(([name, value]) => `${name.slice(LABEL.length)}=${value}`).join(", ");
+  const field = ({ name, label, options, type = "text" }) => el("label", {}, label, options
+    ? el("select", { name }, el("option", { value: "" }, "any"),
+      options.map((option) => el("option", { selected: filters[name] === option }, option)))
+    : el("input", { name, type, autocomplete: "off", spellcheck: "false", step: type === "text" ? null : 1,
+      value: type === "text" ? filters[name] ?? "" : local(filters[name]) }));
+  const form = el("form", { class: "filters", role: "search", "aria-label": "Orders" },
+    el("label", {}, "Order id", el("input", { name: "id", autocomplete: "off", spellcheck: "false" })),
+    FIELDS.map(field),
+    el("label", {}, "Labels", el("input", { name: "labels", value: labels, placeholder: "channel=web, shop=3", autocomplete: "off" })),
+    el("div", { class: "buttons" }, FLAGS.map(({ name, label }) => el("label", { class: "check" },
+      el("input", { type: "checkbox", name, checked: filters[name] === "true" }), ` ${label}`))),
+    el("div", { class: "buttons" }, el("button", { type: "submit", class: "main" }, "Show"),
+      el("a", { href: to("orders") }, "Every order")));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const id = form.elements.id.value.trim();
+    if (ID.test(id)) location.hash = to("orders", id.toLowerCase());
+    else if (id) say(`${id} is no order id.`);
+    else found(asked(form));
+  });
+  return form;
+}
+
+function asked(form) {
+  const filters = {};
+  for (const { name, type } of FIELDS) {
+    const value = form.elements[name].value.trim();
+    if (value) filters[name] = type ? new Date(value).toISOString() : value;
+  }
+  for (const { name } of FLAGS) if (form.elements[name].checked) filters[name] = "true";
+  for (const pair of form.elements.labels.value.split(",")) {
+    const [name, ...value] = pair.split("=");
+    if (name.trim() && value.length) filters[LABEL + name.trim()] = value.join("=").trim();
+  }
+  return filters;
+}
+
+// A time of the address as the form's field has it, in the reader's zone.
+function local(iso) {
+  const at = new Date(iso ?? "");
+  return Number.isNaN(at.getTime()) ? "" : new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
