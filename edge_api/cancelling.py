@@ -2,25 +2,17 @@
 
 from typing import Final
 
-import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_api import keys
-from edge_api.middlewares import unavailable
 from edge_api.monitoring import METRICS
-from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.reading import json_response, own_row
 from edge_api.requests import order_id_of, read_body
 from edge_api.rows import visible_rows
 from orchestrator.cancelling import cancel
-from orchestrator.saga import DefinitionError
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
-from orchestrator.verdict import Busy, NotCancellable
-from sql.ledger import OrderNotFound
 from sql.models import Status
-
-log = structlog.get_logger(__name__)
 
 
 class CancelRequest(BaseModel):
@@ -41,23 +33,17 @@ async def cancel_order(request: web.Request) -> web.Response:
     order_ledger_id = order_id_of(request)
     async with visible_rows(request) as conn:
         await own_row(request, conn)
-        try:
-            verdict = await cancel(
-                conn,
-                request.app[keys.DEFINITIONS],
-                order_ledger_id,
-                actor=f"client {request[keys.CLIENT_ID]}",
-                reason=asked.reason,
-                # Whether a participant has changed its mind is for an operator to find out.
-                again=False,
-            )
-        except OrderNotFound:
-            raise order_not_found() from None
-        except (NotCancellable, Busy) as error:
-            raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
-        except DefinitionError as error:
-            log.error("cancel_not_begun", error=str(error))
-            raise unavailable() from None
+        verdict = await cancel(
+            conn,
+            request.app[keys.DEFINITIONS],
+            order_ledger_id,
+            actor=f"client {request[keys.CLIENT_ID]}",
+            reason=asked.reason,
+            # Whether a participant has changed its mind is for an operator to find out.
+            again=False,
+        )
+    if verdict.done:
+        request.app[keys.TRACER].rests(verdict.order_ledger_id, verdict.status)
     if verdict.done and verdict.order_ledger_id != order_ledger_id:
         request.app[METRICS].started.labels(CANCEL_ORDER.name).inc()
     path, links = f"/orders/{order_ledger_id}", {"self": f"/orders/{order_ledger_id}"}

@@ -29,8 +29,8 @@ NOBODY: Final = "anonymous"
 OPERATOR: Final = "admin"
 """Who acts with the admin token."""
 FAILURES_PER_S: Final = 10
-"""Wrong keys of one address that are answered as such. Right ones of the same address are never refused for them: behind a
-proxy all have one address, and nobody guesses 256 bits."""
+"""Wrong keys of one address, and requests of one client that its key does not allow, that are answered as such. Right ones of
+the same address are never refused for them: behind a proxy all have one address, and nobody guesses 256 bits."""
 SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 
@@ -83,7 +83,7 @@ def clients_door(settings: Settings, ring: KeyRing) -> Middleware:
             caller = await _identify(request, ring, failures)
             # Where there is no route every client is told so.
             if need is not None and need not in caller.scopes:
-                raise _forbidden(need)
+                raise _forbidden(need, caller, failures)
             request[keys.CLIENT_ID] = caller.client_id
         return await handler(request)
 
@@ -117,7 +117,7 @@ def admin_door(settings: Settings, ring: KeyRing) -> Middleware:
             else:
                 caller = await _identify(request, ring, failures, token)
                 if Scope.ADMIN not in caller.scopes:
-                    raise _forbidden(Scope.ADMIN)
+                    raise _forbidden(Scope.ADMIN, caller, failures)
                 request[keys.ACTOR] = caller.client_id
         return await handler(request)
 
@@ -141,18 +141,29 @@ async def _identify(request: web.Request, ring: KeyRing, failures: Rates, token:
         if caller is not None:
             return caller
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    wait_s = failures.take(address_of(peer), time.monotonic())
-    if wait_s:
-        raise too_many("There were too many requests without a valid key from this address.", wait_s)
+    _count(failures, address_of(peer), "There were too many requests without a valid key from this address.")
     raise Problem(ProblemType.UNAUTHORIZED, "Send `Authorization: Bearer KEY`.", headers={"WWW-Authenticate": "Bearer"})
 
 
-def _forbidden(scope: Scope) -> Problem:
+def _forbidden(scope: Scope, caller: Caller, failures: Rates) -> Problem:
+    # No address has a space.
+    _count(failures, f"client {caller.client_id}", "There were too many requests that the key of this client does not allow.")
     return Problem(
         ProblemType.FORBIDDEN,
         f"This needs a key with the scope `{scope}`.",
         headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
     )
+
+
+def _count(failures: Rates, name: str, detail: str) -> None:
+    """Count a refusal.
+
+    Raises:
+        Problem: 429, after too many of this name.
+    """
+    wait_s = failures.take(name, time.monotonic())
+    if wait_s:
+        raise too_many(detail, wait_s)
 
 
 def _refuse_other_pages(request: web.Request) -> None:

@@ -14,13 +14,18 @@ from psycopg_pool import PoolClosed
 from edge_api import keys
 from edge_api.limits import in_time
 from edge_api.monitoring import METRICS
-from edge_api.problems import Problem, ProblemType
+from edge_api.problems import Problem, ProblemType, order_not_found
+from edge_api.requests import order_id_of
 from orchestrator.breaking import NoParticipant
 from orchestrator.configuration import Unsafe
 from orchestrator.configuring import NoSuchSaga, NotInThisState
-from orchestrator.definitions import Unfit
+from orchestrator.paying import NotPayable
+from orchestrator.saga import DefinitionError
+from orchestrator.signalling import NoSuchSignal, NotAwaited
+from orchestrator.verdict import Busy, NotAllowed
 from orchestrator.webhooks.subscribing import NameTaken, NoWebhook
 from sql.connect import OUTAGE
+from sql.ledger import OrderNotFound
 
 WAITING_PATHS: Final = frozenset({"/events"})
 """Reads that may wait for something to happen, and limit by themselves how long they wait for the ledger."""
@@ -32,8 +37,14 @@ REFUSALS: Final = {
     NoParticipant: ProblemType.NOT_FOUND,
     NotInThisState: ProblemType.CONFIGURATION_CONFLICT,
     NameTaken: ProblemType.NAME_TAKEN,
+    NoSuchSignal: ProblemType.NOT_FOUND,
+    NotAllowed: ProblemType.CONFLICT,
+    NotAwaited: ProblemType.CONFLICT,
+    NotPayable: ProblemType.CONFLICT,
+    Busy: ProblemType.CONFLICT,
 }
-"""What is refused further in, to whoever asks: each says itself, in a sentence, why nothing was changed."""
+"""What is refused further in, to whoever asks, each with what is derived from it: each says itself, in a sentence, why nothing
+was changed."""
 _CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -74,13 +85,17 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         problem = _http_problem(error)
     except tuple(REFUSALS) as error:
-        problem = Problem(REFUSALS[type(error)], f"{error}.")
+        kind = next(kind for refused, kind in REFUSALS.items() if isinstance(error, refused))
+        order = order_id_of(request) if kind is ProblemType.CONFLICT else None
+        problem = Problem(kind, f"{error}.", order_ledger_id=order)
+    except OrderNotFound:
+        problem = order_not_found()
     except Unsafe as error:
         errors = tuple(("#/configuration", reason) for reason in error.reasons)
         problem = Problem(ProblemType.INVALID, "The saga must not be configured so; see `errors`.", errors=errors)
-    except Unfit as error:
-        # Another edge may have the code that the saga is configured for, and this one soon.
-        log.error("saga_not_started", error=str(error))
+    except DefinitionError as error:
+        # Another edge may have the code that the order runs on, or that the saga is configured for, and this one soon.
+        log.error("definition_not_here", error=str(error))
         problem = unavailable()
     except (*OUTAGE, PoolClosed) as error:
         log.warning("database_away", error=type(error).__name__)

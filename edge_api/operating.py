@@ -4,27 +4,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
-import structlog
 from aiohttp import web
 from pydantic import Field
 
 from edge_api import keys
 from edge_api.breakers import ByOperator
 from edge_api.doors import actor_of
-from edge_api.middlewares import unavailable
 from edge_api.monitoring import METRICS
-from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.reading import json_response
 from edge_api.requests import order_id_of, read_body
 from edge_api.rows import visible_rows
 from orchestrator import cancelling, mending, operating
-from orchestrator.saga import DefinitionError
-from orchestrator.verdict import Busy, NotAllowed, Verdict
+from orchestrator.verdict import Verdict
 from sql import ledger
-from sql.ledger import OrderNotFound
 from sql.models import Status
-
-log = structlog.get_logger(__name__)
 
 
 class ActAsked(ByOperator):
@@ -93,16 +86,9 @@ async def _act(request: web.Request, verb: Callable[..., Awaitable[Verdict]], as
     order_ledger_id = order_id_of(request)
     said = {"actor": actor_of(request, asked.actor), "reason": asked.reason, "dry_run": asked.dry_run}
     async with visible_rows(request) as conn:
-        try:
-            verdict = await verb(conn, request.app[keys.DEFINITIONS], order_ledger_id, **said, **options)
-        except OrderNotFound:
-            raise order_not_found() from None
-        except (NotAllowed, Busy) as error:
-            raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
-        except DefinitionError as error:
-            # Another edge may have the code of the order's definition.
-            log.error("verb_not_done", error=str(error))
-            raise unavailable() from None
+        verdict = await verb(conn, request.app[keys.DEFINITIONS], order_ledger_id, **said, **options)
+        if verdict.done:
+            request.app[keys.TRACER].rests(verdict.order_ledger_id, verdict.status)
         if verdict.done and verdict.order_ledger_id != order_ledger_id:
             begun = (await ledger.get_rows(conn, [verdict.order_ledger_id]))[verdict.order_ledger_id]
             request.app[METRICS].started.labels(begun.saga).inc()

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from edge_api import keys
 from edge_api.idempotency import fingerprint, key_of
-from edge_api.problems import Problem, ProblemType, order_not_found
 from edge_api.reading import own_row
 from edge_api.requests import check_type, order_id_of, preferred_wait_s, read_body
 from edge_api.rows import visible_rows
@@ -15,10 +14,9 @@ from edge_api.schemas import StartRequest
 from edge_api.starting import begin
 from orchestrator.identity import order_id
 from orchestrator.opening import Request
-from orchestrator.paying import NotPayable, insert_payment, payment_of
+from orchestrator.paying import insert_payment, payment_of
 from orchestrator.sagas.pay_order import PAY_ORDER
 from participants.contracts import PERSONAL
-from sql.ledger import OrderNotFound
 
 
 class PayRequest(StartRequest):
@@ -39,25 +37,20 @@ async def pay_order(request: web.Request) -> web.Response:
     asked = await read_body(request, PayRequest)
     order_ledger_id = order_id_of(request)
     client_id, definitions = request[keys.CLIENT_ID], request.app[keys.DEFINITIONS]
-    try:
-        async with visible_rows(request) as conn:
-            row = await own_row(request, conn)
-        ask = Request(
-            order_ledger_id=order_id(client_id, key),
-            client_id=client_id,
-            client_request_id=key,
-            request_hash=fingerprint(f"POST /orders/{order_ledger_id}/pay", asked.canonical()),
-            input=payment_of(row, asked.payment_method),
-            metadata=asked.metadata,
-            correlation_id=request[keys.CORRELATION_ID],
-            traceparent=request[keys.TRACEPARENT],
-            parent_id=order_ledger_id,
-        )
-        return await begin(request, definitions.named(PAY_ORDER.name), ask, wait_s, insert_payment)
-    except OrderNotFound:
-        raise order_not_found() from None
-    except NotPayable as error:
-        raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
+    async with visible_rows(request) as conn:
+        row = await own_row(request, conn)
+    ask = Request(
+        order_ledger_id=order_id(client_id, key),
+        client_id=client_id,
+        client_request_id=key,
+        request_hash=fingerprint(f"POST /orders/{order_ledger_id}/pay", asked.canonical()),
+        input=payment_of(row, asked.payment_method),
+        metadata=asked.metadata,
+        correlation_id=request[keys.CORRELATION_ID],
+        traceparent=request[keys.TRACEPARENT],
+        parent_id=order_ledger_id,
+    )
+    return await begin(request, definitions.named(PAY_ORDER.name), ask, wait_s, insert_payment)
 
 
 ROUTES: Final = [web.post("/orders/{order_ledger_id}/pay", pay_order)]

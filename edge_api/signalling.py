@@ -6,12 +6,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from edge_api import keys
-from edge_api.problems import Problem, ProblemType
 from edge_api.reading import json_response, own_row
 from edge_api.requests import order_id_of, read_body
 from edge_api.rows import visible_rows
-from orchestrator.signalling import NoSuchSignal, NotAwaited, signal, signal_of
-from orchestrator.verdict import Busy
+from orchestrator.signalling import signal, signal_of
 
 
 class AnyPayload(BaseModel):
@@ -26,24 +24,17 @@ async def send_signal(request: web.Request) -> web.Response:
     async with visible_rows(request) as conn:
         row = await own_row(request, conn)
         saga = await request.app[keys.DEFINITIONS].of(conn, row.definition_id)
-    try:
-        payload = signal_of(saga, name).payload
-    except NoSuchSignal as error:
-        raise Problem(ProblemType.NOT_FOUND, f"{error}.") from None
     # No connection is held while a body arrives.
-    asked = await read_body(request, payload)
+    asked = await read_body(request, signal_of(saga, name).payload)
     async with visible_rows(request) as conn:
-        try:
-            verdict = await signal(
-                conn,
-                request.app[keys.DEFINITIONS],
-                order_ledger_id,
-                name,
-                asked.model_dump(mode="json"),
-                actor=f"client {request[keys.CLIENT_ID]}",
-            )
-        except (NotAwaited, Busy) as error:
-            raise Problem(ProblemType.CONFLICT, f"{error}.", order_ledger_id=order_ledger_id) from None
+        verdict = await signal(
+            conn,
+            request.app[keys.DEFINITIONS],
+            order_ledger_id,
+            name,
+            asked.model_dump(mode="json"),
+            actor=f"client {request[keys.CLIENT_ID]}",
+        )
     path = f"/orders/{order_ledger_id}"
     body = {"order_ledger_id": order_ledger_id, "status": verdict.status, "links": {"self": path}}
     return json_response(body, status=202, location=path)

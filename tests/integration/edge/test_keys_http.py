@@ -231,6 +231,18 @@ async def test_failed_logins_are_slowed_down_and_right_ones_are_not(start_edge: 
         assert (await listener.ask("GET", path, **bearing(right))).status == 200
 
 
+async def test_what_a_key_does_not_allow_is_slowed_down_for_its_client_alone(start_edge: StartEdge, ledger_url: str) -> None:
+    ann, ben = [(await make_key(ledger_url, client, Scope.EVENTS)).key for client in ("ann", "ben")]
+    edge = await start_edge(admin_token=TOKEN)
+
+    for listener, path in ((clients_of(edge), "/orders"), (admin_of(edge), "/metrics")):
+        replies = await asyncio.gather(*(listener.ask("GET", path, **bearing(ann)) for _ in range(5 * FAILURES_PER_S)))
+
+        assert {reply.status for reply in replies} == {403, 429}
+        assert (await listener.ask("GET", path, **bearing(ben))).status == 403
+    assert (await clients_of(edge).ask("GET", "/events", **bearing(ann))).status == 200
+
+
 async def test_nothing_that_is_stored_can_be_used_as_a_key(start_edge: StartEdge, ledger_url: str) -> None:
     made = await make_key(ledger_url, "ann", Scope.ORDERS)
     edge = await start_edge()
