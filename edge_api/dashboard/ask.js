@@ -66,10 +66,15 @@ export function ask({ title, intro = [], fields = [], preview = null, act, label
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (show === null) run(doIt, perform);
-    else run(show, async (said) => fill(shown, await preview(said, closed.signal)));
+    else run(show, look);
   });
   form.addEventListener("input", forget);
   doIt.addEventListener("click", () => run(doIt, perform));
+
+  async function look(said) {
+    fill(shown, await preview(said, closed.signal));
+    doIt.scrollIntoView({ block: "nearest" });
+  }
 
   async function perform(said) {
     const done = await act(said, closed.signal);

@@ -35,6 +35,7 @@ export function draw(timeline, width, { toScale = false, label }) {
       svg("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "held-line" }))),
     timeline.holds.map((hold) => band(x(hold.start_s), x(hold.end_s ?? end), 0, bottom, "held", `On hold for ${span(hold, end)}`)),
     timeline.statuses.map((phase) => statusBand(phase, x(phase.start_s), x(phase.end_s ?? end), end)),
+    timeline.ended ? ending(timeline.statuses, x) : null,
     timeline.lanes.map((one, index) => laneOf(one, { y: top + index * lane, lane, names, narrow, left, right, x, end })),
     numbered.map((mark) => markAt(mark, x(mark.at_s), bottom)),
     axis(timeline, x, left, right, bottom));
@@ -70,12 +71,20 @@ const band = (from, till, y, height, name, title) => svg("rect", { x: from, y, w
 
 function statusBand(phase, from, till, end) {
   const room = till - from;
-  const fits = phase.name.length * LETTER + 8 < room;
+  const fits = phase.name.length * LETTER + 16 < room;
   return svg("g", { class: `phase ${phase.name.toLowerCase().replace(/[^a-z_]/g, "")}` },
     svg("title", {}, `${phase.name}, ${span(phase, end)}${phase.reason ? `: ${phase.reason}` : ""}`),
     svg("line", { x1: from, x2: from, y1: 0, y2: BAND }),
     svg("rect", { x: from, y: BAND - 4, width: Math.max(room, 2), height: 4 }),
     fits ? svg("text", { x: from + 4, y: BAND - 8 }, phase.name) : null);
+}
+
+// The last status has no length; it stands at the end where the one before leaves it room.
+function ending(statuses, x) {
+  const [before, last] = statuses.slice(-2);
+  const at = x(last.start_s);
+  return at - x(before.start_s) > (before.name.length + last.name.length) * LETTER + 24
+    ? svg("text", { x: at - 5, y: BAND - 8, "text-anchor": "end", class: "ending" }, last.name) : null;
 }
 
 function laneOf({ step, state, group, bars }, { y, lane, names, narrow, left, right, x, end }) {
@@ -113,13 +122,13 @@ function markAt({ kind, what, number, actor, reason }, at, bottom) {
 }
 
 function axis(timeline, x, left, right, bottom) {
-  const moments = [0, ...timeline.scale.map(([at]) => at), timeline.length_s];
-  const shown = [];
-  for (const at of moments) {
-    if (at <= timeline.length_s && (!shown.length || x(at) - x(shown.at(-1)) >= TICK_ROOM)) shown.push(at);
+  const shown = [0];
+  for (const [at] of timeline.scale) {
+    const before = shown.at(-1);
+    const room = Math.min(x(at) - x(before), right - x(at));
+    if (at < timeline.length_s && room >= TICK_ROOM && lasting(at) !== lasting(before) && lasting(at) !== lasting(timeline.length_s)) shown.push(at);
   }
-  if (right - x(shown.at(-1)) < TICK_ROOM && shown.length > 1) shown.pop();
-  if (shown.at(-1) !== timeline.length_s) shown.push(timeline.length_s);
+  if (timeline.length_s) shown.push(timeline.length_s);
   return svg("g", { class: "axis" }, shown.map((at, index) => svg("text", { x: x(at), y: bottom + AXIS,
     "text-anchor": index === 0 ? "start" : index === shown.length - 1 ? "end" : "middle" }, index === 0 ? "0" : `+${lasting(at)}`)));
 }

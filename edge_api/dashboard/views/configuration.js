@@ -126,7 +126,7 @@ function showOne(root, saga, signal) {
     runs.rows(Object.entries(told.runs).map(([key, value]) => ({ key, cells: [key, plain(value)] })));
     acts.rows(history.map((one) => ({
       key: one.seq,
-      cells: [time(one.at), one.act, one.revision, one.actor, one.reason, el("code", {}, JSON.stringify(one.body) + (one.figures ? ` ${JSON.stringify(one.figures)}` : ""))],
+      cells: [time(one.at), one.act, one.revision, one.actor, one.reason, el("code", {}, [one.body, ...(Object.keys(one.figures ?? {}).length ? [one.figures] : [])].map((each) => JSON.stringify(each)).join(" "))],
     })));
   }
 

@@ -36,7 +36,8 @@ function showOne(root, saga, signal) {
   retitle(`Saga ${saga}`);
   const says = el("div");
   const drawn = el("div", { class: "drawn" });
-  const steps = table("Steps, in their order", ["Step", "Kind", "Does", "Undone by", "Attempts", "Time limit"]);
+  const steps = table("Steps, in their order", ["Step", "Kind", "Does", "Undone by", { text: "Attempts", number: true },
+    { text: "Again after", number: true }, { text: "Time limit", number: true }]);
   const ways = table("Ways from step to step, as drawn", ["From", "To", "When"]);
   const versions = table("Versions", [{ text: "Version", number: true }, "Runs here", { text: "Unfinished orders", number: true }, "Steps", "Fingerprint of its code"]);
   root.append(el("p", {}, el("a", { href: to("definitions") }, "All sagas"), ". ", el("a", { href: to("configuration", saga) }, "How it is configured"), ". ",
@@ -88,7 +89,7 @@ function stepRow(step) {
   return {
     key: step.name,
     cells: [step.name, marks.filter(Boolean).join(", "), step.action ? call(step.action) : waits, call(step.compensation) ?? (step.undone_by ? `with ${step.undone_by}` : NOTHING),
-      step.retry ? `${step.retry.attempts_max}, the first after ${lasting(step.retry.first_s)}` : NOTHING, step.timeout_s === null ? NOTHING : lasting(step.timeout_s)],
+      step.retry?.attempts_max ?? NOTHING, lasting(step.retry?.first_s), step.timeout_s === null ? NOTHING : lasting(step.timeout_s)],
   };
 }
 
@@ -111,7 +112,7 @@ function draw({ saga, runs, graph }, width) {
     placed.set(unit.name, { ...placed.get(unit.steps[0]), height: y - GAP - from });
   }
   const targets = new Set(graph.arrows.map(({ target }) => target));
-  const ends = ["FAILED", "CANCELLED", "DECLINED"].filter((status) => targets.has(status));
+  const ends = ["DECLINED", "FAILED", "CANCELLED"].filter((status) => targets.has(status));
   const room = column / ends.length;
   ends.forEach((status, index) => placed.set(status, { x: right + index * room, y: 1, height: END, width: room - 4 }));
   if (targets.has("COMPLETED")) placed.set("COMPLETED", { x: left, y, height: END });
@@ -139,7 +140,7 @@ function boxAt(name, below, { x, y, height, width = null }, column, kind) {
   const wide = width ?? column;
   return svg("g", { class: kind }, svg("title", {}, below ? `${name}: ${below}` : name), svg("rect", { x, y, width: wide, height, rx: 4 }),
     svg("text", { x: x + wide / 2, y: y + (below ? 17 : height / 2 + 4), "text-anchor": "middle" }, fitting(name, wide)),
-    below ? svg("text", { x: x + wide / 2, y: y + 32, "text-anchor": "middle", class: "below" }, fitting(below, wide + 20)) : null);
+    below ? svg("text", { x: x + wide / 2, y: y + 32, "text-anchor": "middle", class: "below" }, fitting(below, wide + 8)) : null);
 }
 
 const fitting = (text, width) => (text.length * LETTER > width ? `${text.slice(0, Math.max(Math.floor(width / LETTER) - 1, 1))}…` : text);
@@ -156,7 +157,10 @@ function arrowAt({ source, target, why }, placed, column) {
     return svg("path", { class: "onward", d: `M${middle(from)} ${from.y + from.height} V${till.y - 1}`, "marker-end": "url(#head-onward)" }, title);
   }
   const [startX, startY] = [from.x + column, from.y + from.height / 2];
-  const [endX, endY] = [till.x - 1, till.y + till.height / 2];
+  // An end at the top is reached from below, so that no arrow crosses its neighbours.
+  const atTop = till.width !== undefined;
+  const [endX, endY] = atTop ? [middle(till), till.y + till.height + 1] : [till.x - 1, till.y + till.height / 2];
   const bend = (endX - startX) / 2;
-  return svg("path", { class: "back", d: `M${startX} ${startY} C${startX + bend} ${startY} ${endX - bend} ${endY} ${endX} ${endY}`, "marker-end": "url(#head-back)" }, title);
+  const arrives = atTop ? `${endX} ${endY + GAP}` : `${endX - bend} ${endY}`;
+  return svg("path", { class: "back", d: `M${startX} ${startY} C${startX + bend} ${startY} ${arrives} ${endX} ${endY}`, "marker-end": "url(#head-back)" }, title);
 }

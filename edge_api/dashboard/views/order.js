@@ -19,9 +19,9 @@ export async function show(root, { id }, signal) {
   const course = courseOf(id, signal);
   const sent = table("Attempts and waits", ["Step", "What", { text: "After", number: true }, { text: "Lasted", number: true }, "Outcome",
     "Error", "Said"]);
-  const steps = table("Steps", ["Step", "State", { text: "Attempts", number: true }, "Started", "Ended", "Last error"]);
-  const items = table("Items", ["SKU", { text: "Quantity", number: true }, { text: "Unit price", number: true }, "Description"]);
-  const journal = table("Journal, every entry in order", [{ text: "Seq", number: true }, "At", "Kind", "Step", "Outcome", "Why", "Who"]);
+  const steps = table("Where each step stands", ["Step", "State", { text: "Attempts", number: true }, "Started", "Ended", "Last error"]);
+  const items = table("What was ordered", ["SKU", { text: "Quantity", number: true }, { text: "Unit price", number: true }, "Description"]);
+  const journal = table("Journal, every entry in order", [{ text: "Seq", number: true }, { text: "After", number: true }, "Kind", "Step", "Outcome", "Why", "Who"]);
   const statements = el("div");
   root.append(head, verbs, el("h2", {}, "Course"), course.figure, sent.region, el("h2", {}, "Steps"), steps.region,
     el("h2", {}, "Items"), items.region, el("h2", {}, "Journal"), journal.region, el("h2", {}, "See it yourself"), statements);
@@ -45,7 +45,7 @@ export async function show(root, { id }, signal) {
       key: item.line,
       cells: [item.sku, count(item.quantity), money(item.unit_price_minor, order.currency), item.description ?? ""],
     })));
-    journal.rows(order.journal.map(journalRow));
+    journal.rows(order.journal.map((entry) => journalRow(entry, order)));
     if (!statements.childElementCount) fill(statements, order.statements.map(statement));
   }
 
@@ -177,12 +177,13 @@ function bodies() {
   };
 }
 
-function journalRow(entry) {
+function journalRow(entry, order) {
   const attempt = entry.attempt === null ? "" : ` ${entry.attempt}${entry.round > 1 ? `, round ${entry.round}` : ""}`;
   const took = entry.duration_ms === null ? "" : ` in ${lasting(entry.duration_ms / 1000)}`;
+  const after = Math.max(Date.parse(entry.at) - Date.parse(order.created_at), 0) / 1000;
   return {
     key: entry.seq,
-    cells: [entry.seq, time(entry.at), `${entry.kind}${attempt}`, `${entry.direction === "compensation" ? "undo " : ""}${entry.step ?? ""}`,
+    cells: [entry.seq, el("time", { datetime: entry.at, title: entry.at }, `+${lasting(after)}`), `${entry.kind}${attempt}`, `${entry.direction === "compensation" ? "undo " : ""}${entry.step ?? ""}`,
       `${entry.outcome ?? ""}${took}`, [entry.error, entry.reason].filter(Boolean).join("; "), entry.actor ?? entry.replica],
     loud: entry.outcome === "STUCK",
   };
