@@ -18,7 +18,7 @@ export function show(root, { query }, signal) {
   const chosen = el("select", { id: "webhook" });
   const total = el("p", { role: "status" });
   const all = el("button", { type: "button", onclick: replayAll, disabled: true }, "Replay all");
-  const letters = table("Deliveries that were given up, the last first", ["Event", "Type", "Order", "Webhook", { text: "Attempts", number: true },
+  const letters = table("Deliveries that were given up, the last first", ["Event", "Order", "Webhook", { text: "Attempts", number: true },
     "Given up", "Error", "Act"], { none: "no dead letters" });
   root.append(el("div", { class: "buttons" }, el("label", { for: "webhook" }, "Webhook"), chosen, all), total, letters.region);
   chosen.addEventListener("change", () => {
@@ -90,7 +90,8 @@ export function show(root, { query }, signal) {
     fill(total, told.total ? `${count(told.total)} dead${shown}` : "No delivery was given up.");
     letters.rows(told.dead.map((letter) => ({
       key: `${letter.event_id} ${letter.webhook}`,
-      cells: [el("code", {}, letter.event_id), letter.type, el("a", { href: to("orders", letter.order_ledger_id), class: "mono" }, letter.order_ledger_id), letter.webhook,
+      cells: [[letter.type, " ", el("code", { title: letter.event_id }, letter.event_id.slice(0, 8))],
+        el("a", { href: to("orders", letter.order_ledger_id), class: "mono", title: letter.order_ledger_id }, letter.order_ledger_id.slice(0, 8)), letter.webhook,
         count(letter.attempts), time(letter.dead_at), letter.error ?? "", buttonOf(letter)],
     })));
   }

@@ -10,6 +10,7 @@ const PAUSE_MS = 10_000;
 const BOX = 40;
 const GAP = 26;
 const END = 26; // Height of an end's box.
+const END_ROOM = 88; // Width of one at the least.
 const LETTER = 7.3; // About as wide as a letter of a name.
 
 export const title = "Definitions";
@@ -113,8 +114,8 @@ function draw({ saga, runs, graph }, width) {
   }
   const targets = new Set(graph.arrows.map(({ target }) => target));
   const ends = ["DECLINED", "FAILED", "CANCELLED"].filter((status) => targets.has(status));
-  const room = column / ends.length;
-  ends.forEach((status, index) => placed.set(status, { x: right + index * room, y: 1, height: END, width: room - 4 }));
+  const room = Math.max(column / ends.length, END_ROOM);
+  ends.forEach((status, index) => placed.set(status, { x: width - 1 - (ends.length - index) * room + 4, y: 1, height: END, width: room - 4 }));
   if (targets.has("COMPLETED")) placed.set("COMPLETED", { x: left, y, height: END });
   if (targets.has("STUCK")) placed.set("STUCK", { x: right, y, height: END });
   const steps = new Map(runs.steps.map((step) => [step.name, step]));
@@ -126,7 +127,7 @@ function draw({ saga, runs, graph }, width) {
       svg("title", {}, `${group.name}: called at once`))),
     graph.arrows.map((arrow) => arrowAt(arrow, placed, column)),
     [...steps.values()].flatMap((step) => [boxAt(step.name, said(step), placed.get(step.name), column, `step ${step.kind ?? step.type}`),
-      graph.undone.includes(step.name) ? boxAt(`undo ${step.name}`, call(step.compensation), placed.get(`undo_${step.name}`), column, "undo") : null]),
+      graph.undone.includes(step.name) ? boxAt(`↩ ${step.name}`, call(step.compensation), placed.get(`undo_${step.name}`), column, "undo") : null]),
     [...ends, "COMPLETED", "STUCK"].filter((end) => placed.has(end)).map((end) => boxAt(end, null, placed.get(end), column, `end ${end.toLowerCase()}`)));
 }
 
