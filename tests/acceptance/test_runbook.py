@@ -1,21 +1,31 @@
-"""Every command of the runbook, typed in on a stack of real processes where orders are in need of it."""
+"""Every command of the runbook and of the how-tos, typed in on a stack of real processes where orders are in need of it.
+
+What needs containers, a cluster or a server of its own is held against what it names in `tests/unit/test_how_to.py`, or done in
+`test_backups.py`.
+"""
 
 import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from participants.settings import PORTS
 from tests.acceptance.stack import Stack
 from tests.acceptance.stack_shop import PRICE_MINOR, SKU, Shop, eventually
-from tests.documents import ROOT
+from tests.documents import ROOT, commands_in
 
 pytestmark = pytest.mark.acceptance
 TEXT = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 SECTIONS = {"The first ten seconds": TEXT.split("\n## ")[0]} | {
     part.split("\n", 1)[0]: part for part in re.split(r"^### ", TEXT, flags=re.MULTILINE)[1:]
 }
+HOW_TO = {
+    f"how to: {name}": (ROOT / f"docs/how-to/{name}.md").read_text("utf-8") for name in ("deploy", "upgrade", "scale-out")
+}
+ELSEWHERE = {"docker", "kubectl", "make"}
 MORE_THAN_THERE_IS = [{"sku": SKU, "quantity": 1_000_000, "unit_price_minor": PRICE_MINOR}]
 LOOKED_AT: set[str] = set()
 """What only looks is run once: half of the sections begin with `saga health`."""
@@ -23,18 +33,18 @@ Ordered = Callable[[str], Awaitable[str]]
 
 
 def commands_of(section: str) -> list[list[str]]:
-    blocks = re.findall(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return [shlex.split(line.removeprefix("$ ")) for block in blocks for line in block.splitlines()]
+    found = [shlex.split(command) for command in commands_in(section)]
+    return [words for words in found if words[0] not in ELSEWHERE]
 
 
 @pytest.fixture
 async def ordered(shop: Shop, stack: Stack) -> AsyncIterator[Ordered]:
-    """Give an order that a verb is for, by the verb: one that is STUCK for a retry, a completed one for a cancel."""
+    """Give an order that a verb is for: a completed one for a cancel, one that waits for a pause, else one that is STUCK."""
     made: dict[str, str] = {}
 
     async def stuck() -> str:
         await shop.fail("payments", "reject", "/payments/void")
-        order = await shop.place(f"runbook-stuck-{await shop.available()}-{id(made)}", items=MORE_THAN_THERE_IS)
+        order = await shop.place(f"runbook-{uuid4()}", items=MORE_THAN_THERE_IS)
 
         async def is_stuck() -> None:
             assert (await shop.get(order))["status"] == "STUCK"
@@ -42,18 +52,45 @@ async def ordered(shop: Shop, stack: Stack) -> AsyncIterator[Ordered]:
         await eventually(is_stuck, 30)
         return order
 
+    async def completed() -> str:
+        order = await shop.place(f"runbook-{uuid4()}")
+        assert (await shop.ends(order))["status"] == "COMPLETED"
+        return order
+
+    async def waiting() -> str:
+        assert stack.saga("breaker", "hold", "inventory", "--reason", "a test").returncode == 0
+        while True:
+            order = await shop.place(f"runbook-{uuid4()}")
+            # Replicas at work heed a breaker two seconds later.
+            try:
+                await shop.ends(order, 3)
+            except AssertionError:
+                return order
+
+    # A retry ends the order that it is for, so what else is done to a stuck one gets another.
+    kinds = {"cancel": completed, "pause": waiting, "resume": waiting, "show": stuck, "retry": stuck}
+
     async def order_for(verb: str) -> str:
-        kind = "completed" if verb == "cancel" else "stuck"
+        kind = kinds[verb].__name__ if verb in kinds else "mended by hand"
         if kind not in made:
-            made[kind] = await stuck() if kind == "stuck" else await shop.place(f"runbook-{id(made)}")
-            if kind == "completed":
-                assert (await shop.ends(made[kind]))["status"] == "COMPLETED"
+            made[kind] = await kinds.get(verb, stuck)()
         return made[kind]
 
     yield order_for
-    if "stuck" in made and (await shop.get(made["stuck"]))["status"] == "STUCK":
-        assert stack.saga("ledger", "retry", made["stuck"], "--reason", "the test is over").returncode == 0
-        assert (await shop.ends(made["stuck"]))["status"] == "FAILED"
+    if "waiting" in made:
+        assert stack.saga("breaker", "reset", "inventory", "--reason", "the test is over").returncode == 0
+        assert stack.saga("ledger", "cancel", made["waiting"], "--reason", "the test is over").returncode == 0
+        assert (await shop.ends(made["waiting"]))["status"] == "CANCELLED"
+    for order in made.values():
+        if (await shop.get(order))["status"] == "STUCK":
+            assert stack.saga("ledger", "retry", order, "--reason", "the test is over").returncode == 0
+            assert (await shop.ends(order))["status"] == "FAILED"
+
+
+def there(word: str, stack: Stack) -> str:
+    """Return a participant's address as it is on this stack."""
+    served = {f"http://127.0.0.1:{port}": stack.participants[name] for name, port in PORTS.items()}
+    return served.get(word, word)
 
 
 def asked_of_the_ledger(stack: Stack, words: list[str]) -> None:
@@ -65,11 +102,11 @@ def asked_of_the_ledger(stack: Stack, words: list[str]) -> None:
         assert conn.execute(statement.encode()).description
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", SECTIONS | HOW_TO)
 async def test_every_command_of_the_runbook_does_what_it_is_there_for(
     section: str, shop: Shop, stack: Stack, ordered: Ordered
 ) -> None:
-    commands = commands_of(SECTIONS[section])
+    commands = commands_of((SECTIONS | HOW_TO)[section])
     named_webhook = any("shop" in words for words in commands)
     settings = {"SAGA_PORT": stack.edge_urls[0].rpartition(":")[2]}
     if named_webhook:
@@ -88,7 +125,7 @@ async def test_every_command_of_the_runbook_does_what_it_is_there_for(
                 LOOKED_AT.add(" ".join(words))
             if "ID" in words:
                 words[words.index("ID")] = await ordered(words[2])
-            done = stack.saga(*words[1:], **settings)
+            done = stack.saga(*(there(word, stack) for word in words[1:]), **settings)
             # A reconciliation tells of the order that waits for an operator.
             assert done.returncode == 0 or (words[1] == "reconcile" and "stuck_order" in done.stdout), done
             assert done.stdout.strip()
@@ -99,6 +136,6 @@ async def test_every_command_of_the_runbook_does_what_it_is_there_for(
 
 
 def test_every_command_is_in_a_section_that_is_run() -> None:
-    typed = re.findall(r"^\$ ", TEXT, re.MULTILINE)
+    typed = re.findall(r"^ *\$ (?!docker|kubectl|make)", TEXT + "".join(HOW_TO.values()), re.MULTILINE)
 
-    assert len(typed) == sum(len(commands_of(section)) for section in SECTIONS.values())
+    assert len(typed) == sum(len(commands_of(section)) for section in (SECTIONS | HOW_TO).values())
