@@ -27,7 +27,18 @@ _WITH: Final[Mapping[str, frozenset[str]]] = {
 _RUNS_MAX: Final = 50
 
 
-@click.command()
+class _Retry(click.Command):
+    """Refuses what does not go together before anything is looked for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what was said."""
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            _mode(ctx)
+        return rest
+
+
+@click.command(cls=_Retry)
 @click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
 @click.option("--all", "everything", is_flag=True, help="All orders that are as the next four say, chosen once.")
 @click.option(
@@ -67,7 +78,7 @@ def retry(context: click.Context, /, place: "Place", actor: str, as_json: bool, 
     The orders of --all are kept as a run: what becomes STUCK meanwhile is not retried with them, each is retried once however
     many go on with the run, and who breaks it off loses nothing.
     """
-    mode = _mode(context, asked)
+    mode = _mode(context)
     from orchestrator.operations import bulk_view, verbs
     from orchestrator.operations.bulk import Wanted
     from orchestrator.operations.bulk_pace import Terms
@@ -93,12 +104,13 @@ def retry(context: click.Context, /, place: "Place", actor: str, as_json: bool, 
     return None
 
 
-def _mode(context: click.Context, asked: Mapping[str, Any]) -> str:
+def _mode(context: click.Context) -> str:
     """Return which of the ways to use the command is meant.
 
     Raises:
         UsageError: None or more than one, or something is said that does not belong to it, or missing.
     """
+    asked = context.params
     modes = [name for name in _WITH if asked[name]]
     if len(modes) != 1:
         raise click.UsageError("say one of ID, --all, --resume, --run and --runs", context)
