@@ -11,7 +11,7 @@ CHAOS_ORDERS ?= 10000
 CHAOS_REPORT ?= chaos.md
 SCHEDULES ?= 1000000
 SEED ?=
-LOCKS ?= requirements.lock requirements-dev.lock bench/requirements.lock
+LOCKS ?= requirements.lock requirements-otel.lock requirements-dev.lock bench/requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock audit-deps secrets clean
@@ -74,7 +74,9 @@ lock: ## Write the lock files anew from pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra build pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra build --extra test --extra dev pyproject.toml --output-file requirements-dev.lock
+		--extra build --extra otel --extra test --extra dev pyproject.toml --output-file requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraints requirements.lock --extra build --extra otel pyproject.toml --output-file requirements-otel.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--constraints requirements.lock bench/requirements.in --output-file bench/requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

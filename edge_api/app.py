@@ -43,6 +43,7 @@ from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
+from orchestrator.tracing import Tracer
 from sql.connect import Pool
 
 CLIENT_ROUTES: Final = (
@@ -88,6 +89,7 @@ class Parts:
         feed: Reads the feed of events, and lets requests wait for them.
         metrics: What is counted.
         backlog: Whether too much work waits for more.
+        tracer: Tells traces.
         ready: Set while orders are taken.
     """
 
@@ -104,6 +106,7 @@ class Parts:
     feed: Feed
     metrics: EdgeMetrics
     backlog: Backlog
+    tracer: Tracer
     ready: asyncio.Event
 
 
@@ -164,6 +167,7 @@ def _put(parts: Parts, app: web.Application, *, sees_all_clients: bool) -> None:
     app[keys.FLEET] = parts.fleet
     app[PROBES] = parts.probes
     app[WAKER] = parts.waker
+    app[keys.TRACER] = parts.tracer
     app[FINISHES] = parts.finishes
     app[FEED] = parts.feed
     app[METRICS] = parts.metrics

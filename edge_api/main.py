@@ -29,11 +29,13 @@ from orchestrator.loading import registered
 from orchestrator.logs import configure_logs
 from orchestrator.participant import Caller
 from orchestrator.settings import Settings
+from orchestrator.tracing import Tracer
 from orchestrator.transport import open_transport
 from orchestrator.transport.fallback import open_session
-from sql.connect import Pool
+from sql.connect import ALL_CLIENTS, Pool
 from sql.tasks import end_task
 from sql.telling import is_readable, versions
+from sql.tracing import TracesError, open_traces
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
@@ -110,7 +112,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Open what handlers work with.
 
     Raises:
-        EdgeError: The ledger can't be reached or is not migrated, or SAGA_API_KEYS is wrong.
+        EdgeError: The ledger can't be reached or is not migrated, SAGA_API_KEYS is wrong, or traces can't be told.
     """
     static_keys = read_api_keys(settings.api_keys)
     name = f"edge-{uuid4().hex[:8]}"  # the random part makes a restart on the same host another edge
@@ -129,6 +131,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         metrics = EdgeMetrics()
         fleet = Fleet(pool, settings, metrics.breaker_state)
         await fleet.look()
+        tracer = _open_tracer(stack, settings, pool, metrics, name)
         backlog = Backlog(pool, settings.backlog_max)
         waker, finishes, feed = Waker(pool, enabled=settings.notify), Finishes(pool), Feed(pool)
         parts = Parts(
@@ -145,11 +148,24 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             feed=feed,
             metrics=metrics,
             backlog=backlog,
+            tracer=tracer,
             ready=asyncio.Event(),
         )
-        for loop in (waker.run(), finishes.run(), feed.run(), fleet.run(), ring.run(), backlog.run()):
+        for loop in (waker.run(), finishes.run(), feed.run(), fleet.run(), ring.run(), backlog.run(), tracer.run()):
             stack.push_async_callback(end_task, asyncio.create_task(loop))
         yield parts
+
+
+def _open_tracer(stack: AsyncExitStack, settings: Settings, pool: Pool, metrics: EdgeMetrics, name: str) -> Tracer:
+    try:
+        traces = open_traces(settings.traces, "sagaledger-edge", name)
+    except TracesError as error:
+        raise EdgeError(str(error)) from None
+    if traces is not None:
+        metrics.registry.register(traces)
+    tracer = Tracer(traces, partial(pool.acting_for, ALL_CLIENTS))
+    stack.push_async_callback(tracer.close)
+    return tracer
 
 
 async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions) -> Pool:

@@ -1,7 +1,6 @@
 """What holds for every request: ids, headers, limits of reads, and errors as problems."""
 
 import re
-import secrets
 import time
 from typing import Final
 from uuid import uuid4
@@ -26,11 +25,14 @@ from orchestrator.verdict import Busy, NotAllowed
 from orchestrator.webhooks.subscribing import NameTaken, NoWebhook
 from sql.connect import OUTAGE
 from sql.ledger import OrderNotFound
+from sql.tracing import Context, Role, begin, end_request, made_context, read_context
 
 WAITING_PATHS: Final = frozenset({"/events"})
 """Reads that may wait for something to happen, and limit by themselves how long they wait for the ledger."""
 READ_TIMEOUT_S: Final = 5.5
 """A little more than the statement's own limit, which holds as long as the server can be reached."""
+READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+"""Methods of requests that begin nothing: they have no span."""
 REFUSALS: Final = {
     NoSuchSaga: ProblemType.NOT_FOUND,
     NoWebhook: ProblemType.NOT_FOUND,
@@ -46,7 +48,6 @@ REFUSALS: Final = {
 """What is refused further in, to whoever asks, each with what is derived from it: each says itself, in a sentence, why nothing
 was changed."""
 _CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     given = request.headers.get("X-Correlation-ID", "")
     request[keys.CORRELATION_ID] = given if _CORRELATION_ID.fullmatch(given) else str(uuid4())
     request[keys.REQUEST_ID] = str(uuid4())
-    request[keys.TRACEPARENT] = _traceparent(request.headers.get("traceparent", ""))
+    _trace(request)
     # The requests of a connection share its context: each says anew what its lines are about.
     order = request.match_info.get("order_ledger_id")
     structlog.contextvars.bind_contextvars(correlation_id=request[keys.CORRELATION_ID], order_ledger_id=order, step=None)
@@ -72,6 +73,10 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     route = _route(request)
     method = request.method if request.method in hdrs.METH_ALL else "other"
     request.app[METRICS].request_duration.labels(route, method, response.status).observe(time.monotonic() - began_s)
+    if (traces := request.app[keys.TRACER].traces) is not None and keys.SPAN in request:
+        if (about := structlog.contextvars.get_contextvars().get("order_ledger_id")) is not None:
+            request[keys.SPAN].attributes["saga.order_ledger_id"] = about
+        traces.tell([end_request(request[keys.SPAN], method, route, response.status)])
     return response
 
 
@@ -151,8 +156,17 @@ def _http_problem(error: web.HTTPException) -> Problem:
     return Problem(ProblemType.INTERNAL, "The request failed here.")
 
 
-def _traceparent(given: str) -> str:
-    """Return the trace context (W3C Trace Context, level 1) of a request, or a new one."""
-    if _TRACEPARENT.fullmatch(given):
-        return given
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+def _trace(request: web.Request) -> None:
+    """Give a request the trace context (W3C Trace Context, level 1) that it came with, or a new one.
+
+    One that may change something has a span in it, where traces are on and this one is wanted: what it begins is part of that.
+    """
+    given = read_context(request.headers.get("traceparent"))
+    context, traces = given or made_context(), request.app[keys.TRACER].traces
+    if traces is not None and request.method not in READS:
+        if given is None and not traces.samples(context.trace_id):
+            context = Context(context.trace_id, context.span_id, sampled=False)
+        if context.sampled:
+            request[keys.SPAN] = begin("request", Role.SERVER, context, {"url.scheme": request.scheme})
+            context = request[keys.SPAN].context
+    request[keys.TRACEPARENT] = context.traceparent

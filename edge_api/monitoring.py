@@ -107,7 +107,8 @@ async def participants_health(request: web.Request) -> web.Response:
     """Answer `GET /health/participants`: each asked at once; one that is down is a fact, not an error."""
     session, fleet = request.app[PROBES], request.app[keys.FLEET]
     urls = dict(fleet.addresses)
-    answers = await asyncio.gather(*(_probe(session, url) for url in urls.values()))
+    headers = {"X-Correlation-ID": request[keys.CORRELATION_ID]}
+    answers = await asyncio.gather(*(_probe(session, url, headers) for url in urls.values()))
     told = {name: {**said, "breaker": fleet.breaker_of(name)} for name, said in zip(urls, answers, strict=True)}
     healthy = all(said["status"] == "up" and said["breaker"] == State.CLOSED for said in told.values())
     return json_response({"healthy": healthy, "participants": told})
@@ -134,13 +135,13 @@ async def _measure(request: web.Request) -> Measured:
         return await measure(conn)
 
 
-async def _probe(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+async def _probe(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> dict[str, Any]:
     began_s = time.monotonic()
     error = None
     try:
         async with (
             asyncio.timeout(PARTICIPANT_TIMEOUT_S),
-            session.get(f"{url}/healthz", allow_redirects=False) as response,
+            session.get(f"{url}/healthz", headers=headers, allow_redirects=False) as response,
         ):
             if response.status != 200:
                 error = f"it answered {response.status}"

@@ -41,22 +41,21 @@ from orchestrator.definitions import Unfit
 from orchestrator.identity import order_id
 from orchestrator.logs import hide
 from orchestrator.opening import Opening, Request, open_order
-from orchestrator.participant import Tracing
 from orchestrator.progress import Answered, Progress
 from orchestrator.saga import Saga
+from orchestrator.tracing import ended
 from orchestrator.work import Work
 from participants.contracts import personal_of
 from sql import ledger, reading
 from sql.models import TERMINAL, Json, NewOrder
+from sql.tracing import Span
 
 LEASE_MARGIN_S: Final = 3.0
 """The edge's lease outlasts its call to payments by this, time enough to write the outcome."""
 LEDGER_TIMEOUT_S: Final = 2.2
 """Of one statement, with the wait for a connection: a little more than the pool's own limit, which says more."""
-
 CONFIGURED_MAX: Final = 5
 """A saga that is configured anew as often while one order is inserted is busy: the client may repeat."""
-
 DISABLED_RETRY_S: Final = 60
 """Somebody has to switch it on first."""
 
@@ -216,13 +215,14 @@ async def _authorize(request: web.Request, ask: Request, opening: Opening, creat
     assert call is not None
     structlog.contextvars.bind_contextvars(step=call.step)
     began_s = time.monotonic()
-    tracing = Tracing(ask.correlation_id, ask.traceparent)
+    tracing = request.app[keys.TRACER].begin(work, call)
     outcome = await request.app[keys.CALLER].call(work.prepared(call), tracing, settings.edge_timeout_s)
     duration_s = time.monotonic() - began_s
     request.app[keys.FLEET].note(work.endpoint(call).participant, outcome)
     request.app[METRICS].steps.count(work.saga.name, call.step, call.direction, outcome, duration_s)
     answered = Answered(call.step, outcome, round(duration_s * 1000, 3))
-    answer = await _in_ledger(request, ask, lambda conn: _write_outcome(conn, request, ask, work, answered, created_at))
+    told = [ended(tracing.attempt, outcome)] if tracing.attempt is not None else []
+    answer = await _in_ledger(request, ask, lambda conn: _write_outcome(conn, request, ask, work, answered, created_at, told))
     if time.monotonic() - began_s < _lease_s(request) / 2:
         return answer
     # The lease may have run out by now, and a repeat of the request may have frozen another answer.
@@ -230,7 +230,13 @@ async def _authorize(request: web.Request, ask: Request, opening: Opening, creat
 
 
 async def _write_outcome(
-    conn: ledger.Connection, request: web.Request, ask: Request, work: Work, answered: Answered, created_at: datetime
+    conn: ledger.Connection,
+    request: web.Request,
+    ask: Request,
+    work: Work,
+    answered: Answered,
+    created_at: datetime,
+    told: list[Span],
 ) -> Answer:
     """Write what came of the call together with the answer that is frozen, in one statement."""
     jitter = random.uniform(0.0, request.app[keys.SETTINGS].retry_jitter)
@@ -239,8 +245,10 @@ async def _write_outcome(
         answer = answer_for(transition.status, work.saga.name, created_at, ask, request)
         frozen = replace(transition, response_status=answer.status, response_body=answer.body)
         if await ledger.write_transitions(conn, [frozen]):
+            request.app[keys.TRACER].tell(told)
             if transition.status in TERMINAL:
                 request.app[METRICS].finished.labels(work.saga.name, transition.status.value).inc()
+                request.app[keys.TRACER].rests(ask.order_ledger_id, transition.status)
             return answer
         row = (await ledger.get_rows(conn, [ask.order_ledger_id]))[ask.order_ledger_id]
         if row.lease_epoch != work.row.lease_epoch or answered.step not in Progress.from_json(row.progress).on_its_way:

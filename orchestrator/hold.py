@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.work import Moment
 from sql.models import Claim
+from sql.tracing import Span
 
 
 @dataclass
@@ -16,12 +17,14 @@ class Hold:
         ends_at_s: Monotonic time at which the lease surely still holds.
         suspect: Whether owner after owner let the lease run out, and there was no sign of life since.
         began_at_s: Monotonic time of the claim.
+        attempts: Calls that have ended and whose outcomes are not written yet, as traces tell them; none where they are off.
     """
 
     claim: Claim
     ends_at_s: float
     suspect: bool = False
     began_at_s: float = field(default_factory=time.monotonic)
+    attempts: list[Span] = field(default_factory=list)
 
     @property
     def left_s(self) -> float:

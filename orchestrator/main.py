@@ -28,6 +28,7 @@ from orchestrator.runner import Runner
 from orchestrator.saga import Saga
 from orchestrator.settings import Settings
 from orchestrator.switch import WhenDisabled
+from orchestrator.tracing import Tracer
 from orchestrator.transport import open_transport
 from orchestrator.watchdog import watch_loop
 from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
@@ -35,6 +36,7 @@ from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql.connect import Pool
 from sql.telling import versions
+from sql.tracing import TracesError, open_traces
 
 STOP_S: Final = 1.0
 """Seconds that loops get to end once they are cancelled; all that matters is written by then."""
@@ -79,6 +81,7 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
     async with AsyncExitStack() as stack:
         definitions = Definitions(sagas, settings)
         pool = await _open_ledger(stack, settings, definitions, replica)
+        tracer = _open_tracer(stack, settings, pool, metrics, replica)
         transport = await stack.enter_async_context(
             open_transport(settings.http_client, connections_max=settings.concurrency, reach=settings.participant_reach)
         )
@@ -96,6 +99,7 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
             jitter=settings.retry_jitter,
             lease_s=settings.lease_s,
             lapses_max=settings.lapses_max,
+            tracer=tracer,
         )
         worker = Worker(
             replica=replica,
@@ -120,7 +124,7 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
             open_transport(settings.http_client, connections_max=CONNECTIONS_MAX, reach=settings.webhook_reach)
         )
         sender = Sender(pool, receivers, settings, metrics, worker.has_work)
-        parts = _parts(settings, pool, writer, worker, fleet, metrics, sender)
+        parts = _parts(settings, pool, writer, worker, fleet, metrics, sender, tracer)
         parts["canary"] = Judge(
             pool,
             settings.ledger_url("orchestrator"),
@@ -133,13 +137,21 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
 
 
 def _parts(
-    settings: Settings, pool: Pool, writer: Writer, worker: Worker, fleet: Fleet, metrics: Metrics, sender: Sender
+    settings: Settings,
+    pool: Pool,
+    writer: Writer,
+    worker: Worker,
+    fleet: Fleet,
+    metrics: Metrics,
+    sender: Sender,
+    tracer: Tracer,
 ) -> dict[str, Any]:
     def wake() -> None:
         worker.wake()
         sender.wake()
 
     parts = {"writer": writer.run(), "worker": worker.run(), "fleet": fleet.run(worker.has_work), "webhooks": sender.run()}
+    parts["tracer"] = tracer.run()
     parts["watchdog"] = watch_loop(settings.lease_s, metrics)
     if settings.retention_days:
         parts["retention"] = Retention(pool, days=settings.retention_days).run()
@@ -161,6 +173,18 @@ async def _run_until(stop: asyncio.Event, worker: Worker, parts: dict[str, Any],
     for task in done - {stopped}:
         if not task.cancelled() and task.exception() is not None:
             raise OrchestratorError(f"the {task.get_name()} failed: {task.exception()}") from task.exception()
+
+
+def _open_tracer(stack: AsyncExitStack, settings: Settings, pool: Pool, metrics: Metrics, replica: str) -> Tracer:
+    try:
+        traces = open_traces(settings.traces, "sagaledger-orchestrator", replica)
+    except TracesError as error:
+        raise OrchestratorError(str(error)) from None
+    if traces is not None:
+        metrics.registry.register(traces)
+    tracer = Tracer(traces, pool.connection)
+    stack.push_async_callback(tracer.close)
+    return tracer
 
 
 async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions, replica: str) -> Pool:

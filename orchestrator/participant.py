@@ -17,9 +17,11 @@ from pydantic import ValidationError
 from orchestrator.credentials import authorization
 from orchestrator.outcome import Outcome, Rejected, Succeeded, Unknown
 from orchestrator.prepared import Prepared
+from orchestrator.spans import note_called, note_status
 from orchestrator.transport import BODY_BYTES_MAX, Forbidden, Reply, Transport, TransportError
 from participants.contracts import ECHO_EXEMPT, Endpoint, masked, strict_json
 from sql.models import Json
+from sql.tracing import Span
 
 ANSWER_DEPTH_MAX: Final = 32
 SUCCESS: Final = frozenset({200, 201})
@@ -35,10 +37,17 @@ log = structlog.get_logger(__name__)
 
 
 class Tracing(Struct, frozen=True):
-    """What is sent along for logs and traces."""
+    """What is sent along for logs and traces.
+
+    Attributes:
+        correlation_id: Of the order's request.
+        traceparent: Context of the call; None where the order has none.
+        attempt: The span of the call, to be told of it; None where traces are off.
+    """
 
     correlation_id: str
     traceparent: str | None = None
+    attempt: Span | None = None
 
 
 class Caller:
@@ -84,6 +93,8 @@ class Caller:
             headers["Content-Type"] = "application/json"
         try:
             url = self._addresses[endpoint.participant] + prepared.path
+            if tracing.attempt is not None:
+                note_called(tracing.attempt, url)
             reply = await self._transport.exchange(endpoint.method, url, headers, prepared.body, timeout_s)
         except TimeoutError:
             return Unknown(f"{endpoint.participant} did not answer within {timeout_s:g} s")
@@ -91,6 +102,8 @@ class Caller:
             if isinstance(error, Forbidden):
                 self._tell_refused(prepared, "forbidden_address", error=str(error))
             return Unknown(f"{endpoint.participant} could not be asked: {_printable(str(error), prepared.personal or {})}")
+        if tracing.attempt is not None:
+            note_status(tracing.attempt, reply.status)
         if reply.body is None:
             return Unknown(f"{endpoint.participant} answered {reply.status} with more than {BODY_BYTES_MAX} bytes")
         outcome = read_answer(endpoint, prepared.echoed, reply, prepared.personal)

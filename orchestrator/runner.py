@@ -15,13 +15,14 @@ from orchestrator.fleet import Fleet, Parked, Pass
 from orchestrator.hold import Hold
 from orchestrator.logs import hide
 from orchestrator.metrics import Metrics
-from orchestrator.participant import Caller, Tracing
+from orchestrator.participant import Caller
 from orchestrator.phases import ended_phase
 from orchestrator.prepared import Prepared
 from orchestrator.progress import Answered, Call, Lapsed, Move, Observation, Round
 from orchestrator.saga import Saga
 from orchestrator.settings import LEASE_MARGIN_S
 from orchestrator.taking_back import back_of
+from orchestrator.tracing import Tracer, ended
 from orchestrator.work import Work, personal_of_row
 from orchestrator.writer import Superseded, Writer
 from sql import ledger
@@ -46,6 +47,7 @@ class Runner:
         jitter: Most of a wait that is added at random.
         lease_s: Seconds for which a renewal holds.
         lapses_max: Claims in a row that may run out before an order is put aside.
+        tracer: Tells traces.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Runner:
         jitter: float,
         lease_s: float,
         lapses_max: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self.stopping = False
         self._replica = replica
@@ -73,6 +76,7 @@ class Runner:
         self._jitter = jitter
         self._lease_s = lease_s
         self._lapses_max = lapses_max
+        self._tracer = tracer or Tracer()
 
     async def run(self, hold: Hold) -> float | None:
         """Work on a claim until it ends, must wait, or the replica stops.
@@ -127,6 +131,8 @@ class Runner:
                 move = self._parked(work, settled, onward, leave, hold) if isinstance(leave, Parked) else onward
                 move, calls, transition = self._transition(work, move, settled, hold)
                 written = await self._writer.write(transition, back_of(work, transition))
+                if hold.attempts:
+                    self._tracer.tell(hold.attempts)
                 if isinstance(written, Superseded):
                     work = work.on(written.row)
                     if work.row.status in TERMINAL:
@@ -208,6 +214,7 @@ class Runner:
             age_s = hold.claim.age_s + time.monotonic() - hold.began_at_s
             self._metrics.duration.labels(work.saga.name).observe(age_s)
         log.info("order_left", status=work.row.status.value, step=work.row.step, delay_s=transition.delay_s)
+        self._tracer.rested(work.row)
         at_rest = work.row.status in TERMINAL or work.progress.halted
         return None if at_rest else transition.delay_s or 0.0
 
@@ -219,17 +226,19 @@ class Runner:
         if hold.left_s < max([saga.timeout_s_of(saga.call_of(call.step)) for call in calls]) + LEASE_MARGIN_S:
             await self._renew(hold)
         if len(calls) == 1:
-            return await self._answer(work, calls[0], prepared[0], passes[0])
+            return await self._answer(work, hold, calls[0], prepared[0], passes[0])
         async with asyncio.TaskGroup() as tasks:
-            made = [tasks.create_task(self._answer(work, *each)) for each in zip(calls, prepared, passes, strict=True)]
+            made = [tasks.create_task(self._answer(work, hold, *each)) for each in zip(calls, prepared, passes, strict=True)]
         return Round(tuple(task.result() for task in made))
 
-    async def _answer(self, work: Work, call: Call, prepared: Prepared, leave: Pass) -> Answered:
+    async def _answer(self, work: Work, hold: Hold, call: Call, prepared: Prepared, leave: Pass) -> Answered:
         timeout_s = work.saga.timeout_s_of(work.saga.call_of(call.step))
         structlog.contextvars.bind_contextvars(step=call.step)
         began_s = time.monotonic()
-        tracing = Tracing(work.row.correlation_id, work.row.traceparent)
+        tracing = self._tracer.begin(work, call)
         leave.outcome = outcome = await self._caller.call(prepared, tracing, timeout_s)
+        if tracing.attempt is not None:
+            hold.attempts.append(ended(tracing.attempt, outcome))
         duration_s = time.monotonic() - began_s
         self._metrics.steps.count(work.saga.name, call.step, call.direction, outcome, duration_s)
         return Answered(call.step, outcome, round(duration_s * 1000, 3), trial=leave.trial)
@@ -253,6 +262,7 @@ class Runner:
                     return None
                 transition = aside(written.row, reason, replica=self._replica, lapses_max=self._lapses_max)
                 await self._writer.write(transition)
+            self._tracer.rests(row.order_ledger_id, transition.status)
         except Exception:
             # Then its lease runs out, which counts as well.
             log.exception("order_not_put_aside")

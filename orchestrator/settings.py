@@ -17,6 +17,7 @@ from orchestrator.saga import Retry
 from orchestrator.switch import SwitchSettings
 from orchestrator.transport.exchange import Client
 from orchestrator.webhooks.settings import WebhookSettings
+from sql.tracing import Mode
 
 LEASE_MARGIN_S = 0.5
 """A call must end this long before the lease does, so that its outcome can still be written."""
@@ -161,6 +162,9 @@ class Settings(WebhookSettings, SwitchSettings):
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, or console to be read by people; auto is console on a terminal in dev, else json"
+    )
+    traces: Mode = Field(
+        default="off", description="off, or otlp: spans go to an OpenTelemetry collector, which OTEL_… variables describe"
     )
     environment: Environment = Field(default=Environment.DEV, description="dev, preview or prod")
     definitions: str | None = Field(

@@ -255,7 +255,12 @@ class Worker:
         active = self._active.get(claim.row.order_ledger_id)
         if active is not None and active[0].claim is claim:
             self._metrics.lease_lost.inc()
-            log.warning("claim_lost", error=f"order {claim.row.order_ledger_id} was taken over")
+            log.warning(
+                "claim_lost",
+                order_ledger_id=str(claim.row.order_ledger_id),  # logged for all orders here, not in the task of this one
+                correlation_id=claim.row.correlation_id,
+                error=f"order {claim.row.order_ledger_id} was taken over",
+            )
             active[1].cancel()
 
 

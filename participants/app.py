@@ -23,6 +23,7 @@ from participants.serving import note_requests
 from participants.settings import Name, ParticipantSettings
 from participants.telemetry import REGISTRY, get_metrics, observe_requests, set_headers
 from sql.tasks import end_task
+from sql.tracing import Traces
 
 _ROUTES: Final = MappingProxyType[Name, tuple[Route, ...]](
     {
@@ -39,12 +40,13 @@ _EXPIRE: Final = MappingProxyType[Name, Expire](
 )
 
 
-def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
+def create_app(name: Name, settings: ParticipantSettings, traces: Traces | None = None) -> web.Application:
     """Make the application of a participant; its start opens the database.
 
     Args:
         name: Which of the five.
         settings: Where its database is, and whether it may be told to misbehave.
+        traces: Where its part of traces goes; None where they are off.
 
     Raises:
         SettingError: No database is set, or no secret where there must be one.
@@ -65,7 +67,7 @@ def create_app(name: Name, settings: ParticipantSettings) -> web.Application:
 
     registry = CollectorRegistry()
     guard = [require_secret(secrets)] if secrets else []
-    middlewares = [note_requests, observe_requests(registry), answer_problems, *guard]
+    middlewares = [note_requests, observe_requests(registry, traces), answer_problems, *guard]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_MAX_BYTES)
     app[REGISTRY] = registry
     app[FAULTS] = Faults(settings.mock_latency_ms, settings.mock_failure_rate) if name == "payments" else Faults()

@@ -16,6 +16,7 @@ from participants.serving import listen
 from participants.settings import NAMES, Name, ParticipantSettings, load_settings
 from participants.telemetry import configure_logging
 from sql.telling import is_readable, versions
+from sql.tracing import Traces, TracesError, open_traces
 
 _log = structlog.get_logger("participants")
 
@@ -63,7 +64,10 @@ async def serve(
     stop = stop or _stopped_by_signal()  # before anybody can know that there is something to stop
     structlog.contextvars.bind_contextvars(replica=f"{name}-{os.getpid()}")  # on every line of every task from here on
     host, port = settings.participant_host, settings.port_of(name)
-    runner = web.AppRunner(create_app(name, settings), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    traces = _open_traces(name, settings)
+    runner = web.AppRunner(
+        create_app(name, settings, traces), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S
+    )
     server: asyncio.Server | None = None
     try:
         await runner.setup()
@@ -83,6 +87,15 @@ async def serve(
         if server is not None:
             server.close()
         await runner.cleanup()
+        if traces is not None:
+            await traces.close()
+
+
+def _open_traces(name: Name, settings: ParticipantSettings) -> Traces | None:
+    try:
+        return open_traces(settings.traces, name, f"{name}-{os.getpid()}")
+    except TracesError as error:
+        raise SettingError(f"{error}.") from None
 
 
 def _stopped_by_signal() -> asyncio.Event:

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from participants.errors import SettingError
+from sql.tracing import Mode
 
 Name = Literal["orders", "inventory", "payments", "shipping", "notifications"]
 """The participants, in the order of their default ports."""
@@ -71,6 +72,9 @@ class ParticipantSettings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="json, or console to be read by people; auto is console on a terminal in dev, else json."
+    )
+    traces: Mode = Field(
+        "off", description="off, or otlp: spans go to an OpenTelemetry collector, which OTEL_… variables describe."
     )
     mock_latency_ms: int = Field(
         0,

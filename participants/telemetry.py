@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from sql.telling import as_json, as_text, cut, form
+from sql.tracing import Role, Span, Traces, begin, end_request, read_context
 
 CORRELATION: Final = "X-Correlation-ID"
 HEADERS: Final = MappingProxyType({"Server": "sagaledger", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
@@ -62,13 +63,16 @@ def configure_logging(level: str, *, readable: bool = False) -> None:
     logging.basicConfig(level=level.upper(), handlers=[lines], force=True)
 
 
-def observe_requests(registry: CollectorRegistry) -> Middleware:
-    """Make the middleware that times requests, logs them, and gives each a correlation id.
+def observe_requests(registry: CollectorRegistry, traces: Traces | None = None) -> Middleware:
+    """Make the middleware that times requests, logs them, gives each a correlation id, and tells its part of a trace.
 
     Args:
-        registry: Takes the metric `http_request_duration_seconds`.
+        registry: Takes the metric `http_request_duration_seconds`, and that of spans.
+        traces: Where spans go; None where traces are off.
     """
     ProcessCollector(registry=registry)
+    if traces is not None:
+        registry.register(traces)
     durations = Histogram(
         "http_request_duration_seconds", "Time to answer a request.", ("route", "method", "status"), registry=registry
     )
@@ -77,14 +81,18 @@ def observe_requests(registry: CollectorRegistry) -> Middleware:
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get(CORRELATION, "")
         correlation_id = given if _CORRELATION_ID.fullmatch(given) else str(uuid.uuid4())
+        about = _about(request)
+        span = _begun(request, about) if traces is not None else None
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id, **_about(request)):
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id, **about):
             response = await handler(request)
             duration_s = time.perf_counter() - started
             resource = request.match_info.route.resource
             route = resource.canonical if resource else "unmatched"  # never the path: ids are no labels
             method = request.method if request.method in hdrs.METH_ALL else "OTHER"  # a caller may invent methods
             durations.labels(route, method, response.status).observe(duration_s)
+            if traces is not None and span is not None:
+                traces.tell([end_request(span, method, route, response.status)])
             _log.info(
                 "request",
                 method=request.method,
@@ -97,6 +105,15 @@ def observe_requests(registry: CollectorRegistry) -> Middleware:
         return response
 
     return observe
+
+
+def _begun(request: web.Request, about: dict[str, str]) -> Span | None:
+    """Return the span of a request that is part of a trace which is wanted; None for any other, such as a look at health."""
+    context = read_context(request.headers.get("traceparent"))
+    if context is None or not context.sampled:
+        return None
+    said = {f"saga.{name}": value for name, value in about.items()}
+    return begin("request", Role.SERVER, context, {"url.scheme": request.scheme, **said})
 
 
 def _about(request: web.Request) -> dict[str, str]:

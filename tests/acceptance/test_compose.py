@@ -150,7 +150,8 @@ def test_the_image_has_no_tools_to_build_with_and_runs_as_nobody() -> None:
     assert "pip install" not in final
     assert "pip uninstall --yes pip" in final
     assert re.findall(r"^USER (\S+)$", final, re.MULTILINE) == ["10001"]
-    assert "--require-hashes --only-binary :all: -r requirements.lock" in text
+    assert "\nARG LOCK=requirements.lock\n" in text
+    assert "--require-hashes --only-binary :all: -r $LOCK\n" in text
 
 
 def test_every_file_that_is_named_is_there() -> None:

@@ -14,6 +14,8 @@ WALL = {
     "datetime": {"now", "utcnow", "today"},
     "date": {"today"},
 }
+TELLING = {"sql/tracing.py": {"time.time_ns"}}
+"""Spans are told by the clock of their process, as collectors expect it; nothing is decided by one."""
 OF_THE_TRANSACTION = re.compile(
     r"\b(?:now\s*\(\s*\)|transaction_timestamp|current_timestamp|current_time\b|localtimestamp|localtime\b|current_date"
     r"|timeofday)|'now'",
@@ -49,7 +51,9 @@ def statement_of(text: str) -> str:
 
 @pytest.mark.parametrize("path", [*MODULES, ROOT / "cli.py"], ids=named)
 def test_no_code_asks_a_clock_on_the_wall(path: Path) -> None:
-    assert wall_clocks(path.read_text(encoding="utf-8")) == []
+    asked = {clock.partition(" ")[0] for clock in wall_clocks(path.read_text(encoding="utf-8"))}
+
+    assert asked == TELLING.get(named(path), set())
 
 
 @pytest.mark.parametrize("path", STATEMENTS, ids=named)

@@ -15,7 +15,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "bench/requirements.lock", "deploy/audit/requirements.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-otel.lock",
+    "requirements-dev.lock",
+    "bench/requirements.lock",
+    "deploy/audit/requirements.lock",
+)
 PINNED = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;]+)(?: ; (?P<marker>[^\\]+?))?(?P<hashes>(?: --hash=sha256:[0-9a-f]{64})+)"
 )
@@ -47,8 +53,10 @@ def test_every_line_of_a_lock_has_hashes_and_none_an_address(lock: str) -> None:
 def asked_of(lock: str) -> Iterator[Requirement]:
     if lock.startswith("requirements"):
         extras = ASKED["optional-dependencies"]
-        dev = [*extras["test"], *extras["dev"]] if lock == "requirements-dev.lock" else []
-        yield from map(Requirement, [*ASKED["dependencies"], *extras["build"], *dev])
+        more = {"requirements-dev.lock": ("otel", "test", "dev"), "requirements-otel.lock": ("otel",)}.get(lock, ())
+        yield from map(
+            Requirement, [*ASKED["dependencies"], *extras["build"], *(each for name in more for each in extras[name])]
+        )
     else:
         lines = (ROOT / lock).with_suffix(".in").read_text().splitlines()
         yield from (Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0].strip())
@@ -64,9 +72,11 @@ def test_a_lock_has_what_is_asked_for_in_a_version_that_is(lock: str) -> None:
 
 
 def test_what_runs_is_the_same_wherever_it_is_installed() -> None:
-    run, dev = pinned("requirements.lock"), pinned("requirements-dev.lock")
+    run, otel, dev = pinned("requirements.lock"), pinned("requirements-otel.lock"), pinned("requirements-dev.lock")
 
     assert {name: versions for name, versions in dev.items() if name in run} == run
+    assert {name: versions for name, versions in dev.items() if name in otel} == otel
+    assert run.items() <= otel.items()
 
 
 def test_the_http_server_is_not_one_with_known_holes() -> None:
