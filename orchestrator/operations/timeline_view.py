@@ -1,6 +1,7 @@
 """An order's timeline for a terminal: a line a step, a bar an attempt, in plain characters, so that it needs no colour."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -17,7 +18,8 @@ WIDTH_MAX: Final = 140
 _NAME: Final = 18
 _TEXT: Final = 26
 _MARKS_MAX: Final = 9
-LEGEND: Final = "= a call  < undoing  . before the next try  ~ waits  + done  x refused  ? unclear  ! taken over"
+_HELD: Final = ":" * WIDTH_MAX
+LEGEND: Final = "= call  < undo  . delay  ~ wait;  + done  x refused  ? unclear  ! taken over"
 _FILL: Final = {BarKind.ATTEMPT: "=", BarKind.DELAY: ".", BarKind.WAIT: "~"}
 _END: Final = {"succeeded": "+", "rejected": "x", "unknown": "?", None: ">"}
 _STYLE: Final = {"succeeded": "green", "rejected": "red", "unknown": "yellow", None: "bold"}
@@ -35,7 +37,9 @@ def draw(course: Timeline, width: int) -> Iterator[Text]:
     yield _line("", _phases(course, course.statuses, columns), _standing(course), cut)
     if course.holds:
         held_s = sum(_length(course, hold.start_s, hold.end_s) for hold in course.holds)
-        yield _line("on hold", _phases(course, course.holds, columns), lasting(held_s), cut)
+        yield _line(
+            "on hold", _phases(course, [replace(hold, name=_HELD) for hold in course.holds], columns), lasting(held_s), cut
+        )
     for lane in course.lanes:
         yield _line(lane.step, _cells(course, lane.bars, columns), _told(course, lane), cut)
     yield from _marks(course, columns, cut)
