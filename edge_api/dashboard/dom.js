@@ -48,7 +48,7 @@ export function fill(element, ...children) {
 
 // A table in a region that scrolls by itself and by keyboard; `columns` are texts, or `{ text, number: true }`.
 // Returns `{ region, rows(list) }`: `list` has `{ key, cells, loud, soft }`, a cell being a child of `el` or a list of them. Rows of
-// the same key stay where they are and change in place.
+// the same key stay where they are and change in place; a cell that is the same element as before is not touched, with its focus.
 export function table(caption, columns, { none = "none" } = {}) {
   const heads = columns.map((column) => (typeof column === "string" ? { text: column } : column));
   const body = el("tbody");
@@ -72,9 +72,9 @@ export function table(caption, columns, { none = "none" } = {}) {
     }
     body.querySelector(":scope > tr.none")?.remove();
     list.forEach(({ key, cells, loud = false, soft = false }, index) => {
-      const made = cells.map((cell, column) => el(column === 0 ? "th" : "td",
-        { scope: column === 0 ? "row" : null, class: heads[column].number ? "number" : null }, cell));
       let tr = shown.get(key);
+      const made = cells.map((cell, column) => (cell instanceof Node && cell === tr?.children[column].firstChild ? tr.children[column]
+        : el(column === 0 ? "th" : "td", { scope: column === 0 ? "row" : null, class: heads[column].number ? "number" : null }, cell)));
       if (!tr) {
         tr = el("tr", {}, made);
         shown.set(key, tr);

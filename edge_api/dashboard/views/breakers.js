@@ -46,8 +46,10 @@ export function show(root, _, signal) {
       buttons.set(name, { made, cell: el("div", { class: "buttons" }, made) });
     }
     const { made: [hold, reset], cell } = buttons.get(name);
+    const focused = [hold, reset].find((button) => button === document.activeElement);
     hold.disabled = state === "held";
     reset.disabled = state === "closed";
+    if (focused?.disabled) (focused === hold ? reset : hold).focus();
     return cell;
   }
 

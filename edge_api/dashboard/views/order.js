@@ -93,6 +93,7 @@ const link = (id) => el("a", { href: to("orders", id), class: "mono" }, id);
 // Buttons stay the same elements while the order goes on, so that the focus stays where it is.
 function fillVerbs(place, order, act) {
   const wanted = order.verbs.filter(({ verb: name }) => name in VERBS).map(({ verb: name }) => name);
+  const hadFocus = place.contains(document.activeElement);
   for (const button of [...place.children]) if (!wanted.includes(button.value)) button.remove();
   wanted.forEach((name, index) => {
     const button = [...place.children].find(({ value }) => value === name)
@@ -100,6 +101,8 @@ function fillVerbs(place, order, act) {
     if (place.children[index] !== button) place.insertBefore(button, place.children[index] ?? null);
   });
   place.hidden = !wanted.length;
+  // What was pressed may not be offered any more; whoever goes on by keyboard goes on from here.
+  if (hadFocus && !place.contains(document.activeElement)) (place.firstElementChild ?? document.getElementById("heading")).focus();
 }
 
 // The drawing, which is made anew when the order has changed or the room has, and its list of marks.
