@@ -33,7 +33,6 @@ LOOK_MAX: Final = 10_000
 """Orders that are looked at one by one for a page: some hundredths of a second of the server."""
 CLIENTS_MAX: Final = 1_000
 """Clients among whose keys one is looked for."""
-_EVERY: Final = 2**62
 
 # Prepared, a statement may get one plan for all its filters, and a list by customer would read the whole ledger.
 _QUERIES: Final = Queries("reading", prepare=False)
@@ -143,14 +142,14 @@ async def look_for_orders(
         "after_at": after_at,
         "after_id": after_id,
         "limit": limit,
-        "look_max": look_max or _EVERY,
     }
-    rows = await _QUERIES.fetch(conn, "list_orders", parameters)
-    reached = position_of(rows[-1]) if rows and rows[-1]["place"] == look_max else None
-    orders = [row for row in rows if row.pop("fits")]
-    for row in orders:
-        del row["place"]
-    return Look(orders, reached)
+    last: Position | None = None
+    if look_max is not None and client_request_id is None and (statuses or paused or saga or metadata or error):
+        found = await _QUERIES.fetch(conn, "find_last_to_look_at", {**parameters, "look_max": look_max})
+        last = position_of(found[0]) if found else None
+    last_at, last_id = last or (None, None)
+    orders = await _QUERIES.fetch(conn, "list_orders", {**parameters, "last_at": last_at, "last_id": last_id})
+    return Look(orders, last if len(orders) < limit else None)
 
 
 async def list_clients(conn: Connection) -> list[str]:

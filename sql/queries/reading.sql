@@ -36,36 +36,48 @@ where l.order_ledger_id = %(order_ledger_id)s and (%(client_id)s::text is null o
 -- name: list_orders
 -- Orders, newest first, after a position: no order twice and none missed, whatever is recorded meanwhile. Without items,
 -- steps and results, which one order shows. `unfinished` and `halted` (STUCK, or on hold) repeat what is asked for already, in the
--- words of the partial indexes on such orders: an index that named the status would be written at each change of it.
--- What an index finds bounds the inner query; what none does is looked for in its rows, in no more than `look_max` of them: the
--- last of these comes too (`fits` tells whether it was asked for), so that it is known how far was looked.
-select order_ledger_id, client_id, client_request_id, saga, saga_version, status, step, direction, retry_count, next_retry_at,
-    last_error, customer_id, currency, total_minor, metadata, correlation_id, parent_id, paused_at, deadline_at, created_at,
-    updated_at, finished_at, place, fits
-from (select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
-          l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.metadata, l.correlation_id,
-          l.parent_id, l.paused_at, l.deadline_at, l.created_at, l.updated_at, l.finished_at,
-          row_number() over (order by l.created_at desc, l.order_ledger_id desc) as place,
-          (%(statuses)s::text[] is null or l.status = any (%(statuses)s::text[]))
-              and (not %(paused)s::boolean or l.paused_at is not null)
-              and (%(saga)s::text is null or l.saga = %(saga)s::text)
-              and (%(metadata)s::jsonb is null or not exists
-                  (select from jsonb_each_text(%(metadata)s::jsonb) m where l.metadata ->> m.key is distinct from m.value))
-              and (%(error)s::text is null or strpos(lower(l.last_error), lower(%(error)s::text)) > 0) as fits
-      from order_ledger l
-      where (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
-          and (%(client_ids)s::text[] is null or l.client_id = any (%(client_ids)s::text[]))
-          and (%(client_request_id)s::text is null or l.client_request_id = %(client_request_id)s::text)
-          and (%(customer_id)s::text is null or l.customer_id = %(customer_id)s::text)
-          and (not %(unfinished)s::boolean or l.finished_at is null)
-          and (not %(halted)s::boolean or l.due_at is null)
-          and (%(since)s::timestamptz is null or l.created_at >= %(since)s::timestamptz)
-          and (%(until)s::timestamptz is null or l.created_at < %(until)s::timestamptz)
-          and (%(after_at)s::timestamptz is null
-               or (l.created_at, l.order_ledger_id) < (%(after_at)s::timestamptz, %(after_id)s::uuid))) looked
-where place <= %(look_max)s::bigint and (fits or place = %(look_max)s::bigint)
-order by created_at desc, order_ledger_id desc
+-- words of the partial indexes on such orders: an index that named the status would be written at each change of it. `last` is
+-- the position to which is looked.
+select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
+    l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.metadata, l.correlation_id,
+    l.parent_id, l.paused_at, l.deadline_at, l.created_at, l.updated_at, l.finished_at
+from order_ledger l
+where (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
+    and (%(client_ids)s::text[] is null or l.client_id = any (%(client_ids)s::text[]))
+    and (%(statuses)s::text[] is null or l.status = any (%(statuses)s::text[]))
+    and (not %(unfinished)s::boolean or l.finished_at is null)
+    and (not %(halted)s::boolean or l.due_at is null)
+    and (not %(paused)s::boolean or l.paused_at is not null)
+    and (%(saga)s::text is null or l.saga = %(saga)s::text)
+    and (%(customer_id)s::text is null or l.customer_id = %(customer_id)s::text)
+    and (%(client_request_id)s::text is null or l.client_request_id = %(client_request_id)s::text)
+    and (%(metadata)s::jsonb is null or not exists
+        (select from jsonb_each_text(%(metadata)s::jsonb) m where l.metadata ->> m.key is distinct from m.value))
+    and (%(error)s::text is null or strpos(lower(l.last_error), lower(%(error)s::text)) > 0)
+    and (%(since)s::timestamptz is null or l.created_at >= %(since)s::timestamptz)
+    and (%(until)s::timestamptz is null or l.created_at < %(until)s::timestamptz)
+    and (%(after_at)s::timestamptz is null
+         or (l.created_at, l.order_ledger_id) < (%(after_at)s::timestamptz, %(after_id)s::uuid))
+    and (%(last_at)s::timestamptz is null
+         or (l.created_at, l.order_ledger_id) >= (%(last_at)s::timestamptz, %(last_id)s::uuid))
+order by l.created_at desc, l.order_ledger_id desc
 limit %(limit)s::integer;
+
+-- name: find_last_to_look_at
+-- Where a look for what no index tells stops: at the last of so many orders of those that indexes tell. No row where there are not
+-- so many.
+select l.created_at, l.order_ledger_id
+from order_ledger l
+where (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
+    and (%(customer_id)s::text is null or l.customer_id = %(customer_id)s::text)
+    and (not %(unfinished)s::boolean or l.finished_at is null)
+    and (not %(halted)s::boolean or l.due_at is null)
+    and (%(since)s::timestamptz is null or l.created_at >= %(since)s::timestamptz)
+    and (%(until)s::timestamptz is null or l.created_at < %(until)s::timestamptz)
+    and (%(after_at)s::timestamptz is null
+         or (l.created_at, l.order_ledger_id) < (%(after_at)s::timestamptz, %(after_id)s::uuid))
+order by l.created_at desc, l.order_ledger_id desc
+offset %(look_max)s::integer - 1 limit 1;
 
 -- name: list_clients
 -- Clients that have orders, by name: each found in the index behind the one before, however many orders they have.
