@@ -4,15 +4,38 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql as pgsql
 
 from sql.embedded import with_database
+from tests.acceptance.canaries import watch_database, watch_folder, with_password
 from tests.acceptance.stack import Stack, running_stack
 from tests.acceptance.stack_shop import Shop, open_shop
 from tests.conftest import SCHEMAS
+
+
+@pytest.fixture(autouse=True)
+def watched_folder(tmp_path: Path) -> Iterator[None]:
+    """Whatever a test starts writes nothing into the test's folder that must not be seen."""
+    yield
+    watch_folder(tmp_path)
+
+
+@pytest.fixture
+def new_database(new_database: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """The same with a password in the address that must not be seen, and in the end nothing stored that must not be."""
+    urls: list[str] = []
+
+    def made(schema: str) -> str:
+        urls.append(with_password(new_database(schema)))
+        return urls[-1]
+
+    yield made
+    for url in urls:
+        watch_database(url)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg.rows import dict_row
 
 from orchestrator.identity import order_id
-from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD
+from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD, watch_answer
 from tests.acceptance.stack import CLIENTS, Process, Stack
 
 T = TypeVar("T")
@@ -143,7 +143,9 @@ class Shop:
     async def call(self, method: str, url: str, body: Json | None = None, *, client: str = "shop", **headers: str) -> Answer:
         sent = {"Authorization": f"Bearer {CLIENTS[client]}", **headers}
         async with self._session.request(method, url, json=body, headers=sent) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+            found = await answer.read()
+        watch_answer(url, f"{dict(answer.headers)} {found.decode(errors='replace')}")
+        return Answer(answer.status, answer.headers, found)
 
     # --- what it sees -------------------------------------------------------------------------------------------------
 

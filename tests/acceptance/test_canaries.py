@@ -4,8 +4,10 @@ A third mark stands where data are shown on purpose: it must be found in every k
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -17,11 +19,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
-from psycopg.rows import dict_row
 
-from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD, PERSON, SECRET, logs_in, showing
-from tests.acceptance.commands import Up, pids_of, saga, wait_for
+from tests.acceptance.canaries import (
+    ADDRESS,
+    PAYMENT_METHOD,
+    PERSON,
+    SECRET,
+    logs_in,
+    showing,
+    tables_of,
+    watch_database,
+    watch_folder,
+    without_what_it_must_hold,
+)
+from tests.acceptance.commands import Up, call, clean_environment, pids_of, run, saga, wait_for
 
 pytestmark = pytest.mark.acceptance
 LEAK = "qx7leak"
@@ -191,20 +202,11 @@ class Installation:
         self.shown["cli" if done.returncode == 0 else "errors of commands"] += done.stdout + done.stderr
         return done.stdout
 
-    def tables(self) -> Iterator[tuple[str, str]]:
-        with psycopg.connect(self.addresses["database_url"], row_factory=dict_row) as conn:
-            found = conn.execute(
-                "select tablename from pg_tables where schemaname = 'public' and tablename !~ 'yoyo'"
-            ).fetchall()
-            for name in sorted({row["tablename"] for row in found} - {"order_personal"}):
-                rows = conn.execute(psycopg.sql.SQL("select * from {}").format(psycopg.sql.Identifier(name))).fetchall()
-                yield name, "\n".join(map(str, rows))
-
 
 @pytest.fixture
 def installation(tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Installation]:
     (tmp_path / "team.py").write_text(TEAM)
-    addresses = {name: make_conninfo(new_database(name), password=f"password-{SECRET}") for name in ("ledger", *PARTICIPANTS)}
+    addresses = {name: new_database(name) for name in ("ledger", *PARTICIPANTS)}
     settings = SETTINGS | {f"SAGA_{name.upper()}_DATABASE_URL": addresses[name] for name in PARTICIPANTS}
     settings |= {"SAGA_DATABASE_URL": addresses["ledger"]}
     up = Up(tmp_path, "--port", "0", "--admin-port", "0", "--replicas", "1", **settings)
@@ -297,7 +299,7 @@ def look_at_everything(installation: Installation, order: str) -> dict[str, str]
         lines = [wait_for(lambda: Path(f"/proc/{pid}/cmdline").read_text() or None) for pid in pids]  # noqa: B023
         shown["command lines"] = "\n".join(lines)
         told.communicate(b"\n")
-    return shown | {f"table {name}": rows for name, rows in installation.tables()}
+    return shown | {f"table {name}": rows for name, rows in tables_of(addresses["database_url"]).items()}
 
 
 def fail_to_start(installation: Installation) -> None:
@@ -354,10 +356,35 @@ def says_what_it_is_about(logs: dict[str, str]) -> None:
         assert "step" in line or line["event"] not in ("order_left", "request"), line
 
 
-def test_a_mark_in_a_log_is_found(tmp_path: Path) -> None:
-    """What the stack of all acceptance tests is searched by when it ends (`stack.py`)."""
-    (tmp_path / "edge.log").write_text("well\n")
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/orders.log").write_text(f'{{"event": "told", "error": "no {PERSON.upper()}"}}\n')
+def test_what_must_not_be_seen_is_found_whoever_shows_it(new_database: Callable[[str], str]) -> None:
+    """What all that is started by acceptance tests is searched by: logs, tables, answers, what commands print."""
+    token = f"planted-{os.getpid()}"
+    environment = clean_environment(SAGA_ADMIN_TOKEN=token)
+    ledger = new_database("ledger")
+    with tempfile.TemporaryDirectory() as name, elsewhere() as server, psycopg.connect(ledger, autocommit=True) as conn:
+        folder = Path(name)
+        (folder / "deep").mkdir()
+        (folder / "edge.log").write_text("well\n")
+        watch_folder(folder)
+        (folder / "deep/orders.log").write_text(f'{{"event": "told", "error": "no {PERSON.upper()}"}}\n')
+        watch_database(ledger)
+        conn.execute("insert into event_subscription (name, url, secret) values ('own', %s, 'whsec')", (token,))
+        assert call(f"{server.url}/customers/1", {"name": PERSON})[0] == 200, "who is there to know of a person may tell"
 
-    assert list(showing(logs_in(tmp_path), SECRET, PERSON)) == ["orders.log"]
+        shows: list[Callable[[], Any]] = [
+            lambda: watch_folder(folder),
+            lambda: watch_database(ledger),
+            lambda: run(
+                [sys.executable, "-c", "import os; print(os.environ['SAGA_ADMIN_TOKEN'])"], cwd=folder, env=environment
+            ),
+            lambda: run([sys.executable, "-c", f"raise SystemExit('no {PERSON}')"], cwd=folder, env=environment),
+            lambda: call(f"{server.url}/orders", {"name": PERSON}),
+            lambda: call(f"{server.url}/customers/1", {"name": token}),
+        ]
+        for show in shows:
+            with pytest.raises(AssertionError, match=r"(?i)planted-|qx7person"):
+                show()
+        conn.execute("delete from event_subscription")
+    stack = {"edge_url": "e", "database_url": token, "participants": {"orders": {"url": "u", "secret": token}}}
+    assert token not in without_what_it_must_hold(stack)
+    assert token in without_what_it_must_hold({**stack, "edge_url": token})

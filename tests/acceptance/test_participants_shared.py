@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ROOT, clean_environment
+from tests.acceptance.commands import saga
 from tests.acceptance.stack_shop import Shop
 
 pytestmark = pytest.mark.acceptance
@@ -34,13 +33,11 @@ async def test_the_last_unit_goes_to_one_of_fifty_orders(shop: Shop) -> None:
     assert len(standing) == 1
 
 
-async def test_a_participant_at_work_is_found_to_keep_its_contract(shop: Shop) -> None:
+async def test_a_participant_at_work_is_found_to_keep_its_contract(shop: Shop, tmp_path: Path) -> None:
     """The kit's trials stand up to the audit of the stack, like everything else that the participants did."""
-    command = [sys.executable, "-m", "cli", "conform", shop.stack.participants["shipping"], "--contract", "shipping", "--json"]
+    command = ["conform", shop.stack.participants["shipping"], "--contract", "shipping", "--json"]
 
-    conform = await asyncio.to_thread(
-        subprocess.run, command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
-    )
+    conform = await asyncio.to_thread(saga, *command, cwd=tmp_path, timeout_s=120)
 
     assert conform.returncode == 0, conform.stdout + conform.stderr
     assert json.loads(conform.stdout)["passed"] is True
