@@ -22,6 +22,7 @@ from orchestrator.fleet import Fleet
 from orchestrator.listener import Listener
 from orchestrator.loading import find_queries, registered
 from orchestrator.metrics import Metrics
+from orchestrator.oncall.channels import open_channels
 from orchestrator.participant import Caller
 from orchestrator.retention import Retention
 from orchestrator.runner import Runner
@@ -123,7 +124,8 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
         receivers = await stack.enter_async_context(
             open_transport(settings.http_client, connections_max=CONNECTIONS_MAX, reach=settings.webhook_reach)
         )
-        sender = Sender(pool, receivers, settings, metrics, worker.has_work)
+        # Whom it tells is the operators' own choice, unlike a webhook's receiver, and like a participant.
+        sender = Sender(pool, receivers, settings, metrics, worker.has_work, open_channels(settings, transport))
         parts = _parts(settings, pool, writer, worker, fleet, metrics, sender, tracer)
         parts["canary"] = Judge(
             pool,

@@ -13,7 +13,8 @@ from pydantic_settings import SettingsConfigDict
 
 from orchestrator.addresses import HttpUrl, Reach
 from orchestrator.circuit import Policy
-from orchestrator.saga import Retry
+from orchestrator.oncall.settings import OncallSettings
+from orchestrator.retry import Retry
 from orchestrator.switch import SwitchSettings
 from orchestrator.transport.exchange import Client
 from orchestrator.webhooks.settings import WebhookSettings
@@ -42,7 +43,7 @@ class Environment(StrEnum):
     PROD = "prod"
 
 
-class Settings(WebhookSettings, SwitchSettings):
+class Settings(WebhookSettings, OncallSettings, SwitchSettings):
     """Every setting of edge and orchestrator."""
 
     model_config = SettingsConfigDict(

@@ -1,4 +1,4 @@
-"""The loop of a replica that sends events: make deliveries, begin what is due, write what came of it.
+"""The loop of a replica that sends events and tells people: make deliveries, begin what is due, write what came of it.
 
 It asks little: while there is no subscription one query a minute; at rest one at the interval of the poll; beside sagas at
 work a few a second. It has one connection at a time, for short statements only.
@@ -8,8 +8,9 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -18,13 +19,17 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from orchestrator.metrics import Metrics
+from orchestrator.oncall import TOLD
+from orchestrator.oncall.channels import SEND_S, Channel, NotSent
+from orchestrator.oncall.message import message_of
 from orchestrator.settings import Settings
 from orchestrator.transport import Transport, TransportError
 from orchestrator.webhooks import signing
 from orchestrator.webhooks.settling import settle_failure, settle_reply
-from sql import webhooks
+from sql import oncall, webhooks
 from sql.connect import Pool
 from sql.events import document
+from sql.oncall import Notice
 from sql.webhooks import Connection, Delivery, Settlement
 
 BATCH: Final = 200
@@ -33,6 +38,8 @@ WAITING_MAX: Final = 5_000
 """Deliveries of a subscription that wait, at most: the backlog of a receiver that is away stays in the outbox."""
 SLOTS_MAX: Final = 16
 """Calls of a replica to one receiver at once: enough for some hundred a second, and few enough for a small receiver."""
+NOTICES_MAX: Final = 500
+"""Orders that one message tells people of; what is more comes with the next."""
 CONNECTIONS_MAX: Final = 1_000
 """To one host: several receivers may share one, and each has slots of its own."""
 TURN_S: Final = 0.05
@@ -64,18 +71,27 @@ class Sender:
         settings: Time limit, retry policy, retention.
         metrics: Counters.
         has_work: Tells whether sagas are at work here, which write events.
+        channels: Ways of telling people, by kind; a replica without one leaves it to others.
     """
 
     def __init__(
-        self, pool: Pool, transport: Transport, settings: Settings, metrics: Metrics, has_work: Callable[[], bool]
+        self,
+        pool: Pool,
+        transport: Transport,
+        settings: Settings,
+        metrics: Metrics,
+        has_work: Callable[[], bool],
+        channels: Mapping[str, Channel] = MappingProxyType({}),
     ) -> None:
         self._pool = pool
         self._transport = transport
         self._settings = settings
         self._metrics = metrics
         self._has_work = has_work
+        self._channels = channels
+        self._channels_are_there = not channels
         self._wake = asyncio.Event()
-        self._calls: dict[asyncio.Task[None], Delivery] = {}
+        self._calls: dict[asyncio.Task[None], Sequence[Delivery]] = {}
         self._ended: list[Settlement] = []
         # A receiver that fails is called by one call at a time, then two, four, until all is well again.
         self._slots: dict[UUID, int] = {}
@@ -113,6 +129,10 @@ class Sender:
         if not self._ended and now_s < min(self._look_at_s, self._claim_at_s):
             return
         async with self._pool.connection() as conn:
+            if not self._channels_are_there:
+                for kind, channel in self._channels.items():
+                    await oncall.insert_channel(conn, kind, f"oncall:{kind}", channel.source, TOLD)
+                self._channels_are_there = True
             if self._ended:
                 await self._settle(conn)
             if now_s >= self._look_at_s:
@@ -149,7 +169,7 @@ class Sender:
             self._claim_at_s = min(self._claim_at_s, now_s + found.next_due_s)
 
     async def _claim(self, conn: Connection) -> None:
-        on_their_way = Counter(delivery.subscription_id for delivery in self._calls.values())
+        on_their_way = Counter(delivery.subscription_id for call in self._calls.values() for delivery in call)
         free = {
             subscription_id: max(self._slots.get(subscription_id, SLOTS_MAX) - on_their_way[subscription_id], 0)
             for subscription_id in {*on_their_way, *self._slots}
@@ -159,15 +179,40 @@ class Sender:
         # What is due and found no slot is looked for when a call ends.
         self._claim_at_s = math.inf
         for delivery in claimed:
-            call = asyncio.create_task(self._deliver(delivery), name=f"event {delivery.id} to {delivery.webhook}")
-            self._calls[call] = delivery
-            call.add_done_callback(self._ends)
+            self._begin(self._deliver(delivery), [delivery])
+        for kind, channel in self._channels.items():
+            lease_s, window_s = SEND_S + LEASE_MARGIN_S, self._settings.oncall_window_s
+            notices = await oncall.claim_notices(conn, kind, window_s=window_s, lease_s=lease_s, limit=NOTICES_MAX)
+            if notices:
+                self._begin(self._tell(channel, notices), [notice.delivery for notice in notices])
+
+    def _begin(self, call: Coroutine[Any, Any, None], deliveries: Sequence[Delivery]) -> None:
+        task = asyncio.create_task(call, name=f"event {deliveries[0].id} to {deliveries[0].webhook}")
+        self._calls[task] = deliveries
+        task.add_done_callback(self._ends)
 
     async def _deliver(self, delivery: Delivery) -> None:
         settlement = await self._exchange(delivery)
         slots = self._slots.get(delivery.subscription_id, SLOTS_MAX)
         self._slots[delivery.subscription_id] = min(slots * 2, SLOTS_MAX) if settlement.error is None else 1
-        self._metrics.deliveries.labels(delivery.webhook, _outcome(settlement)).inc()
+        self._ended_with(settlement)
+
+    async def _tell(self, channel: Channel, notices: Sequence[Notice]) -> None:
+        """Tell people of all of these at once: it is taken as a whole, or tried again as a whole."""
+        error = None
+        try:
+            async with asyncio.timeout(SEND_S):
+                await channel.send(message_of(notices, self._settings.admin_url), notices[0].delivery.now_s)
+        except TimeoutError:
+            error = f"no answer within {SEND_S:g} s"
+        except (NotSent, TransportError, OSError, ValueError) as failure:
+            error = str(failure)
+        retry, jitter = self._settings.webhook_retry, self._settings.retry_jitter * random.random()
+        for delivery in (notice.delivery for notice in notices):
+            self._ended_with(Settlement(delivery) if error is None else settle_failure(delivery, error, retry, jitter))
+
+    def _ended_with(self, settlement: Settlement) -> None:
+        self._metrics.deliveries.labels(settlement.delivery.webhook, _outcome(settlement)).inc()
         self._ended.append(settlement)
 
     def _ends(self, call: asyncio.Task[None]) -> None:
@@ -203,8 +248,14 @@ class Sender:
             if settlement.delay_s is not None:
                 self._claim_at_s = min(self._claim_at_s, _now_s() + settlement.delay_s)
             elif settlement.error is not None:
+                event = settlement.delivery
                 log.error(
-                    "event_dead", id=str(settlement.delivery.id), webhook=settlement.delivery.webhook, error=settlement.error
+                    "event_dead",
+                    order_ledger_id=str(event.order_ledger_id),
+                    correlation_id=event.correlation_id,
+                    id=str(event.id),
+                    webhook=event.webhook,
+                    error=settlement.error,
                 )
 
     async def _clean(self, conn: Connection) -> None:
@@ -214,7 +265,7 @@ class Sender:
 
     async def _stop(self) -> None:
         """Write what has ended and give back what has not, so that another replica need not wait for leases to end."""
-        broken_off = [delivery for call, delivery in self._calls.items() if not call.done()]
+        broken_off = [delivery for call, deliveries in self._calls.items() if not call.done() for delivery in deliveries]
         for call in self._calls:
             call.cancel()
         if not self._ended and not broken_off:

@@ -20,8 +20,8 @@ class _ReceiverUrl(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
-        from orchestrator.operations.place import checked_settings
         from orchestrator.addresses import receiver_url
+        from orchestrator.operations.place import checked_settings
 
         try:
             return receiver_url(str(value), checked_settings().webhook_reach)

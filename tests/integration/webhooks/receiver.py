@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from orchestrator.metrics import Metrics
+from orchestrator.oncall.channels import open_channels
 from orchestrator.settings import Settings
 from orchestrator.transport import Client, open_transport
 from orchestrator.webhooks.sending import CONNECTIONS_MAX, Sender
@@ -102,7 +103,7 @@ async def sending(pool: Pool, url: str, **options: Any) -> AsyncIterator[Sender]
     settings = Settings(database_url=url, **{**QUICK, **options})
     reach = settings.webhook_reach
     async with open_transport(Client.HTTP1, connections_max=CONNECTIONS_MAX, reach=reach) as transport:
-        sender = Sender(pool, transport, settings, Metrics(), lambda: False)
+        sender = Sender(pool, transport, settings, Metrics(), lambda: False, open_channels(settings, transport))
         task = asyncio.create_task(sender.run())
         try:
             yield sender
