@@ -1,6 +1,7 @@
 """Kinds of values on the command line that click does not have."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,6 +26,30 @@ class _Time(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is no ISO 8601 time, such as 2026-01-31T09:00:00Z", param, ctx)
         return time.replace(tzinfo=time.tzinfo or UTC)
+
+
+class _Status(click.ParamType[str]):
+    """A status, in upper or lower case; shown and completed as it is written everywhere else.
+
+    Args:
+        statuses: Those that are meant.
+    """
+
+    name = "status"
+
+    def __init__(self, statuses: Iterable[Status]) -> None:
+        self._statuses = tuple(status.value for status in statuses)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        status = str(value).upper()
+        if status not in self._statuses:
+            self.fail(f"{value!r} is not one of {', '.join(self._statuses)}", param, ctx)
+        return status
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return those that begin so."""
+        return [CompletionItem(status) for status in self._statuses if status.startswith(incomplete.upper())]
 
 
 class _Text(click.ParamType[str]):
@@ -137,4 +162,5 @@ PARTICIPANT: Final = _Participant()
 SAGA: Final = _Saga()
 TIME: Final = _Time()
 TEXT: Final = _Text()
-STATUS: Final = click.Choice([status.value for status in Status], case_sensitive=False)
+STATUS: Final = _Status(Status)
+RETRYABLE: Final = _Status((Status.STUCK, Status.FAILED))

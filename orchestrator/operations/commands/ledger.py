@@ -23,7 +23,7 @@ ledger.add_command(retry)
 
 
 @ledger.command("list")
-@click.option("--status", type=STATUS, help="Only orders of this status.")
+@click.option("--status", type=STATUS, help="Only orders of this status, such as STUCK.")
 @click.option("--saga", type=SAGA, help="Only orders of this saga.")
 @click.option("--customer", help="Only orders of this customer.")
 @click.option("--since", type=TIME, help="Only orders created at this time or later, ISO 8601; UTC where no zone is said.")

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from orchestrator.operations.commands.shared import ACTOR, AS_JSON, at_place
-from orchestrator.operations.parameters import DURATION, SAGA, TEXT
+from orchestrator.operations.parameters import DURATION, RETRYABLE, SAGA, TEXT
 from sql.models import Status
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ class _Retry(click.Command):
 @click.command(cls=_Retry)
 @click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
 @click.option("--all", "everything", is_flag=True, help="All orders that are as the next four say, chosen once.")
-@click.option(
-    "--status", type=click.Choice(("STUCK", "FAILED"), case_sensitive=False), metavar="STATUS",
-    help="STUCK or FAILED; needed with --all.",
-)  # fmt: skip
+@click.option("--status", type=RETRYABLE, help="STUCK or FAILED; needed with --all.")
 @click.option("--saga", type=SAGA, help="Only orders of this saga.")
 @click.option("--error-like", type=TEXT, help="Only orders with this in their last error.")
 @click.option("--limit", type=click.IntRange(min=1), help="Most orders, the oldest first; with --runs, most runs. [--runs: 50]")
