@@ -143,6 +143,11 @@ class Stack:
     def admin_urls(self) -> list[str]:
         return [edge.admin_url for edge in self.edges]
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a command that is run on this stack is given."""
+        return next(self._plans(self._addresses)).environment
+
     def start(self) -> None:
         """Start everything at once and wait until it is well."""
         participants = [self._start(plan) for plan in self._plans(self._addresses) if plan.name in self.participants]
@@ -222,10 +227,9 @@ class Stack:
 
     def saga(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command on this stack."""
-        plan = next(self._plans(self._addresses))
         return subprocess.run(
             [sys.executable, "-P", "-m", "cli", *words],
-            env={**plan.environment, **settings},
+            env={**self.environment, **settings},
             cwd=self._folder,
             capture_output=True,
             text=True,
