@@ -20,6 +20,7 @@ from orchestrator.participant import Caller
 from orchestrator.runner import Runner
 from orchestrator.saga import Retry, Saga, Step
 from orchestrator.settings import Settings
+from orchestrator.tracing import Tracer
 from orchestrator.transport import open_transport
 from orchestrator.worker import Worker
 from orchestrator.writer import Writer
@@ -135,7 +136,14 @@ def settings_for(url: str, **options: Any) -> Settings:
 
 @asynccontextmanager
 async def open_replica(
-    pool: AsyncConnectionPool[Any], url: str, shop: Shop, saga: Saga[Any] = ERRAND, *, listen: bool = False, **options: Any
+    pool: AsyncConnectionPool[Any],
+    url: str,
+    shop: Shop,
+    saga: Saga[Any] = ERRAND,
+    *,
+    listen: bool = False,
+    tracer: Tracer | None = None,
+    **options: Any,
 ) -> AsyncIterator[Replica]:
     settings, metrics, name = settings_for(url, **options), Metrics(), f"test-{uuid4().hex[:8]}"
     definitions = Definitions([saga], settings)
@@ -157,6 +165,7 @@ async def open_replica(
             jitter=0.0,
             lease_s=settings.lease_s,
             lapses_max=settings.lapses_max,
+            tracer=tracer,
         )
         worker = Worker(
             replica=name,
@@ -185,8 +194,8 @@ def new_order(definitions: Definitions, name: str = "errand", **changes: Any) ->
     return open_order(definitions.named(name), request).order
 
 
-async def place(replica: Replica, name: str = "errand") -> UUID:
-    order = new_order(replica.definitions, name)
+async def place(replica: Replica, name: str = "errand", **changes: Any) -> UUID:
+    order = new_order(replica.definitions, name, **changes)
     async with replica.pool.connection() as conn:
         assert await ledger.insert_order(conn, order)
         await ledger.wake_orchestrators(conn)
