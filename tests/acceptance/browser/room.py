@@ -20,6 +20,12 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"
 """WCAG 2.1 A and AA, and what axe holds for good practice beside them."""
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
+WAYS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": DESK},
+    "dark": {"color_scheme": "dark", "viewport": DESK},
+    "phone": {"color_scheme": "dark", "viewport": PHONE, "has_touch": True, "is_mobile": True},
+}
+"""Ways to look at a page, as options of a context."""
 WAIT_MS = 20_000.0
 """Until something is on the page; the machine may be busy with other tests."""
 QUIET_LOOKS = 10
@@ -111,10 +117,10 @@ class Room:
         await self.page.add_init_script("window.ran = () => console.error('a hostile text ran')")
         await self.page.reload()
 
-    async def accessible(self, what: str) -> list[str]:
-        """Return what axe finds wrong on the page as it is now, one sentence each."""
-        found: list[dict[str, Any]] = (await Axe().run(self.page, options=RULES)).response["violations"]
-        return [f"{what}: {each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes']]}" for each in found]
+    async def accessible(self, what: str, within: str = ":root") -> list[str]:
+        """Return what axe finds wrong on the page as it is now, or in parts of it, one sentence each."""
+        found: list[dict[str, Any]] = (await Axe().run(self.page, within, RULES)).response["violations"]
+        return [f"{what}: {each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes']][:3]}" for each in found]
 
     async def wide(self) -> int:
         """Return by how many pixels the page is wider than the window: what a phone would have to scroll aside."""

@@ -1,4 +1,4 @@
-"""An afternoon in a shop, for looking at: orders that went well and others, some in trouble, a breaker on hold, a change pending."""
+"""An afternoon in a shop: orders that went well and orders in trouble, a breaker on hold, a change that is pending."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,24 +1,18 @@
-"""Every view of the operators' page, with something to show: for everybody's eyes and hands, without a word of what is personal."""
+"""Every view of the operators' page, with something to show, and `/docs`: fit for everybody, and without anything personal."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.acceptance.browser.room import DESK, PHONE, REFUSED, Room, open_room
+from tests.acceptance.browser.room import PHONE, REFUSED, WAYS, Room, open_room
 from tests.acceptance.browser.scene import Scene, furnished
 from tests.acceptance.canaries import PERSON, SECRET
 from tests.acceptance.stack import Process, Stack
 from tests.acceptance.stack_shop import open_shop
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="session")]
-WAYS: dict[str, dict[str, Any]] = {
-    "light": {"color_scheme": "light", "viewport": DESK},
-    "dark": {"color_scheme": "dark", "viewport": DESK},
-    "phone": {"color_scheme": "dark", "viewport": PHONE, "has_touch": True, "is_mobile": True},
-}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -32,9 +26,12 @@ def addresses(scene: Scene) -> dict[str, str]:
     """Every view, by what its picture is called."""
     return {
         "overview": "#/overview",
+        "orders": "#/orders",
+        "orders-filtered": "#/orders?status=STUCK",
         "order": f"#/orders/{scene.undone}",
         "order-stuck": f"#/orders/{scene.stuck}",
         "order-held": f"#/orders/{scene.held}",
+        "stuck": "#/stuck",
         "dead-letters": "#/dead",
         "breakers": "#/breakers",
         "configuration": "#/configuration",
@@ -82,6 +79,7 @@ async def test_every_view_can_be_used_by_everybody_and_shows_nothing_of_a_person
             await expect(dialog).to_be_visible()
             if await dialog.get_by_role("button", name="Preview").count():
                 await dialog.get_by_label("Reason").fill("looked into it")
+                await dialog.get_by_label("Actor").fill("ann")
                 await dialog.get_by_role("button", name="Preview").click()
                 await room.is_shown()
             wrong += await wrong_with(room, f"{name}-{button.lower().replace(' ', '-')}-{way}")
@@ -100,3 +98,44 @@ async def wrong_with(room: Room, name: str) -> list[str]:
     wrong += [f"{name}: {said}" for said in room.complaints]
     room.complaints.clear()
     return wrong
+
+
+async def test_the_documentation_can_be_read_by_everybody_and_asks_for_nothing_more(browser: Browser, edge: Process) -> None:
+    async with open_room(browser, edge.url, **WAYS["light"]) as room:
+        asked: list[str] = []
+        room.page.on("request", lambda request: asked.append(request.url))
+        await room.page.goto(f"{edge.url}/docs")
+        await expect(room.page.locator("h1")).to_be_visible()
+        wrong = await wrong_with(room, "docs-light")
+        # It is long: what is folded and the other scheme are looked at in one part of it.
+        await room.page.locator("details").evaluate_all("(all) => all.forEach((each) => { each.open = true; })")
+        for scheme in ("light", "dark"):
+            await room.page.emulate_media(color_scheme=scheme)
+            wrong += await room.accessible(f"docs, unfolded, {scheme}", "article:first-of-type")
+        await room.page.set_viewport_size(PHONE)
+        assert not wrong, "\n".join(wrong)
+        assert await room.wide() <= 0
+        assert asked == [f"{edge.url}/docs"]
+
+
+async def test_the_documentation_is_read_by_keyboard_and_its_contents_lead_to_what_they_name(
+    browser: Browser, edge: Process
+) -> None:
+    async with open_room(browser, edge.url) as room:
+        page, target = room.page, room.page.locator(":target")
+        await page.goto(f"{edge.url}/docs")
+        await page.keyboard.press("Tab")
+        await expect(page.locator("a:focus")).to_contain_text("Skip")
+        await page.keyboard.press("Enter")
+        await expect(target).to_be_in_viewport()
+        await page.goto(f"{edge.url}/docs")
+        await room.tab_to(page.locator("a[href^='#']", has_text="/orders").first)
+        await page.keyboard.press("Enter")
+        await expect(target).to_be_in_viewport()
+        summary = page.locator("article", has=target).locator("summary").first
+        await room.tab_to(summary)
+        await page.keyboard.press("Enter")
+        assert await summary.evaluate("(element) => element.parentElement.open")
+        links = "a[href^='#']"
+        broken = "(links) => links.filter((link) => !document.getElementById(link.hash.slice(1))).map(String)"
+        assert await page.locator(links).evaluate_all(broken) == []
