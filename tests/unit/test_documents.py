@@ -9,8 +9,10 @@ import pytest
 from aiohttp import web
 
 from cli import saga
-from edge_api import monitoring
+from edge_api import dashboard, finding, monitoring
 from edge_api.app import ADMIN_ROUTES, CLIENT_ROUTES
+from edge_api.contract import OPERATIONS
+from edge_api.parameters import PARAMETERS
 from edge_api.problems import BASE, ProblemType
 from orchestrator.participant import OUR_BUG, REJECTION, SUCCESS
 from orchestrator.settings import Settings
@@ -138,21 +140,55 @@ def test_problem_types_are_those_of_the_api() -> None:
     assert BASE in text_of("docs/http-api.md")
 
 
+def routes_in(document: str, header: str) -> dict[str, str]:
+    """Return what a table says of each route that it names."""
+    rows = table_under(document, header)
+    return {route: " | ".join(row[1:]) for row in rows for route in re.findall(r"`([A-Z]+ /[^`]*)`", row[0])}
+
+
 @pytest.mark.parametrize(
-    ("header", "served"),
+    ("document", "header", "served"),
     [
-        ("| clients' listener |", CLIENT_ROUTES),
-        ("| admin listener |", [routes for routes in ADMIN_ROUTES if routes is not monitoring.CLIENT_ROUTES]),
+        ("docs/http-api.md", "| clients' listener |", CLIENT_ROUTES),
+        ("docs/admin-api.md", "| admin listener |", [of for of in ADMIN_ROUTES if of is not monitoring.CLIENT_ROUTES]),
     ],
 )
-def test_routes_are_those_that_are_served(header: str, served: tuple[list[web.RouteDef], ...]) -> None:
-    written = {route for row in table_under("docs/http-api.md", header) for route in re.findall(r"`([A-Z]+ /[^`]*)`", row[0])}
-
+def test_routes_are_those_that_are_served(document: str, header: str, served: tuple[list[web.RouteDef], ...]) -> None:
     router = web.UrlDispatcher()
     for routes in served:
         router.add_routes(routes)
+
     # As a template: what a variable part of the path may be is left out.
-    assert written - DESCRIPTIONS == {f"{r.method} {r.resource.canonical}" for r in router.routes() if r.resource}
+    known = {f"{r.method} {r.resource.canonical}" for r in router.routes() if r.resource}
+    files_of_the_page = {f"GET {path}" for path in dashboard.FILES} - {"GET /"}
+    assert routes_in(document, header).keys() - DESCRIPTIONS == known - files_of_the_page
+
+
+def test_what_a_route_can_be_asked_is_named_with_it() -> None:
+    clients = routes_in("docs/http-api.md", "| clients' listener |")
+    for (method, path), operation in OPERATIONS.items():
+        for parameter in (PARAMETERS[name] for name in operation.parameters):
+            if parameter["in"] == "query":
+                assert f"`{parameter['name']}`" in clients[f"{method} {path}"], (path, parameter["name"])
+    asked = routes_in("docs/admin-api.md", "| admin listener |")["GET /admin/orders"] + clients["GET /orders"]
+    for name in finding.FILTERS:
+        assert f"`{name}`" in asked, name
+
+
+def test_each_route_answers_with_what_is_written() -> None:
+    groups = {
+        row[0]: set(re.findall(r"`([a-z-]+)`", row[1])) for row in table_under("docs/http-api.md", "| group | problems |")
+    }
+    written = {}
+    for route, said in routes_in("docs/http-api.md", "| route | answers | problems |").items():
+        answers, problems = said.split("|")
+        named = [groups[f"*{name}*"] for name in re.findall(r"\*(\w+)\*", problems)]
+        written[route] = (set(re.findall(r"\d+", answers)), set(re.findall(r"`([a-z-]+)`", problems)).union(*named))
+
+    assert written == {
+        f"{method} {path}": ({str(status) for status in operation.successes}, {p.value.name for p in operation.problems})
+        for (method, path), operation in OPERATIONS.items()
+    }
 
 
 @pytest.mark.parametrize("name", PORTS)
