@@ -23,6 +23,7 @@ from orchestrator.operations.commands import (
     schema,
     services,
     stack,
+    watch,
     webhooks,
 )
 from orchestrator.operations.exits import run_command
@@ -35,9 +36,9 @@ def main() -> None:
 
 
 def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    from importlib import metadata
-
     if asked:
+        from importlib import metadata
+
         with contextlib.suppress(metadata.PackageNotFoundError):
             click.echo(f"saga {metadata.version('sagaledger')}")
         context.exit()
@@ -60,6 +61,7 @@ for _command in (
     services.orchestrator,
     services.participant,
     ledger.ledger,
+    watch.watch,
     events.events,
     webhooks.webhooks,
     webhooks.outbox,
