@@ -1,0 +1,87 @@
+"""Whatever `saga` shows can be piped: no colour, the same columns, JSON on one line. All in this process, one after another."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cli import saga
+from tests.integration.roles.two_clients import fill, kept
+
+COMMANDS = [
+    "ledger list",
+    "ledger list --stuck",
+    "ledger list --paused --status pending --saga place_order --customer A --since 2026-01-01",
+    f"ledger show {kept('A')}",
+    "ledger retry --runs",
+    "stats",
+    "outbox dead",
+    "webhooks list",
+    "breaker list",
+    "participants list",
+    "keys list",
+    "acts",
+    "config show place_order",
+    "config diff place_order",
+    "config history place_order",
+    "config env",
+    "drain --saga place_order --version 1",
+    "definitions list",
+    "definitions show place_order",
+    "events catalogue",
+    "migrate status",
+    "purge --older-than 3650 --dry-run",
+    "audit verify",
+    "audit replay",
+]
+COLOUR = "\x1b["
+
+
+@pytest.fixture
+async def filled(ledger_url: str) -> str:
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn:
+        await fill(conn)
+    return ledger_url
+
+
+@pytest.fixture
+def run(
+    filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[[str], str]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAGA_DATABASE_URL", filled)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    def run(words: str) -> str:
+        saga.main(words.split(), prog_name="saga", standalone_mode=False)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_what_is_piped_has_no_colour_and_its_json_is_one_line(run: Callable[[str], str]) -> None:
+    for words in COMMANDS:
+        text = run(words)
+        assert COLOUR not in text, words
+        document = run(f"{words} --json")
+        assert document.count("\n") == 1, words
+        assert isinstance(json.loads(document), dict), words
+
+
+def test_a_list_has_a_line_an_order_and_the_same_columns_with_and_without_rows(run: Callable[[str], str]) -> None:
+    heading, *rows = run("ledger list").splitlines()
+    empty = run("ledger list --customer nobody").splitlines()
+
+    assert len(rows) == 2
+    assert heading.split() == ["ORDER", "STATUS", "STEP", "RETRIES", "CREATED", "UTC", "CUSTOMER", "SAGA"]
+    assert (empty[0].split(), empty[1:]) == (heading.split(), ["no orders"])
+    assert {line.index(" ") for line in rows} == {36}
+
+
+def test_what_is_shown_of_an_order_in_json_has_its_timeline(run: Callable[[str], str]) -> None:
+    shown = json.loads(run(f"ledger show {kept('A')} --json"))
+
+    assert [lane["step"] for lane in shown["timeline"]["lanes"]] == [step["name"] for step in shown["steps"]]
+    assert {"items", "steps", "journal", "status"} <= shown.keys()
