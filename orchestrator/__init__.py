@@ -7,13 +7,14 @@
       as configured  configuration configuring config_shown (pending, active)  canary  definitions (what a process runs)
     the core, pure   progress outcome verb (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
     an order         opening (how it begins)  work
-      is shown       timeline (its course)
+      is shown       timeline (its course)  changes (what an entry changed)
     is asked to      preview verdict  operating mending (verbs) offered  signalling cancelling paying
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
     is traced        spans (pure: which)  tracing (when)
     a call           prepared participant (what an answer means)  addresses credentials transport/
                      fleet circuit breaker breaking bulkhead (whether at all)
-    a replica        main connecting settings switch logs metrics exposing  worker listener wakes watchdog  retention  webhooks/
+    a replica        main connecting settings switch logs metrics exposing  worker listener wakes watchdog  retention
+                     webhooks/  oncall/ (people are told)  money
     of every door    bearer api_keys
     commands         operations/
 

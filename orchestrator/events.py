@@ -230,32 +230,12 @@ class OrderStuck(OrderEvent):
     type: Literal["OrderStuck"]
 
 
-_TYPES: Final[tuple[type[OrderEvent], ...]] = (
-    OrderReceived,
-    PaymentAuthorized,
-    PaymentDeclined,
-    PaymentVoided,
-    CustomerRefused,
-    OrderCreated,
-    StockReserved,
-    StockReservationFailed,
-    StockReleased,
-    PaymentCaptured,
-    PaymentFailed,
-    PaymentRefunded,
-    OrderPaid,
-    OrderConfirmed,
-    ShipmentScheduled,
-    ShipmentRefused,
-    ShipmentCancelled,
-    OrderCompensating,
-    OrderCompleted,
-    OrderFailed,
-    OrderCancelled,
-    OrderDeclined,
-    CompensationFailed,
-    OrderStuck,
+_TYPES: Final[tuple[type[OrderEvent], ...]] = tuple(
+    model
+    for model in tuple(globals().values())
+    if isinstance(model, type) and issubclass(model, OrderEvent) and model not in (OrderEvent, StepEvent)
 )
+"""Every one that is defined above, in that order."""
 CATALOGUE: Final[Mapping[str, type[OrderEvent]]] = {model.__name__: model for model in _TYPES}
 """The events of the sagas that ship, by type. A team's own saga tells of its steps in types of its own."""
 

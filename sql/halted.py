@@ -39,8 +39,8 @@ async def list_halted(conn: Connection, *, by: Literal["age", "value"], limit: i
 
     Returns:
         `order_ledger_id`, `saga`, `status`, `step`, `direction`, `last_error`, `currency`, `total_minor`, `customer_id`,
-        `client_id`, `client_request_id`, `paused_at`, `created_at`, `since` (when it stopped); of those on hold `actor` and
-        `reason`.
+        `client_id`, `client_request_id`, `paused_at`, `created_at`, `since` (when it stopped), `notified_at`
+        (when people were last told of it, None for never); of those on hold `actor` and `reason`.
     """
     parameters = {"look_max": LOOK_MAX, "by_value": by == "value", "limit": limit}
     return await _QUERIES.fetch(conn, "list_halted", parameters)

@@ -63,7 +63,7 @@ class OncallSettings(BaseSettings):
         if self.oncall_mail_to is not None and self.smtp_host is None:
             raise ValueError("SAGA_ONCALL_MAIL_TO: names who gets mails, and no server takes them: set SAGA_SMTP_HOST")
         if (self.smtp_user is None) != (self.smtp_password is None):
-            raise ValueError("SAGA_SMTP_USER and SAGA_SMTP_PASSWORD: set both or neither")
+            raise ValueError("SAGA_SMTP_USER: goes with SAGA_SMTP_PASSWORD: set both or neither")
         if self.smtp_password is not None and self.smtp_security == "none":
             raise ValueError("SAGA_SMTP_SECURITY: none would send SAGA_SMTP_PASSWORD in the clear")
         return self

@@ -7,7 +7,7 @@ from uuid import UUID
 from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders
 from orchestrator.settings import SettingsError
-from sql import reading
+from sql import oncall, reading
 from sql.ledger import OrderNotFound
 from sql.models import Json, Status
 
@@ -65,6 +65,8 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
 
     async def read(conn: Connection) -> tuple[Json | None, list[Json] | None, Json | None]:
         order = await reading.get_order(conn, order_ledger_id, None)
+        if order is not None:
+            order["notified_at"] = await oncall.find_notified(conn, order_ledger_id)
         return order, await reading.get_journal(conn, order_ledger_id), await reading.get_snapshot(conn, order_ledger_id)
 
     order, journal, snapshot = ask(database_url, read)

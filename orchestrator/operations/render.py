@@ -174,6 +174,7 @@ _ORDER_FIELDS: Final = (
     "correlation_id",
     "parent_id",
     "paused_at",
+    "notified_at",
     "retry_count",
     "next_retry_at",
     "last_error",

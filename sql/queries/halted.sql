@@ -42,7 +42,9 @@ with looked as materialized (
         since, order_ledger_id
     limit %(limit)s::integer
 )
-select s.*, j.actor, j.reason
+select s.*, j.actor, j.reason,
+    (select max(d.delivered_at) from event_delivery d join event_subscription c using (subscription_id)
+     where d.order_ledger_id = s.order_ledger_id and c.channel is not null) as notified_at
 from shown s left join lateral (
     select actor, reason from ledger_journal
     where order_ledger_id = s.order_ledger_id and kind = 'operator' and s.paused_at is not null
