@@ -48,15 +48,14 @@ def _offered(saga: Saga[Any], row: SagaRow, progress: Progress) -> Iterator[Offe
         if row.status is Status.COMPLETED and saga.startable:
             yield Offer("cancel")
         return
-    # A call that is on its way when an order is put aside has no owner any more: the verb ends it.
-    is_calling = bool(progress.on_its_way) and progress.stuck is None
     if progress.paused:
         yield Offer("resume")
     elif row.status is not Status.STUCK:
         yield Offer("pause")
-    if not is_calling and (steps := skippable(saga, progress)):
+    if steps := skippable(saga, progress):
         yield Offer("skip-step", steps)
-    if progress.halted and not is_calling:
+    # A call that is on its way when an order is put aside has no owner any more: the verb ends it.
+    if progress.stuck is not None or (progress.paused and not progress.on_its_way):
         yield Offer("resolve")
     if row.status in CANCELLABLE and not progress.cancelling and not is_committed(saga, progress):
         yield Offer("cancel")

@@ -20,7 +20,7 @@ export const SIGNS = { succeeded: "✓", rejected: "✕", unknown: "?", open: "�
 // The drawing of `timeline` (as `GET /admin/orders/ID` tells it), `width` pixels wide; `toScale` draws all times as long as they are.
 export function draw(timeline, width, { toScale = false, label }) {
   const narrow = width < NARROW;
-  const names = narrow ? 0 : Math.min(Math.max(...timeline.lanes.map(({ step }) => step.length), 4) * LETTER + 16, width * 0.35);
+  const names = narrow ? 0 : Math.min(Math.max(...timeline.lanes.map((one) => named(one).length), 4) * LETTER + 16, width * 0.35);
   const lane = narrow ? LANE + 14 : LANE;
   const [left, right] = [names + 8, width - 22];
   const place = toScale ? linear(timeline.length_s) : bent(timeline.scale);
@@ -87,9 +87,11 @@ function ending(statuses, x) {
     ? svg("text", { x: at - 5, y: BAND - 8, "text-anchor": "end", class: "ending" }, last.name) : null;
 }
 
+const named = ({ step, group }) => `${step}${group ? ` (${group})` : ""}`;
+
 function laneOf({ step, state, group, bars }, { y, lane, names, narrow, left, right, x, end }) {
   const middle = y + lane - BAR / 2 - 6;
-  const name = `${step}${group ? ` (${group})` : ""}`;
+  const name = named({ step, group });
   const room = Math.floor(((narrow ? right - left : names) - 4) / LETTER);
   return svg("g", { class: "lane" }, svg("title", {}, `${name}: ${state}`),
     svg("text", { x: narrow ? left : names, y: narrow ? y + 10 : middle + 4, "text-anchor": narrow ? "start" : "end", class: bars.length ? "name" : "name idle" },

@@ -142,7 +142,7 @@ function courseOf(id, signal) {
 }
 
 const legend = () => el("ul", { class: "legend" }, [["forth", "being done"], ["back", "being undone: it points backwards"], ["delay", "waits for the next attempt"],
-  ["wait", "waits for an answer or a time"]].map(([name, says]) => el("li", { class: name }, says)),
+  ["wait", "waits for an answer or a time"], ["hold", "on hold"], ["mark", "takeovers and what somebody asked for, in the list"]].map(([name, says]) => el("li", { class: name }, says)),
   el("li", {}, Object.entries(SIGNS).map(([outcome, sign]) => `${sign} ${outcome === "open" ? "on its way" : outcome}`).join("  ")));
 
 function attemptsOf(order, said) {

@@ -140,6 +140,11 @@ def test_between_two_rounds_an_order_stood_still_and_nobody_waited() -> None:
     ]
 
 
+def test_an_order_begins_as_its_first_step_has_it() -> None:
+    assert told(stored("completed")).statuses[0].name == "RECEIVED", "the edge makes its first call"
+    assert told(stored("every_kind_completed")).statuses[0].name == "PENDING"
+
+
 def test_a_hold_lasts_from_the_pause_to_the_resume() -> None:
     found = told(stored("cancelled_on_hold"))
 
