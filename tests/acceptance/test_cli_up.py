@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD
 from tests.acceptance.commands import Up, assert_told, call, clean_environment, is_running, pids_of, saga, wait_for
 from tests.acceptance.databases import dropped_afterwards
 
@@ -21,7 +22,8 @@ ORDER = {
     "customer_id": "17850",
     "currency": "GBP",
     "items": [{"sku": "MUG", "quantity": 2, "unit_price_minor": 450, "description": "A mug"}],
-    "payment_method": "pm_card",
+    "payment_method": PAYMENT_METHOD,
+    "shipping_address": ADDRESS,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ROOT, clean_environment
+from tests.acceptance.commands import ROOT, clean_environment, run
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
@@ -63,15 +63,7 @@ def test_a_demo_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_path
     environment = clean_environment()
     del environment["PYTHONPATH"]
 
-    result = subprocess.run(
-        [str(installed), "demo", "--orders", "8"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    result = run([str(installed), "demo", "--orders", "8"], cwd=tmp_path, env=environment, timeout_s=180)
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The audit is clean." in result.stdout

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from sql.registry import register_participants
+from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD
 from tests.acceptance.commands import Up, call, pids_of, saga
 from tests.acceptance.stack_shop import TERMINAL, eventually
 
@@ -91,8 +92,8 @@ class Client:
             "customer_id": "17850",
             "currency": "GBP",
             "items": [{"sku": SKU, "quantity": 6, "unit_price_minor": 255}],
-            "payment_method": "pm_card",
-            "shipping_address": {"name": "A", "lines": ["1 Road"], "city": "B", "postal_code": "C", "country": "GB"},
+            "payment_method": PAYMENT_METHOD,
+            "shipping_address": ADDRESS,
             "saga": saga,
             **changes,
         }
