@@ -6,8 +6,8 @@
     sql/queries/      what is asked of them, `-- name: verb_noun`; loader reads and runs them
     sql/audit/        what must hold of them, and what auditors ask; auditing runs it
     one function a query, of the same name, a module a subject:
-                      ledger reading families events webhooks config definitions fleet registry retention histories chain
-                      api_keys acts erasure measuring retrying
+                      ledger reading families events webhooks oncall config definitions fleet registry retention histories chain
+                      api_keys acts erasure measuring retrying halted changes
     for people        looking (statements that the page shows)
     models            statuses, rows, transitions
     the server        connect (limits of every wait)  tasks (their end)  telling (log lines)  tracing otel (spans)

@@ -42,7 +42,10 @@ PURE = (
     "describing",
     "drawing",
     "webhooks/settling",
+    "oncall/message",
+    "money",
     "operations/bulk_pace",
+    "changes",
     "operations/replay",
     "operations/returns",
 )

@@ -26,8 +26,8 @@ ROLES: Final = {
 """Roles that may do something in each database."""
 SUBJECTS: Final = {
     "ledger": (
-        "acts", "api_keys", "audit", "chain", "config", "definitions", "erasure", "events", "families", "fleet", "halted",
-        "histories", "ledger", "looking", "measuring", "reading", "registry", "retention", "retrying", "schema",
+        "acts", "api_keys", "audit", "chain", "changes", "config", "definitions", "erasure", "events", "families", "fleet",
+        "halted", "histories", "ledger", "looking", "measuring", "reading", "registry", "retention", "retrying", "schema",
         "session", "wake", "webhooks",
     ),
     "inventory": ("inventory", "stock_tries", "participant"),
