@@ -58,8 +58,7 @@ def _listed(definitions: Definitions, name: str, registered: Sequence[Registered
             "unfinished": each.unfinished,
             "runs_here": each.fingerprint in here,
         }
-        for each in registered
+        for each in sorted(registered, key=lambda one: one.version, reverse=True)
         if each.saga == name
     ]
-    versions.sort(key=lambda each: each["version"], reverse=True)
     return {"saga": name, "description": code and code.says, "startable": code and code.startable, "versions": versions}

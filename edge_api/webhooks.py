@@ -178,10 +178,10 @@ async def replay_dead(request: web.Request) -> web.Response:
 async def replay_all_dead(request: web.Request) -> web.Response:
     """Answer `POST /admin/outbox/dead/replay`: how many are tried again, a thousand at most, and whether more are left."""
     asked = await read_body(request, ReplayAsked)
-    chosen = {"webhook": asked.webhook, "before": asked.before}
     async with visible_rows(request) as conn:
         async with conn.transaction():
-            replayed = len(await webhooks.replay_dead(conn, None, limit=DEAD_LIMIT_MAX, **chosen))
+            found = await webhooks.replay_dead(conn, None, webhook=asked.webhook, limit=DEAD_LIMIT_MAX, before=asked.before)
+            replayed = len(found)
             details = {"webhook": asked.webhook, "replayed": replayed}
             if replayed:
                 actor = actor_of(request, asked.actor)
