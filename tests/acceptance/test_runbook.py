@@ -125,6 +125,9 @@ async def test_every_command_of_the_runbook_does_what_it_is_there_for(
                 LOOKED_AT.add(" ".join(words))
             if "ID" in words:
                 words[words.index("ID")] = await ordered(words[2])
+            if "FAILED" in words:
+                failed = await shop.place(f"runbook-{uuid4()}", items=MORE_THAN_THERE_IS)
+                assert (await shop.ends(failed))["status"] == "FAILED"
             done = stack.saga(*(there(word, stack) for word in words[1:]), **settings)
             # A reconciliation tells of the order that waits for an operator.
             assert done.returncode == 0 or (words[1] == "reconcile" and "stuck_order" in done.stdout), done
