@@ -19,7 +19,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from orchestrator.metrics import Metrics
-from orchestrator.oncall import TOLD
+from orchestrator.oncall import ONCALL, TOLD
 from orchestrator.oncall.channels import SEND_S, Channel, NotSent
 from orchestrator.oncall.message import message_of
 from orchestrator.settings import Settings
@@ -131,7 +131,7 @@ class Sender:
         async with self._pool.connection() as conn:
             if not self._channels_are_there:
                 for kind, channel in self._channels.items():
-                    await oncall.insert_channel(conn, kind, f"oncall:{kind}", channel.source, TOLD)
+                    await oncall.insert_channel(conn, kind, f"{ONCALL}{kind}", channel.source, TOLD)
                 self._channels_are_there = True
             if self._ended:
                 await self._settle(conn)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from orchestrator.oncall import ONCALL
 from orchestrator.webhooks.signing import new_secret
 from sql import acts, ledger, webhooks
 from sql.ledger import LedgerError
@@ -54,8 +55,10 @@ async def subscribe(
         Its secret, which nothing shows again.
 
     Raises:
-        NameTaken: There is one of this name.
+        NameTaken: There is one of this name, or it is kept for telling people.
     """
+    if name.startswith(ONCALL):
+        raise NameTaken(f"names that begin with {ONCALL} are kept for telling people: take another name")
     secret = new_secret()
     wanted = sorted(set(types))
     async with conn.transaction():

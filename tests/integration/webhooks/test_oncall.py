@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from orchestrator.oncall import channels
+from orchestrator.webhooks.subscribing import NameTaken, subscribe
 from sql import oncall, webhooks
 from sql.connect import Pool
 from tests.acceptance.stack_shop import eventually
@@ -170,7 +171,7 @@ async def test_what_nobody_takes_is_tried_again_under_one_id_and_is_a_dead_lette
         await eventually(settled(pool, delivered=False))
         assert await oncall.find_notified(conn, order) is None
         (dead,) = await webhooks.list_dead(conn, limit=10)
-        assert (dead["webhook"], dead["attempts"]) == ("oncall:webhook", 3)
+        assert (dead["webhook"], dead["attempts"]) == ("oncall-webhook", 3)
         assert "answered 500" in dead["error"]
         receiver.answers.clear()
         assert await webhooks.replay_dead(conn, None, webhook=None, limit=10)
@@ -267,6 +268,15 @@ async def test_a_mail_that_is_not_taken_says_why(
     (row,) = await rows(pool)
     assert said in row["error"]
     assert mails.mails == []
+
+
+async def test_no_webhook_takes_the_name_of_a_channel(conn: Connection) -> None:
+    with pytest.raises(NameTaken, match="kept for telling people"):
+        await subscribe(
+            conn, "oncall-mail", "https://h.example/", [], from_start=False, client_id=None, actor="ann", reason="no reason"
+        )
+
+    assert await webhooks.list_subscriptions(conn) == []
 
 
 async def test_when_people_were_told_is_kept_though_other_deliveries_are_not(

@@ -1,0 +1,44 @@
+"""People are told by real replicas of an order that is stuck, though one of them dies over it, and see when they were told."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from tests.acceptance.stack import Stack
+from tests.acceptance.stack_shop import eventually, open_shop
+from tests.acceptance.test_mending_orders import stuck
+from tests.integration.webhooks.receiver import hangs, open_receiver, says
+
+pytestmark = pytest.mark.acceptance
+NAME = "oncall-webhook"
+
+
+async def test_people_hear_of_a_stuck_order_though_the_replica_that_told_them_died_over_it(stack: Stack) -> None:
+    async with open_receiver() as people, open_shop(stack) as shop:
+        people.answers["/"] = [hangs, says(204)]
+        settings = {"SAGA_ONCALL_URL": people.url, "SAGA_ONCALL_WINDOW_S": "1", "SAGA_ADMIN_URL": stack.admin_urls[0]}
+        with stack.only_replica(**settings) as dies:
+            order = await stuck(shop, "needs-somebody")
+            await eventually(lambda: _count(people.of("/"), 1), 30.0)
+            dies.kill()
+            stack.replicas = []
+        with stack.only_replica(**settings):
+
+            async def is_told() -> None:
+                shown = await asyncio.to_thread(stack.saga, "ledger", "show", order, "--json")
+                assert json.loads(shown.stdout)["notified_at"] is not None
+
+            await eventually(is_told, 60.0)
+            removed = await asyncio.to_thread(stack.saga, "webhooks", "remove", NAME, "--reason", "the test is over")
+
+    assert removed.returncode == 0, removed.stderr
+    assert [said["order_ledger_id"] for message in people.of("/") for said in message.event["orders"]] == [order, order]
+    (said,) = people.of("/")[-1].event["orders"]
+    assert (said["status"], said["link"]) == ("STUCK", f"{stack.admin_urls[0]}/#/orders/{order}")
+    assert "could not be undone: create_order" in said["reason"]
+
+
+def _count(found: Sequence[object], number: int) -> None:
+    assert len(found) >= number
