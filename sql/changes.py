@@ -64,6 +64,7 @@ class Appended:
         place: Its place among all orders' entries; 0 where only one order was read.
         at: Aware time.
         status: Of the order after it.
+        saga: Of the order.
         kind: What it records; None at position 0.
         step, direction, attempt, outcome: As in `sql.models.Entry`.
         optional, probed, attempts_max: Of an attempt that did not succeed: what the step's definition says.
@@ -75,6 +76,7 @@ class Appended:
     place: int
     at: datetime
     status: Status
+    saga: str
     kind: Kind | None = None
     step: str | None = None
     direction: Direction | None = None

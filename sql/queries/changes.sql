@@ -77,7 +77,7 @@ order by w.n;
 -- Entries by order and position, with what it takes to say what each of them changed: the status after it, and of an attempt that
 -- did not succeed what its step's definition says and how many attempts counted for nothing. Each is found by the primary key,
 -- one by one: a join would be free to read the whole journal.
-select k.order_ledger_id, k.seq, coalesce(j.at, l.created_at) as at, j.kind, j.step, j.direction, j.attempt, j.outcome,
+select k.order_ledger_id, k.seq, coalesce(j.at, l.created_at) as at, l.saga, j.kind, j.step, j.direction, j.attempt, j.outcome,
     coalesce((select s.outcome from ledger_journal s
               where s.order_ledger_id = k.order_ledger_id and s.kind = 'status' and s.seq <= k.seq
               order by s.seq desc limit 1),
@@ -89,7 +89,7 @@ select k.order_ledger_id, k.seq, coalesce(j.at, l.created_at) as at, j.kind, j.s
          where s.order_ledger_id = k.order_ledger_id and s.seq <= k.seq and s.step = j.step and s.direction = j.direction
              and s.round = j.round and (s.kind = 'takeover' or s.kind = 'outcome' and s.reason is not null)) end as spared
 from unnest(%(order_ledger_ids)s::uuid[], %(seqs)s::integer[]) with ordinality as k(order_ledger_id, seq, n)
-    cross join lateral (select o.created_at, o.definition_id from order_ledger o
+    cross join lateral (select o.created_at, o.definition_id, o.saga from order_ledger o
                         where o.order_ledger_id = k.order_ledger_id offset 0) l
     left join lateral (select e.at, e.kind, e.step, e.direction, e.round, e.attempt, e.outcome from ledger_journal e
                        where e.order_ledger_id = k.order_ledger_id and e.seq = k.seq offset 0) j on true

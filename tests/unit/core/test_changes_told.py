@@ -36,6 +36,7 @@ def appended(history: History, place: int, beginning: Status) -> Appended:
     return Appended(
         history.order_ledger_id, recorded.seq, 0, AT,
         status=next((Status(r.entry.outcome or "") for r in reversed(before) if r.entry.kind is Kind.STATUS), beginning),
+        saga=history.definition["saga"],
         kind=entry.kind, step=entry.step, direction=entry.direction, attempt=entry.attempt, outcome=entry.outcome,
         optional=step.get("optional", False), probed=step.get("probed", False),
         attempts_max=step.get("retry", {}).get("attempts_max"),
@@ -70,7 +71,7 @@ def test_the_journals_show_every_state_that_an_entry_can_bring_about() -> None:
 
 def test_an_order_that_was_recorded_without_a_call_is_told_as_a_whole() -> None:
     history: History = history_of(JOURNALS[0])
-    entry = Appended(history.order_ledger_id, 0, 77, AT, Status.PENDING)
+    entry = Appended(history.order_ledger_id, 0, 77, AT, Status.PENDING, "errand")
 
     assert change_of(entry, entry.place).document() == {
         "seq": 77,
