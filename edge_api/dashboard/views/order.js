@@ -8,7 +8,7 @@ import { follow, poll } from "../live.js";
 import { retitle, say, to } from "../shell.js";
 import { VERBS, verb } from "../verbs.js";
 
-const PAUSE_MS = 4000;
+const PAUSE_MS = 2000;
 
 export const title = "Order";
 
@@ -69,12 +69,13 @@ function headOf(order) {
     ["Value", order.total_minor === null ? NOTHING : money(order.total_minor, order.currency)],
     ["Customer", order.customer_id ?? NOTHING],
     ["Saga", el("a", { href: to("definitions", order.saga) }, `${order.saga}, version ${order.saga_version}`)],
-    ["At step", order.step ?? NOTHING],
+    ["At step", order.step ? order.step.split(/(?<=_)/).flatMap((piece) => [piece, el("wbr")]) : NOTHING],
     ["Retries", count(order.retry_count)],
     ["Recorded", time(order.created_at)],
     ["Took", order.finished_at ? lasting(order.timeline.length_s) : `${lasting(order.timeline.length_s)} so far`],
     order.finished_at ? ["Ended", time(order.finished_at)] : ["Undone or STUCK after", time(order.deadline_at)],
     ["Next attempt", time(order.next_retry_at)],
+    ["People were told", order.notified_at && time(order.notified_at)],
     ["On hold since", order.paused_at && time(order.paused_at)],
     ["Client", order.client_id],
     ["Client's key", order.client_request_id],
