@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Sequence
 
 import pytest
@@ -9,16 +10,24 @@ import pytest
 from tests.acceptance.stack import Stack
 from tests.acceptance.stack_shop import eventually, open_shop
 from tests.acceptance.test_mending_orders import stuck
+from tests.documents import commands
 from tests.integration.webhooks.receiver import hangs, open_receiver, says
+from tests.integration.webhooks.smtp import open_mail_server
 
 pytestmark = pytest.mark.acceptance
-NAME = "oncall-webhook"
+PAGE = "docs/how-to/on-call.md"
 
 
 async def test_people_hear_of_a_stuck_order_though_the_replica_that_told_them_died_over_it(stack: Stack) -> None:
-    async with open_receiver() as people, open_shop(stack) as shop:
+    async with open_receiver() as people, open_mail_server() as mails, open_shop(stack) as shop:
         people.answers["/"] = [hangs, says(204)]
         settings = {"SAGA_ONCALL_URL": people.url, "SAGA_ONCALL_WINDOW_S": "1", "SAGA_ADMIN_URL": stack.admin_urls[0]}
+        settings |= {
+            "SAGA_ONCALL_MAIL_TO": "ann@shop.example",
+            "SAGA_SMTP_HOST": "127.0.0.1",
+            "SAGA_SMTP_PORT": str(mails.port),
+        }
+        settings |= {"SAGA_SMTP_SECURITY": "none"}
         with stack.only_replica(**settings) as dies:
             order = await stuck(shop, "needs-somebody")
             await eventually(lambda: _count(people.of("/"), 1), 30.0)
@@ -31,13 +40,16 @@ async def test_people_hear_of_a_stuck_order_though_the_replica_that_told_them_di
                 assert json.loads(shown.stdout)["notified_at"] is not None
 
             await eventually(is_told, 60.0)
-            removed = await asyncio.to_thread(stack.saga, "webhooks", "remove", NAME, "--reason", "the test is over")
+            await eventually(lambda: _count(mails.mails, 1), 30.0)
+            for words in (*commands(PAGE), 'saga webhooks remove oncall-webhook --reason "the test is over"'):
+                done = await asyncio.to_thread(stack.saga, *shlex.split(words)[1:])
+                assert done.returncode == 0, done.stderr
 
-    assert removed.returncode == 0, removed.stderr
     assert [said["order_ledger_id"] for message in people.of("/") for said in message.event["orders"]] == [order, order]
     (said,) = people.of("/")[-1].event["orders"]
     assert (said["status"], said["link"]) == ("STUCK", f"{stack.admin_urls[0]}/#/orders/{order}")
     assert "could not be undone: create_order" in said["reason"]
+    assert {order in mail.get_content() for _, mail in mails.mails} == {True}
 
 
 def _count(found: Sequence[object], number: int) -> None:

@@ -12,7 +12,12 @@ from tests.documents import ROOT, commands
 PAGES = sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs/how-to").glob("*.md"))
 DONE_HERE = {"saga", "psql"}
 """In `tests/acceptance/test_runbook.py`; every command of the other pages in a test of the page's own."""
-WITH_TESTS_OF_THEIR_OWN = {"docs/how-to/own-saga.md", "docs/how-to/own-participant.md", "docs/how-to/backup-and-restore.md"}
+WITH_TESTS_OF_THEIR_OWN = {
+    "docs/how-to/own-saga.md",
+    "docs/how-to/own-participant.md",
+    "docs/how-to/backup-and-restore.md",
+    "docs/how-to/on-call.md",
+}
 ASKED = [
     (page, shlex.split(command))
     for page in PAGES
