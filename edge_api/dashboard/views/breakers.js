@@ -57,7 +57,7 @@ export function show(root, _, signal) {
     const told = await get("/admin/breakers", { signal });
     breakers.rows(told.breakers.map((one) => ({
       key: one.participant,
-      cells: [one.participant, badge(one.state), el("code", {}, one.recent || NOTHING), one.updated_at ? time(one.updated_at) : "never",
+      cells: [one.participant, [badge(one.state), one.opened_for_s > 0 ? ` for ${lasting(one.opened_for_s)}` : ""], el("code", {}, one.recent || NOTHING), one.updated_at ? time(one.updated_at) : "never",
         one.wait_s > 0 ? lasting(one.wait_s) : NOTHING, [one.actor ?? "", one.reason ? `: ${one.reason}` : ""], buttonsOf(one.participant, one.state)],
       loud: one.state === "open" || one.state === "held",
     })));

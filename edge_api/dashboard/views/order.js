@@ -155,7 +155,7 @@ function attemptsOf(order, said) {
       key: `${step} ${bar.kind} ${bar.direction} ${bar.round} ${bar.attempt}`,
       cells: [
         step,
-        what(bar),
+        el("span", { class: "line" }, what(bar)),
         `+${lasting(bar.start_s)}`,
         span(bar, timeline.length_s),
         bar.kind === "delay" ? (bar.due_s === null ? "" : `due at +${lasting(bar.due_s)}`) : badge(became(bar)),
