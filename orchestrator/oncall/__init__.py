@@ -16,9 +16,5 @@ message is on its way, and for some time after it, goes into the next one.
 
 from typing import Final
 
-from orchestrator.answers import UNDO_FAILED
-
 ONCALL: Final = "oncall-"
 """How the names of these subscriptions begin, and no webhook's."""
-TOLD: Final = ("OrderStuck", UNDO_FAILED)
-"""Types of the events that people are told of."""

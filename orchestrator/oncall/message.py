@@ -10,10 +10,13 @@ from itertools import groupby
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from orchestrator.answers import UNDO_FAILED
 from orchestrator.money import money
 from sql.models import Json, Status
 from sql.oncall import Notice
 
+TOLD: Final = ("OrderStuck", UNDO_FAILED)
+"""Types of the events that people are told of."""
 NAMED_MAX: Final = 5
 """Orders of a group that the text names: enough to look at, few enough to read."""
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -19,9 +19,9 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from orchestrator.metrics import Metrics
-from orchestrator.oncall import ONCALL, TOLD
+from orchestrator.oncall import ONCALL
 from orchestrator.oncall.channels import SEND_S, Channel, NotSent
-from orchestrator.oncall.message import message_of
+from orchestrator.oncall.message import TOLD, message_of
 from orchestrator.settings import Settings
 from orchestrator.transport import Transport, TransportError
 from orchestrator.webhooks import signing
