@@ -195,9 +195,9 @@ class Stack:
             for process in (*self.edges, *self.replicas):
                 assert process.stop() == 0
 
-    def add_replicas(self, count: int) -> list[Process]:
-        """Start so many more."""
-        more = [self._start_replica() for _ in range(count)]
+    def add_replicas(self, count: int, **settings: str) -> list[Process]:
+        """Start so many more, with settings in place of the stack's."""
+        more = [self._start_replica(**settings) for _ in range(count)]
         self.replicas += more
         self._wait_until_well(more)
         return more
