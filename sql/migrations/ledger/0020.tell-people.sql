@@ -8,5 +8,6 @@ alter table event_subscription
         constraint event_subscription_channel check (channel in ('webhook', 'mail')),
     add column held_until timestamptz;                 -- of a channel: no message begins before it; null for at once
 
-grant insert, update (held_until) on event_subscription to sagaledger_orchestrator;
+grant insert (name, url, types, secret, transaction_id, channel), update (held_until) on event_subscription
+    to sagaledger_orchestrator;
 grant select (channel, held_until) on event_subscription to sagaledger_auditor;

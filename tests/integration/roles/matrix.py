@@ -27,8 +27,8 @@ ROLES: Final = {
 SUBJECTS: Final = {
     "ledger": (
         "acts", "api_keys", "audit", "chain", "changes", "config", "definitions", "erasure", "events", "families", "fleet",
-        "halted", "histories", "ledger", "looking", "measuring", "reading", "registry", "retention", "retrying", "schema",
-        "session", "wake", "webhooks",
+        "halted", "histories", "ledger", "looking", "measuring", "oncall", "reading", "registry", "retention", "retrying",
+        "schema", "session", "wake", "webhooks",
     ),
     "inventory": ("inventory", "stock_tries", "participant"),
     "notifications": ("notifications", "participant"),
