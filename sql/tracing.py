@@ -16,10 +16,12 @@ import secrets
 import time
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct, field
-from prometheus_client import Metric
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 Attributes = dict[str, str | bool | int | float]
 Mode = Literal["off", "otlp"]
@@ -172,7 +174,7 @@ class Traces(Protocol):
     def drop(self, spans: int) -> None:
         """Count spans that will never be told."""
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> "Iterable[Metric]":
         """Return what became of spans so far, for a registry of metrics."""
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """What commands take alike: the installation, JSON, and what every act of an operator states."""
 
 import functools
+import gc
 import getpass
 import os
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ import click
 from orchestrator.operations.parameters import TEXT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+GC_THRESHOLD: Final = 20_000
+"""Objects that come to be before a look for garbage; 700 by default."""
 PARTICIPANTS: Final = ("orders", "inventory", "payments", "shipping", "notifications")
 AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 DATABASE_URL: Final = click.option(
@@ -31,6 +34,8 @@ def at_place(command: Command) -> Command:
     @click.pass_obj
     @functools.wraps(command)
     def placed(given: str | None, /, database_url: str | None, data_dir: Path, **parameters: Any) -> Any:
+        # Modules leave no garbage: looking for some while they are loaded takes a tenth of the time to an answer.
+        gc.set_threshold(GC_THRESHOLD)
         from orchestrator.operations.place import find_place
 
         return command(find_place(database_url or given, data_dir, databases_of), **parameters)
