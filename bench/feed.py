@@ -4,22 +4,15 @@ They are written as orchestrators do it, in fenced transitions of claimed orders
 """
 
 import asyncio
-import contextlib
-import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from typing import Any, Final
 
 import aiohttp
 
 from bench import measure
-from bench.job import ROOT, Place
+from bench.edge import KEY, running_edge
+from bench.job import Place
 from bench.named import Sizes
 from bench.ours import FOUR_STEPS, OURS, settings_of
 from bench.server import Server
@@ -35,9 +28,7 @@ EVENTS_S: Final = 100
 LASTING_S: Final = 5.0
 EVENTS_BEFORE: Final = 1
 """The one order that is really placed, and not copied, has told that it was received."""
-KEY: Final = "bench-key"
-START_S: Final = 30.0
-STOP_S: Final = 20.0
+ARRIVE_S: Final = 30.0
 
 
 def feed(server: Server, sizes: Sizes) -> dict[str, Any]:
@@ -53,7 +44,7 @@ def feed(server: Server, sizes: Sizes) -> dict[str, Any]:
     """
     url, _ = measure.prepared(OURS, server, "bench_feed")
     OURS.enqueue(url, EVENTS)
-    with _running_edge(url) as base:
+    with running_edge(url) as (base, _):
         at_once, lags = asyncio.run(_measured(url, base, sizes.rounds))
     return {
         "events": EVENTS,
@@ -150,46 +141,7 @@ class _Consumer:
             self._more.set()
 
     async def has(self, events: int) -> None:
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(ARRIVE_S):
             while self.received < events:
                 self._more.clear()
                 await self._more.wait()
-
-
-@contextlib.contextmanager
-def _running_edge(url: str) -> Iterator[str]:
-    """Run an edge on a ledger, with the key of the client whose orders are there; yields its address."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_")} | {
-        "PYTHONPATH": str(ROOT),
-        "SAGA_DATABASE_URL": url,
-        "SAGA_API_KEYS": f"bench={KEY}",
-        "SAGA_PORT": str(port),
-        "SAGA_ADMIN_PORT": "0",
-    }
-    command = [sys.executable, "-m", "cli", "edge"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        base = f"http://127.0.0.1:{port}"
-        deadline_s = time.monotonic() + START_S
-        while not _is_ready(base):
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                raise measure.Failed("the edge did not start")
-            time.sleep(0.05)
-        yield base
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _is_ready(base: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{base}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

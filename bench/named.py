@@ -51,6 +51,8 @@ class Sizes:
         posts: Orders with NOTIFY on or off.
         clients: At once, through edge and participants.
         latency: Orders one after the other through edge and participants.
+        orders: In the ledger that an operator's page asks.
+        asked: Requests of each kind by that page.
     """
 
     rounds: int = 3
@@ -64,11 +66,13 @@ class Sizes:
     posts: int = 1_000
     clients: int = 100
     latency: int = 200
+    orders: int = 1_000_000
+    asked: int = 40
 
 
 QUICK: Final = Sizes(
     rounds=1, share=0.1, singles=20, floor_sagas=2_000, finished=50_000, due=10_000, waiting=10_000, idle_s=10.0, posts=200,
-    clients=50, latency=30,
+    clients=50, latency=30, orders=20_000, asked=5,
 )  # fmt: skip
 
 
@@ -103,7 +107,7 @@ def full_ledger(server: Server, stub: Stub, sizes: Sizes) -> dict[str, Any]:
     began_s = time.monotonic()
     OURS.enqueue(full[0], 1)
     with psycopg.connect(full[0], autocommit=True) as conn:
-        with _indexed_afterwards(conn):
+        with indexed_afterwards(conn):
             copy_rows(conn, sizes.finished, done=True)
         conn.execute("vacuum analyze")
         filled_at = conn.execute("select clock_timestamp()").fetchone()
@@ -132,7 +136,7 @@ def full_ledger(server: Server, stub: Stub, sizes: Sizes) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _indexed_afterwards(conn: psycopg.Connection[Any]) -> Iterator[None]:
+def indexed_afterwards(conn: psycopg.Connection[Any]) -> Iterator[None]:
     """Have rows come without what is kept up for each, secondary indexes and foreign keys; they are made when all are there."""
     conn.execute("set synchronous_commit = off")
     conn.execute("set maintenance_work_mem = '512MB'")

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -88,32 +89,40 @@ def enqueue(url: str, count: int) -> None:
         conn.execute("analyze")
 
 
-def copy_rows(conn: psycopg.Connection[Any], count: int, *, done: bool = False) -> None:
+def copy_rows(
+    conn: psycopg.Connection[Any],
+    count: int,
+    *,
+    done: bool = False,
+    columns: Mapping[str, LiteralString] = MappingProxyType({}),
+) -> None:
     """Insert copies of the newest row, each with an id and a key of its own.
 
     Args:
         conn: To the ledger.
         count: How many.
         done: Whether they are completed, without the journal that led there.
+        columns: Expressions for what is to differ beside; `n` is the number of the copy, from 1.
     """
     named = conn.execute(
         "select column_name from information_schema.columns where table_name = 'order_ledger' and is_generated = 'NEVER'"
     ).fetchall()
-    own = {
+    own: dict[str, LiteralString] = {
         "order_ledger_id": "gen_random_uuid()",
         "client_request_id": "client_request_id || '-' || nextval('bench_copies')",
     }
     if done:
         own |= {"status": "'COMPLETED'", "finished_at": "clock_timestamp()"}
-    columns = [str(row[0]) for row in named]
+    own |= columns
+    names = [str(row[0]) for row in named]
     conn.execute("create sequence if not exists bench_copies")
     conn.execute(
         pgsql.SQL(
             "insert into order_ledger ({columns}) select {values} from"
-            " (select * from order_ledger order by created_at desc limit 1) newest cross join generate_series(1, {count})"
+            " (select * from order_ledger order by created_at desc limit 1) newest cross join generate_series(1, {count}) n"
         ).format(
-            columns=pgsql.SQL(", ").join(pgsql.Identifier(name) for name in columns),
-            values=pgsql.SQL(", ").join(pgsql.SQL(own[name]) if name in own else pgsql.Identifier(name) for name in columns),  # type: ignore[arg-type]
+            columns=pgsql.SQL(", ").join(pgsql.Identifier(name) for name in names),
+            values=pgsql.SQL(", ").join(pgsql.SQL(own[name]) if name in own else pgsql.Identifier(name) for name in names),
             count=pgsql.Literal(count),
         )
     )

@@ -8,7 +8,15 @@ import aiohttp
 import psycopg
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from edge_api import keys
@@ -40,6 +48,7 @@ class EdgeMetrics:
         started: Orders recorded, by saga.
         breaker_state: How the breakers of participants stand.
         calls_refused: Calls that are wrong themselves.
+        streams_open: WebSockets that are open, by route template.
         ledger: What the ledger holds, as of the last look.
     """
 
@@ -57,6 +66,7 @@ class EdgeMetrics:
         self.steps = StepMetrics(registry)
         self.breaker_state = breaker_state(registry)
         self.calls_refused = calls_refused(registry)
+        self.streams_open = Gauge("saga_streams_open", "WebSockets that are open", ["route"], registry=registry)
         self.ledger = LedgerMetrics(registry)
         ProcessCollector(registry=registry)
 
@@ -96,11 +106,15 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def statistics(request: web.Request) -> web.Response:
-    """Answer `GET /statistics`, with `?window=SECONDS` to look further back or less; see `sql.reading.statistics`."""
-    asked = parameters_of(request.query, ["window"])
+    """Answer `GET /statistics?window=SECONDS&sample=ORDERS`: how far is looked back, and into how many orders at most.
+
+    See `sql.reading.statistics`.
+    """
+    asked = parameters_of(request.query, ["window", "sample"])
     window_s = whole_number("window", asked.get("window", f"{reading.WINDOW_S:.0f}"), int(reading.WINDOW_MAX_S))
+    sample = whole_number("sample", asked.get("sample", f"{reading.SAMPLE}"), reading.SAMPLE)
     async with visible_rows(request) as conn:
-        return json_response(await reading.statistics(conn, window_s=window_s))
+        return json_response(await reading.statistics(conn, window_s=window_s, sample=sample))
 
 
 async def participants_health(request: web.Request) -> web.Response:

@@ -143,13 +143,19 @@ async def look_for_orders(
         "after_id": after_id,
         "limit": limit,
     }
-    last: Position | None = None
-    if look_max is not None and client_request_id is None and (statuses or paused or saga or metadata or error):
+    if look_max is None or client_request_id is not None or not (statuses or paused or saga or metadata or error):
+        return Look(await _list_orders(conn, parameters, None), None)
+    async with conn.transaction():
+        await _QUERIES.fetch(conn, "read_in_order", {})
         found = await _QUERIES.fetch(conn, "find_last_to_look_at", {**parameters, "look_max": look_max})
         last = position_of(found[0]) if found else None
-    last_at, last_id = last or (None, None)
-    orders = await _QUERIES.fetch(conn, "list_orders", {**parameters, "last_at": last_at, "last_id": last_id})
+        orders = await _list_orders(conn, parameters, last)
     return Look(orders, last if len(orders) < limit else None)
+
+
+async def _list_orders(conn: Connection, parameters: Json, last: Position | None) -> list[Json]:
+    last_at, last_id = last or (None, None)
+    return await _QUERIES.fetch(conn, "list_orders", {**parameters, "last_at": last_at, "last_id": last_id})
 
 
 async def list_clients(conn: Connection) -> list[str]:
@@ -205,13 +211,14 @@ async def count_due(conn: Connection, *, most: int) -> int:
     return int(rows[0]["orders"])
 
 
-async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
+async def statistics(conn: Connection, *, window_s: float = WINDOW_S, sample: int | None = None) -> Json:
     """Return what the ledger is doing; what it costs does not depend on how many orders the ledger holds.
 
     Args:
         conn: Any connection to the ledger.
-        window_s: Seconds to look back for what ended and what was tried, at most a day; where more than 10,000 orders ended in
-            them, as far back as the newest of these reach.
+        window_s: Seconds to look back for what ended and what was tried, at most a day; where more than `sample` orders ended
+            in them, as far back as the newest of these reach.
+        sample: Most orders whose journals are looked into; None for 10,000.
 
     Returns:
         Now: `orders` (in the ledger), `active` (unfinished ones by saga and status), `unfinished` (the same by status),
@@ -223,9 +230,9 @@ async def statistics(conn: Connection, *, window_s: float = WINDOW_S) -> Json:
         `completed` and its percentiles), `steps` (`saga`, `step`, `direction`, `attempts`, of which `succeeded`, `rejected`,
         `unknown`, `succeeded_per_s`, `p50_ms`, `p95_ms` and `p99_ms` of a call), `failure_points` (`saga`, `step`, `direction`,
         `outcome`, `orders`: at which step orders turned round or could not be undone) and `compensation` (`operations`,
-        `succeeded`, `success_share`, None without any). With more than 10,000 unfinished orders the calls of the newest count.
+        `succeeded`, `success_share`, None without any). With more unfinished ones than `sample` the calls of the newest count.
     """
-    return (await _QUERIES.fetch(conn, "statistics", {"window_s": window_s, "sample": SAMPLE}))[0]
+    return (await _QUERIES.fetch(conn, "statistics", {"window_s": window_s, "sample": sample or SAMPLE}))[0]
 
 
 async def ping(conn: Connection) -> None:

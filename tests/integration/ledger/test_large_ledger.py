@@ -122,6 +122,41 @@ async def test_a_page_reads_little_wherever_it_is(large: Shop) -> None:
     assert read <= 2
 
 
+LOOKED_FOR: dict[str, dict[str, Any]] = {
+    "an error that none has": {"error": "nobody has this"},
+    "a label that none has": {"metadata": {"channel": "none"}},
+    "a saga that is none": {"saga": "none"},
+    "a client's of a status that none has": {"client_id": "client", "statuses": ["FAILED"]},
+    "unfinished ones of a status that none has": {"statuses": ["COMPENSATING"]},
+}
+"""What no index tells, of more orders than are looked at."""
+FEW = 2 * PAGE
+
+
+async def test_what_no_index_tells_is_looked_for_in_so_many_orders_and_no_more(large: Shop) -> None:
+    async def look(look_max: int = FEW, **filters: Any) -> tuple[reading.Look, int]:
+        act = reading.look_for_orders(large.conn, limit=PAGE, look_max=look_max, **filters)
+        found: tuple[reading.Look, int] = await rows_read(large.conn, act)
+        return found
+
+    # As the edge's role, whose policy has the planner take nearly all rows for hidden.
+    await large.conn.execute("set role sagaledger_edge")
+    await large.conn.execute("set saga.client_id = '*'")
+    for which, filters in LOOKED_FOR.items():
+        found, read = await look(**filters)
+        assert (found.orders, found.reached is not None) == ([], True), which
+        assert read <= 2 * FEW + PAGE, which
+
+    found, read = await look(customer_id="c7", error="nobody has this")
+    assert (found.orders, found.reached) == ([], None)
+    key, read_of_key = await look(client_request_id="done7")
+    assert [order["client_request_id"] for order in key.orders] == ["done7"]
+    assert max(read, read_of_key) <= READ_MAX
+    full, read = await look(look_max=2 * READ_MAX, statuses=["COMPLETED"])
+    assert (len(full.orders), full.reached) == (PAGE, None)
+    assert read <= 3 * READ_MAX
+
+
 async def test_a_claim_reads_no_more_than_it_takes_however_much_is_due_or_waits(large: Shop) -> None:
     def claim() -> Awaitable[Any]:
         return ledger.claim_due(large.conn, owner="replica", lease_s=30.0, limit=PAGE, fingerprints=[SAGA.fingerprint])
