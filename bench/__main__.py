@@ -14,7 +14,6 @@ from typing import Any, Final
 import psycopg
 
 from bench import chain, feed, floors, latency, measure, named, phases, report, room, wall
-from bench import chain, fairness, feed, floors, latency, measure, named, phases, report, room, wall
 from bench.contestant import Contestant
 from bench.footprint import footprint
 from bench.job import ROOT
@@ -84,7 +83,6 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "chain": lambda: chain.chain(server, sizes),
         "verify": lambda: chain.verify(server, sizes),
         "wall": lambda: wall.wall(server, sizes),
-        "room": lambda: room.room(server, sizes),
         "room": lambda: room.room(server, sizes),
         "latency": lambda: latency.measure(sizes.latency),
         "footprint": lambda: footprint(sizes.posts),

@@ -39,7 +39,6 @@ def rendered(results: Results) -> str:
     """Return everything as Markdown."""
     parts = [_drains(results), f"![Sagas a second]({PLOT.name})", _singles(results), _targets(results)]
     parts += [_tunings(results), _latency(results), _footprint(results), _room(results), _facts(results)]
-    parts += [_tunings(results), _latency(results), _footprint(results), _room(results), _facts(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -139,10 +138,6 @@ def _targets(results: Results) -> str:
         what, slowest = max(room["requests"].items(), key=lambda item: float(item[1]["p95_ms"]))
         row(f"slowest of the operators' page with {room['orders']:,} orders ({what}), p95 ms", "at most 200", slowest["p95_ms"],
             lambda x: x <= 200)  # fmt: skip
-    if room := named.get("room"):
-        what, slowest = max(room["requests"].items(), key=lambda item: float(item[1]["p95_ms"]))
-        row(f"slowest of the operators' page with {room['orders']:,} orders ({what}), p95 ms", "at most 200", slowest["p95_ms"],
-            lambda x: x <= 200)  # fmt: skip
     if memory := named.get("waiting_memory"):
         row(f"memory of a worker while {memory['waiting']:,} sagas wait, MB", "", memory["memory_mb"], lambda _: True)
     lines = ["| figure | must be | is | |", "| --- | --- | ---: | --- |"]
@@ -191,12 +186,6 @@ def _footprint(results: Results) -> str:
     lines.append(
         f"| written ahead (WAL) by the whole server, the participants' databases on it too | {left['wal_bytes']:,.0f} | |"
     )
-def _room(results: Results) -> str:
-    asked = results["named"].get("room")
-    if not asked:
-    lines = [f"| what the operators' page asks of {asked['orders']:,} orders, milliseconds | p50 | p95 |"]
-    lines.append("| --- | ---: | ---: |")
-    lines += [f"| {what} | {took['p50_ms']:.1f} | {took['p95_ms']:.1f} |" for what, took in asked["requests"].items()]
     return "\n".join(lines)
 
 
