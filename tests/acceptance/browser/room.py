@@ -92,6 +92,10 @@ class Room:
         failed = await self.page.get_by_text("This can't be shown").all_inner_texts()
         assert not failed, failed
 
+    def row(self, order: str) -> Locator:
+        """Return the row of an order in a list."""
+        return self.page.get_by_role("row").filter(has=self.page.locator(f"a[href='#/orders/{order}']"))
+
     async def tab_to(self, wanted: Locator) -> None:
         """Move the focus to something by the Tab key."""
         target = await wanted.element_handle(timeout=WAIT_MS)

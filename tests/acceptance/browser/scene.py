@@ -102,6 +102,17 @@ class Admin:
         return answer.json
 
 
+async def slowly(shop: Shop) -> None:
+    """Have the next order take its time: each call is a little quicker than its time limit."""
+    for participant, path in (
+        ("orders", "/orders"),
+        ("inventory", "/reservations"),
+        ("payments", "/capture"),
+        ("orders", "/confirm"),
+    ):
+        await shop.delay(participant, 1_000, path)
+
+
 async def stuck_order(shop: Shop, key: str, **changes: Any) -> str:
     """Have an order STUCK: there is no stock, and the orders service refuses, once, to cancel what it recorded."""
     return await _stuck(shop, key, changes)
