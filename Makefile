@@ -97,9 +97,9 @@ clean: ## Remove the environment and what tools left; data in .sagaledger stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Peers get an environment of their own: none of them enters the product's.
-$(BENCH_VENV)/.made: requirements.lock bench/requirements.lock pyproject.toml
+$(BENCH_VENV)/.made: requirements-otel.lock bench/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_PIP) --require-hashes -r requirements.lock
+	$(BENCH_PIP) --require-hashes -r requirements-otel.lock
 	$(BENCH_PIP) --require-hashes -r bench/requirements.lock
 	$(BENCH_PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bench import chain, feed, floors, latency, measure, named, phases, report, room, wall
+from bench import chain, feed, floors, latency, measure, named, phases, report, room, traces, wall
 from bench.contestant import Contestant
 from bench.footprint import footprint
 from bench.job import ROOT
@@ -84,6 +84,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "verify": lambda: chain.verify(server, sizes),
         "wall": lambda: wall.wall(server, sizes),
         "room": lambda: room.room(server, sizes),
+        "traces": lambda: traces.traces(server, stub, sizes),
         "latency": lambda: latency.measure(sizes.latency),
         "footprint": lambda: footprint(sizes.posts),
     }

@@ -50,6 +50,7 @@ class Tracer:
         self._connect = connect
         self._resting: deque[tuple[UUID, int | None]] = deque()
         self._filled = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
 
     def begin(self, work: Work, call: Call) -> Tracing:
         """Return what is sent along with a call that begins now, whose intent is durable."""
@@ -110,7 +111,9 @@ class Tracer:
             self._filled.clear()
             try:
                 while self._resting:
-                    await self._tell_resting()
+                    # A statement that is broken off costs its session: the end of the process lets this one end (`close`).
+                    self._telling = asyncio.create_task(self._tell_resting(), name="tell traces")
+                    await asyncio.shield(self._telling)
             except OUTAGE as error:
                 log.warning("traces_without_ledger", error=type(error).__name__)
                 self._filled.set()
@@ -122,6 +125,8 @@ class Tracer:
             return
         with suppress(TimeoutError, PoolClosed, *OUTAGE):
             async with asyncio.timeout(DRAIN_S):
+                if self._telling is not None:
+                    await self._telling
                 while self._resting:
                     await self._tell_resting()
         await self.traces.close()
