@@ -14,6 +14,7 @@ from edge_api.doors import admin_door
 from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.settings import load_settings
+from orchestrator.tracing import Tracer
 from sql import acts
 from sql.connect import Pool, open_pool
 
@@ -32,6 +33,7 @@ async def client(pool: Pool) -> AsyncIterator[Client]:
     app = web.Application(middlewares=[identify_request, answer_problems, admin_door(load_settings(), KeyRing(pool, {}))])
     app.add_routes(breakers.ROUTES)
     app[METRICS] = EdgeMetrics()
+    app[keys.TRACER] = Tracer()
     app[keys.SETTINGS] = load_settings()
     app[keys.POOL] = pool
     app[keys.SEES_ALL_CLIENTS] = True

@@ -18,6 +18,7 @@ from edge_api.doors import admin_door
 from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.settings import load_settings
+from orchestrator.tracing import Tracer
 from sql import webhooks
 from sql.acts import list_acts
 from sql.connect import open_pool
@@ -47,6 +48,7 @@ async def admin(ledger_url: str) -> AsyncIterator[Admin]:
         app = web.Application(middlewares=[identify_request, answer_problems, admin_door(settings, KeyRing(pool, {}))])
         app.add_routes(routes.ROUTES)
         app[METRICS] = EdgeMetrics()
+        app[keys.TRACER] = Tracer()
         app[keys.POOL] = pool
         app[keys.SEES_ALL_CLIENTS] = True
         app[keys.SETTINGS] = settings
