@@ -115,7 +115,7 @@ async def test_hostile_texts_are_shown_as_they_are_and_nothing_becomes_of_them(r
     await eventually(mended, 30.0)
 
 
-async def test_hostile_addresses_lead_nowhere(room: Room) -> None:
+async def test_hostile_addresses_are_taken_for_text(room: Room) -> None:
     await room.watch()
     for place in ("", "orders/", "definitions/", "configuration/", "orders?status="):
         for said in (MARKUP, "%", "/evil.example/", "..%2f..%2fadmin", "javascript:ran()"):
@@ -140,3 +140,12 @@ async def look(room: Room, address: str, *texts: str) -> None:
 
     await eventually(shown)
     assert await room.page.locator(MADE).count() == 0, address
+
+
+async def test_the_browser_itself_makes_no_markup_of_a_text_and_the_page_no_address(room: Room) -> None:
+    """Whatever a view forgets."""
+    add = "document.body.insertAdjacentHTML('beforeend', text)"
+    assert await room.page.evaluate(f"(text) => {{ try {{ {add}; }} catch {{ return 'refused'; }} }}", MARKUP) == "refused"
+    made = "() => import('/dom.js').then(({ el }) => el('a', { href: 'javascript:ran()' })).then(() => 'made', () => 'refused')"
+    assert await room.page.evaluate(made) == "refused"
+    room.forgive("TrustedHTML")
