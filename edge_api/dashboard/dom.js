@@ -59,6 +59,13 @@ export function table(caption, columns, { none = "none" } = {}) {
   const shown = new Map();
 
   function rows(list) {
+    const hadFocus = region.contains(document.activeElement);
+    showRows(list);
+    // The row that had it is gone: whoever goes on by keyboard goes on in the table.
+    if (hadFocus && !region.contains(document.activeElement)) region.focus({ preventScroll: true });
+  }
+
+  function showRows(list) {
     const kept = new Set(list.map(({ key }) => key));
     for (const [key, tr] of shown) {
       if (!kept.has(key)) {
