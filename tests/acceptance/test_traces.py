@@ -16,7 +16,7 @@ from tests.collector import Collector, Received, collecting
 
 pytestmark = pytest.mark.acceptance
 CLIENT, TRACE = "00f067aa0ba902b7", "4bf92f3577b34da6a3ce929d0e0e4736"
-CORRELATION, CUSTOMER = "shop/trace-7", "qx7customer"
+CORRELATION, DELIVERED, CUSTOMER = "shop/trace-7", "shop/trace-8", "qx7customer"
 KEY = f"shop-{SECRET}-1234"
 SETTINGS = {
     "SAGA_TRACES": "otlp",
@@ -53,9 +53,10 @@ COURSE = {
 
 @dataclass(frozen=True)
 class Told:
-    """A stack's trace of one order, and its logs."""
+    """A stack's trace of one order that failed, and the logs of it and of one that was delivered."""
 
     order: str
+    delivered: str
     trace: list[Received]
     collector: Collector
     logs: dict[str, list[dict[str, Any]]]
@@ -67,20 +68,21 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """An order whose replica is killed while it reserves, and whose capture is then refused."""
+    """An order whose replica is killed while it reserves, and whose capture is then refused; another one is delivered."""
     folder = tmp_path_factory.mktemp("traces")
     with collecting() as collector:
         up = Up(folder, "--port", "0", "--replicas", "2", **SETTINGS, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
         try:
-            order = _failed_order(up, collector)
-            wait_for(lambda: any(span.name == "place_order" for span in collector.of(TRACE)), timeout_s=20)
+            order, delivered = _orders(up, collector)
+            for name in ("place_order", "deliver_order"):
+                wait_for(lambda name=name: any(span.name == name for span in collector.spans), timeout_s=20)
         finally:
             assert up.stop() == 0
     lines = {path.stem: _lines(path) for path in folder.glob("**/*.log")}
-    return Told(order, collector.of(TRACE), collector, {name: found for name, found in lines.items() if found})
+    return Told(order, delivered, collector.of(TRACE), collector, {name: found for name, found in lines.items() if found})
 
 
-def _failed_order(up: Up, collector: Collector) -> str:
+def _orders(up: Up, collector: Collector) -> tuple[str, str]:
     addresses = up.ready()
     participants = {name: part["url"] for name, part in addresses["participants"].items()}
     secrets = {name: part.get("secret", "") for name, part in addresses["participants"].items()}
@@ -92,10 +94,14 @@ def _failed_order(up: Up, collector: Collector) -> str:
     tell("inventory", "/inventory/products", {"sku": "MUG", "name": "A mug", "initial_stock": 10})
     tell("inventory", "/test/delay", {"ms": 2400, "path": "/inventory/reservations"})
     tell("payments", "/test/fail-next", {"mode": "reject", "path": "/payments/capture"})
-    headers = {"Idempotency-Key": "o", "X-Correlation-ID": CORRELATION, "traceparent": f"00-{TRACE}-{CLIENT}-01"}
-    status, answer = call(f"{addresses['edge_url']}/orders", ORDER, Authorization=f"Bearer {KEY}", **headers)
-    assert status == 202, answer
-    order: str = answer["order_ledger_id"]
+    tell("orders", "/customers", {"customer_id": CUSTOMER, "name": f"{PERSON} Ann"})
+
+    def place(body: Any, **headers: str) -> str:
+        answer = call(f"{addresses['edge_url']}/orders", body, Authorization=f"Bearer {KEY}", **headers)
+        assert answer[0] in (200, 202), answer
+        return str(answer[1]["order_ledger_id"])
+
+    order = place(ORDER, **{"Idempotency-Key": "o", "X-Correlation-ID": CORRELATION, "traceparent": f"00-{TRACE}-{CLIENT}-01"})
     with psycopg.connect(addresses["database_url"], autocommit=True) as ledger:
         reserving = "select 1 from ledger_journal where order_ledger_id = %s and step = 'reserve_inventory' and kind = 'intent'"
         wait_for(lambda: ledger.execute(reserving, (order,)).fetchone(), timeout_s=20)
@@ -105,7 +111,8 @@ def _failed_order(up: Up, collector: Collector) -> str:
         os.kill(int(owner.split("-")[-2]), signal.SIGKILL)
         ended = "select 1 from order_ledger where order_ledger_id = %s and status = 'FAILED'"
         wait_for(lambda: ledger.execute(ended, (order,)).fetchone(), timeout_s=40)
-    return order
+    said = {"Idempotency-Key": "d", "X-Correlation-ID": DELIVERED, "Prefer": "wait=30"}
+    return order, place({**ORDER, "saga": "deliver_order"}, **said)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -167,13 +174,26 @@ def test_nothing_of_a_person_and_no_secret_is_in_any_span(told: Told) -> None:
 
 
 def test_every_line_about_an_order_carries_its_correlation_id_and_every_call_the_trace(told: Told) -> None:
-    about = {name: [line for line in lines if told.order in json.dumps(line)] for name, lines in told.logs.items()}
+    seen = set()
+    for order, correlation_id, calls in ((told.order, CORRELATION, 8), (told.delivered, DELIVERED, 7)):
+        about = {name: [line for line in lines if order in json.dumps(line)] for name, lines in told.logs.items()}
+        assert {line.get("correlation_id") for lines in about.values() for line in lines} == {correlation_id}
+        requests = [line for lines in about.values() for line in lines if line["event"] == "request"]
+        assert len(requests) == calls
+        assert len({line["traceparent"].split("-")[1] for line in requests}) == 1
+        seen |= {name for name, lines in about.items() if lines}
 
-    assert {name for name, lines in about.items() if lines} >= {
-        *("edge", "orchestrator-1", "orchestrator-2", "payments", "orders", "inventory")
+    assert seen == {
+        *("edge", "orchestrator-1", "orchestrator-2"),
+        *("orders", "inventory", "payments", "shipping", "notifications"),
     }
-    for name, lines in about.items():
-        assert {line.get("correlation_id") for line in lines} <= {CORRELATION}, name
-    calls = [line for lines in about.values() for line in lines if line["event"] == "request"]
-    assert len(calls) == 8
-    assert all(line["traceparent"].split("-")[1] == TRACE for line in calls)
+
+
+def test_an_order_that_came_without_a_trace_has_one_of_its_own_from_the_edge_on(told: Told) -> None:
+    (saga,) = [span for span in told.collector.spans if span.name == "deliver_order"]
+    trace = told.collector.of(saga.trace_id)
+    ids = {span.span_id for span in trace}
+
+    assert [span.service for span in trace if not span.parent_id] == ["sagaledger-edge"]
+    assert all(span.parent_id in ids for span in trace if span.parent_id)
+    assert {"shipping", "notifications"} <= {span.service for span in trace}
