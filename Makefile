@@ -14,7 +14,7 @@ SEED ?=
 LOCKS ?= requirements.lock requirements-otel.lock requirements-dev.lock bench/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-poll test-all coverage simulate chaos bench mutants lint types check fmt lock audit-deps secrets clean
+.PHONY: help demo up test test-slow test-poll screenshots test-all coverage simulate chaos bench mutants lint types check fmt lock audit-deps secrets clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,8 +36,13 @@ test: $(VENV)/.dev $(VENV)/.monitoring $(VENV)/.browser ## Run the tests, but fo
 test-slow: $(VENV)/.dev $(VENV)/.monitoring $(VENV)/.browser ## Run the slow tests
 	$(PYTEST) --cache-clear -n auto --dist loadfile --timeout 900 -m slow || { echo "once more, what failed, one by one:"; $(AGAIN) --timeout 900 -m slow; }
 
-test-poll: $(VENV)/.dev ## Run the acceptance tests with NOTIFY switched off
+test-poll: $(VENV)/.dev $(VENV)/.browser ## Run the acceptance tests with NOTIFY switched off
 	SAGA_TEST_NOTIFY=off $(BIN)/python -m pytest -q -n auto --dist loadfile -m acceptance tests/acceptance
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## Take pictures of the pages into build/screenshots, and the README's two anew
+	SAGA_TEST_WATCH_S=90 $(PYTEST) tests/acceptance/browser/test_page_views.py
+	cp build/screenshots/overview-watched.png docs/images/overview.png
+	cp build/screenshots/order-light.png docs/images/order.png
 
 test-all: test test-slow ## Run every test
 

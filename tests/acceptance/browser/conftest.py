@@ -3,9 +3,8 @@
 A browser can't be shared by tests that each have an event loop, so all of them run on that of the session.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
@@ -26,9 +25,12 @@ async def browser() -> AsyncIterator[Browser]:
         await opened.close()
 
 
-@pytest.fixture(scope="module")
-def edge(stack: Stack) -> Iterator[Process]:
-    """An edge that only these tests ask."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def edge(stack: Stack) -> AsyncIterator[Process]:
+    """An edge that only these tests ask; there is an order on the stack."""
+    stack.restore()
+    async with open_shop(stack) as shop:
+        await shop.ends(await shop.place("there-before"))
     started = stack.add_edge(SAGA_ADMIN_TOKEN=TOKEN)
     yield started
     started.stop()

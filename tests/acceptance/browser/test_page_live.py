@@ -30,7 +30,6 @@ async def act(room: Room, verb: str, does: str, *reads: str) -> None:
 
 async def test_an_order_that_is_placed_moves_to_completed_before_ones_eyes(room: Room, shop: Shop) -> None:
     page = room.page
-    await shop.ends(await shop.place("there-before"))
     await room.show("#/orders")
     await room.mark()
     await slowly(shop)

@@ -1,5 +1,8 @@
 """Every view of the operators' page, with something to show, and `/docs`: fit for everybody, and without anything personal."""
 
+import os
+import re
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,9 +13,11 @@ from tests.acceptance.browser.room import PHONE, REFUSED, WAYS, Room, open_room
 from tests.acceptance.browser.scene import Scene, furnished
 from tests.acceptance.canaries import PERSON, SECRET
 from tests.acceptance.stack import Process, Stack
-from tests.acceptance.stack_shop import open_shop
+from tests.acceptance.stack_shop import Shop, eventually, open_shop
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="session")]
+WATCH_S = float(os.environ.get("SAGA_TEST_WATCH_S", "0"))
+"""For how long the overview is watched at least; the README's picture of it is of a minute and a half."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -86,6 +91,29 @@ async def test_every_view_can_be_used_by_everybody_and_shows_nothing_of_a_person
             await room.page.keyboard.press("Escape")
             await expect(dialog).to_have_count(0)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.usefixtures("scene")
+async def test_the_overview_plots_what_happens_while_it_is_looked_at(room: Room, shop: Shop) -> None:
+    await room.show("#/overview")
+    await room.mark()
+    rate = room.page.get_by_role("img", name=re.compile(r"^In: .* between .* and "))
+    placed = 0
+    began = time.monotonic()
+
+    async def plotted() -> None:
+        nonlocal placed
+        placed += 1
+        if placed % 9 == 0:
+            await shop.fail("inventory", "reject", "/inventory/reservations")
+        await shop.ends(await shop.place(f"watched-{placed}", customer_id=f"{17000 + placed}"))
+        assert await rate.count() == 1
+        assert time.monotonic() - began >= WATCH_S
+
+    await eventually(plotted, WATCH_S + 30)
+    assert await room.is_marked(), "the page was loaded anew"
+    await expect(room.page.get_by_role("link", name="orders are STUCK")).to_be_visible()
+    await room.picture("overview-watched")
 
 
 async def wrong_with(room: Room, name: str) -> list[str]:
