@@ -25,10 +25,10 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-async def watched(url: str, order: UUID, **options: Any) -> int:
-    """Watch one order as the command does, which runs a loop of its own."""
-    options = {"after": None, "as_json": True} | options
-    return await asyncio.to_thread(watching.watch_order, url, order, **options)
+async def watched(url: str, order: UUID, *, after: int | None = None) -> Status:
+    """Watch one order to its end, as the command does."""
+    told = watching._printer(as_json=True, of_one=True)
+    return await asyncio.wait_for(watching._watch_order(url, order, after, told), 30)
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ async def test_an_order_is_followed_to_its_end_and_the_exit_code_says_which(
     async with open_replica(pool, ledger_url, shop, retry_attempts=1) as replica:
         order = await place(replica)
         capsys.readouterr()
-        told = await asyncio.wait_for(watched(ledger_url, order), 30)
+        ending = await watched(ledger_url, order)
         await until(pool, order, ends)
 
     changes = [change for change in lines(capsys) if "seq" in change]
-    assert told == code
+    assert (ending, watching.EXIT_CODES[ending]) == (ends, code)
     assert [change["seq"] for change in changes][-1] == (await row_of(pool, order)).last_seq
     assert [change["seq"] for change in changes] == sorted({change["seq"] for change in changes})
     assert (changes[-1]["status"], {change["order_ledger_id"] for change in changes}) == (ends, {str(order)})
@@ -61,9 +61,9 @@ async def test_one_that_has_ended_is_told_from_where_it_is_asked_for(
         last = (await until(pool, order, Status.COMPLETED)).last_seq
     capsys.readouterr()
 
-    assert await watched(ledger_url, order, after=last - 1) == 0
+    assert await watched(ledger_url, order, after=last - 1) is Status.COMPLETED
     assert [change["seq"] for change in lines(capsys)] == [last]
-    assert await watched(ledger_url, order, after=last) == 0
+    assert await watched(ledger_url, order, after=last) is Status.COMPLETED
     assert lines(capsys) == []
     with pytest.raises(OrderNotFound):
         await watched(ledger_url, UUID(int=0))
