@@ -125,7 +125,7 @@ async def test_what_needs_a_person_is_listed_by_age_or_by_value_with_who_holds_i
 
 async def test_the_fleet_is_who_is_connected_and_what_listeners_tell_of_themselves(edge: Edge) -> None:
     names = ("saga orchestrator a", "saga orchestrator a", "saga orchestrator b", "saga listener notify=3 poll=1",
-             "saga listener", "saga listener notify=2 nonsense=5", "another")  # fmt: skip
+             "saga listener", "saga listener notify=2 nonsense=5", "saga listener notify=2 nonsense=5", "another")  # fmt: skip
     sessions = [await psycopg.AsyncConnection.connect(edge.ledger_url, application_name=name) for name in names]
     try:
         told = (await get(edge, "/admin/fleet")).json
@@ -134,9 +134,9 @@ async def test_the_fleet_is_who_is_connected_and_what_listeners_tell_of_themselv
             await session.close()
 
     assert told["replicas"] == ["a", "b"]
-    assert len(told["listeners"]) == 3
+    assert len(told["listeners"]) == 4
     assert all(0 <= listener["age_s"] < 60 for listener in told["listeners"])
-    assert told["claims"] == {"notify": 5, "poll": 1, "timer": 0}
+    assert told["claims"] == {"notify": 7, "poll": 1, "timer": 0}
     assert (told["due"], told["due_max"]) == (3, 10_000)
 
 
