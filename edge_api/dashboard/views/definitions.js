@@ -43,7 +43,7 @@ function showOne(root, saga, signal) {
   const versions = table("Versions", [{ text: "Version", number: true }, "Runs here", { text: "Unfinished orders", number: true }, "Steps", "Fingerprint of its code"]);
   root.append(el("p", {}, el("a", { href: to("definitions") }, "All sagas"), ". ", el("a", { href: to("configuration", saga) }, "How it is configured"), ". ",
     el("a", { href: to("orders", null, { saga }) }, "Its orders")), says, el("h2", {}, "Drawn"),
-  el("figure", {}, drawn, el("figcaption", {}, "Left what is done, downwards; right what undoes it, upwards. Dashed: where it turns round when a step fails. ",
+  el("figure", {}, drawn, el("figcaption", {}, "Left what is done, downwards; right what undoes it, upwards. Thick: a pivot. Dashed: where it turns round when a step fails. ",
     "What can't be undone ends STUCK. The table of ways says the same.")),
   el("h2", {}, "Steps"), steps.region, el("h2", {}, "Versions"), versions.region, el("h2", {}, "Ways"), ways.region);
   let told = null;
