@@ -7,7 +7,8 @@
                    rows (whose a handler sees)
                    heads (what comes first)  admission (how many)
     clients        placing (what can be started)  starting (one order, one answer)  paying  signalling  cancelling
-                   reading  feed  contract parameters openapi (made from routes and models)
+                   reading  feed  stream following changes handshakes (live)
+                   contract parameters openapi (made from routes and models)
                    documentation/ (the same as a page)
     operators      monitoring measuring (health, statistics, metrics)  configuring  webhooks  breakers operating
                    finding (which orders) inspecting (one order) defining (drawn)  dashboard/

@@ -28,6 +28,7 @@ CLIENT_ROUTES: Final[Mapping[str, Need]] = {
     "/orders": Scope.ORDERS,
     "/orders/{order_ledger_id}": Scope.ORDERS,
     "/orders/{order_ledger_id}/journal": Scope.ORDERS,
+    "/orders/{order_ledger_id}/stream": Scope.ORDERS,
     "/orders/{order_ledger_id}/pay": Scope.ORDERS,
     "/orders/{order_ledger_id}/cancel": Scope.ORDERS,
     "/orders/{order_ledger_id}/signals/{name}": Scope.ORDERS,

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import Final
+from typing import Final, NoReturn
 
 import psycopg
 import structlog
@@ -22,6 +22,11 @@ BACKLOG_LOOK_S: Final = 1.0
 """Seconds between two looks at the backlog; orders of so long come in before it is noticed."""
 BACKLOG_RETRY_S: Final = 5
 """Seconds after which it is worth asking again: a backlog is not gone in one."""
+REFUSALS_PER_S: Final = 50
+"""Refusals of one name that are answered at once. Who asks on all the same is answered at this pace, one after the other: it ties
+up its own connections, and not the edge, whose time is everybody's."""
+REFUSAL_WAIT_S: Final = 3.0
+"""Seconds for which a refusal is held back at most: a client gives up hardly sooner, and a stop need not wait longer."""
 PROBE_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 log = structlog.get_logger(__name__)
@@ -38,16 +43,40 @@ def limit_rate(per_s: float, burst: int) -> Middleware:
         burst: Requests that may come at once.
     """
     rates = Rates(per_s, burst) if per_s else None
+    refusals = Refusals()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if rates is not None and request.path not in PROBE_PATHS:
             wait_s = rates.take(_name_of(request), time.monotonic())
             if wait_s:
-                raise too_many("There were too many requests of this client.", wait_s)
+                await refusals.refuse(_name_of(request), "There were too many requests of this client.", wait_s)
         return await handler(request)
 
     return middleware
+
+
+class Refusals:
+    """Refuses who asks too often, and slows down who asks on all the same."""
+
+    def __init__(self) -> None:
+        self._rates = Rates(REFUSALS_PER_S, REFUSALS_PER_S)
+
+    async def refuse(self, name: str, detail: str, wait_s: float) -> NoReturn:
+        """Refuse a request, when it is its turn.
+
+        Args:
+            name: Who asks.
+            detail: Of what there were too many.
+            wait_s: Seconds until one is answered again.
+
+        Raises:
+            Problem: 429, always.
+        """
+        held_s = self._rates.take_turn(name, time.monotonic(), wait_max_s=REFUSAL_WAIT_S)
+        if held_s:
+            await asyncio.sleep(held_s)
+        raise too_many(detail, wait_s - held_s)
 
 
 def too_many(detail: str, wait_s: float) -> Problem:

@@ -174,6 +174,17 @@ class FeedPage(_Answer):
     has_more: bool
 
 
+class Change(_Answer):
+    """A change of an order, a message of a stream; `step` and `state` are null where the order changed as a whole."""
+
+    seq: int
+    order_ledger_id: UUID
+    status: Status
+    step: str | None
+    state: StepState | None
+    at: AwareDatetime
+
+
 class SagaEndpoint(_Answer):
     """Where a call goes."""
 

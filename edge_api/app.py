@@ -27,9 +27,11 @@ from edge_api import (
     placing,
     reading,
     signalling,
+    stream,
     webhooks,
 )
 from edge_api.admission import BACKLOG, Backlog, limit_rate
+from edge_api.changes import CHANGES, Changes
 from edge_api.clients import KeyRing
 from edge_api.feed import FEED, Feed
 from edge_api.heads import check_heads, served_hosts
@@ -38,6 +40,7 @@ from edge_api.middlewares import answer_problems, identify_request, limit_reads
 from edge_api.monitoring import METRICS, PROBES, READY, EdgeMetrics
 from edge_api.requests import BODY_BYTES_MAX
 from edge_api.starting import EDGE_NAME, FINISHES, WAKER
+from edge_api.stream import STREAMS, Streams
 from edge_api.waking import Finishes, Waker
 from orchestrator.definitions import Definitions
 from orchestrator.fleet import Fleet
@@ -53,11 +56,13 @@ CLIENT_ROUTES: Final = (
     paying.ROUTES,
     signalling.ROUTES,
     feed.ROUTES,
+    stream.CLIENT_ROUTES,
     monitoring.CLIENT_ROUTES,
 )
 """What the clients' listener serves, beside the description of it."""
 ADMIN_ROUTES: Final = (
     monitoring.ADMIN_ROUTES,
+    stream.ADMIN_ROUTES,
     monitoring.CLIENT_ROUTES,
     configuring.ROUTES,
     webhooks.ROUTES,
@@ -87,6 +92,8 @@ class Parts:
         waker: Wakes orchestrators.
         finishes: Lets requests wait for orders to finish.
         feed: Reads the feed of events, and lets requests wait for them.
+        changes: Looks for what changes, for all who follow it.
+        streams: How many of these there are.
         metrics: What is counted.
         backlog: Whether too much work waits for more.
         tracer: Tells traces.
@@ -104,6 +111,8 @@ class Parts:
     waker: Waker
     finishes: Finishes
     feed: Feed
+    changes: Changes
+    streams: Streams
     metrics: EdgeMetrics
     backlog: Backlog
     tracer: Tracer
@@ -170,6 +179,8 @@ def _put(parts: Parts, app: web.Application, *, sees_all_clients: bool) -> None:
     app[keys.TRACER] = parts.tracer
     app[FINISHES] = parts.finishes
     app[FEED] = parts.feed
+    app[CHANGES] = parts.changes
+    app[STREAMS] = parts.streams
     app[METRICS] = parts.metrics
     app[BACKLOG] = parts.backlog
     app[READY] = parts.ready

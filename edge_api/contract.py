@@ -133,6 +133,13 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         (ProblemType.ORDER_NOT_FOUND, *_LEDGER_PROBLEMS),
         ("OrderLedgerId",),
     ),
+    ("GET", "/orders/{order_ledger_id}/stream"): Operation(
+        "streamOrder",
+        "Tell by a WebSocket what changes in an order, from `after` on, until the order has finished.",
+        {101: Success("A WebSocket follows; this is each of its messages.", answers.Change)},
+        (ProblemType.BAD_QUERY, ProblemType.ORDER_NOT_FOUND, ProblemType.UPGRADE_REQUIRED, *_LEDGER_PROBLEMS),
+        ("OrderLedgerId", "AfterSeq"),
+    ),
     ("POST", "/orders/{order_ledger_id}/pay"): Operation(
         "payOrder",
         "Pay for an order that was placed without payment; the rules of the key are those of `POST /orders`.",

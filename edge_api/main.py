@@ -13,6 +13,7 @@ import structlog
 
 from edge_api.admission import Backlog
 from edge_api.app import Parts, admin_app, clients_app
+from edge_api.changes import Changes
 from edge_api.clients import KeyRing, read_api_keys
 from edge_api.connections import Connections
 from edge_api.doors import check_start
@@ -20,6 +21,7 @@ from edge_api.errors import EdgeError
 from edge_api.feed import Feed
 from edge_api.listening import Listening, listen
 from edge_api.monitoring import EdgeMetrics
+from edge_api.stream import Streams
 from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.credentials import secrets_for
@@ -134,6 +136,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         tracer = _open_tracer(stack, settings, pool, metrics, name)
         backlog = Backlog(pool, settings.backlog_max)
         waker, finishes, feed = Waker(pool, enabled=settings.notify), Finishes(pool), Feed(pool)
+        changes = Changes(pool)
         parts = Parts(
             name=name,
             settings=settings,
@@ -146,12 +149,23 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             waker=waker,
             finishes=finishes,
             feed=feed,
+            changes=changes,
+            streams=Streams(),
             metrics=metrics,
             backlog=backlog,
             tracer=tracer,
             ready=asyncio.Event(),
         )
-        for loop in (waker.run(), finishes.run(), feed.run(), fleet.run(), ring.run(), backlog.run(), tracer.run()):
+        for loop in (
+            waker.run(),
+            finishes.run(),
+            feed.run(),
+            changes.run(),
+            fleet.run(),
+            ring.run(),
+            backlog.run(),
+            tracer.run(),
+        ):
             stack.push_async_callback(end_task, asyncio.create_task(loop))
         yield parts
 
@@ -192,6 +206,7 @@ async def _stop(parts: Parts, listeners: list[Listening]) -> None:
     parts.ready.clear()
     parts.finishes.close()
     parts.feed.close()
+    parts.changes.close()
     await asyncio.gather(*(listening.stop() for listening in listeners))
 
 

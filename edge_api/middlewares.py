@@ -27,8 +27,9 @@ from sql.connect import OUTAGE
 from sql.ledger import OrderNotFound
 from sql.tracing import Context, Role, begin, end_request, made_context, read_context
 
-WAITING_PATHS: Final = frozenset({"/events"})
-"""Reads that may wait for something to happen, and limit by themselves how long they wait for the ledger."""
+WAITING: Final = frozenset({"/events", "/stream", "/orders/{order_ledger_id}/stream", "/admin/orders/{order_ledger_id}/stream"})
+"""Routes of reads that may wait for something to happen, and limit by themselves how long they wait for the ledger."""
+SWITCHED: Final = 101
 READ_TIMEOUT_S: Final = 5.5
 """A little more than the statement's own limit, which holds as long as the server can be reached."""
 READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
@@ -64,15 +65,12 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     structlog.contextvars.bind_contextvars(correlation_id=request[keys.CORRELATION_ID], order_ledger_id=order, step=None)
     began_s = time.monotonic()
     response = await handler(request)
-    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Correlation-ID"] = request[keys.CORRELATION_ID]
-    response.headers["X-Request-Id"] = request[keys.REQUEST_ID]
-    response.headers["traceparent"] = request[keys.TRACEPARENT]
-    response.headers[hdrs.SERVER] = "sagaledger"
-    route = _route(request)
+    add_headers(request, response)
+    route = route_of(request)
     method = request.method if request.method in hdrs.METH_ALL else "other"
-    request.app[METRICS].request_duration.labels(route, method, response.status).observe(time.monotonic() - began_s)
+    # A stream that was opened is no request that took an hour; `saga_streams_open` counts it.
+    if response.status != SWITCHED:
+        request.app[METRICS].request_duration.labels(route, method, response.status).observe(time.monotonic() - began_s)
     if (traces := request.app[keys.TRACER].traces) is not None and keys.SPAN in request:
         if (about := structlog.contextvars.get_contextvars().get("order_ledger_id")) is not None:
             request[keys.SPAN].attributes["saga.order_ledger_id"] = about
@@ -106,7 +104,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         log.warning("database_away", error=type(error).__name__)
         problem = unavailable()
     except Exception:
-        log.exception("request_failed", route=_route(request))
+        log.exception("request_failed", route=route_of(request))
         problem = Problem(ProblemType.INTERNAL, "The request failed here; repeat it with the same Idempotency-Key.")
     return problem.response(f"urn:uuid:{request[keys.REQUEST_ID]}")
 
@@ -118,7 +116,7 @@ async def limit_reads(request: web.Request, handler: Handler) -> web.StreamRespo
     async def read() -> web.StreamResponse:
         return await handler(request)
 
-    if request.method != hdrs.METH_GET or request.path in WAITING_PATHS:
+    if request.method != hdrs.METH_GET or route_of(request) in WAITING:
         return await handler(request)
     try:
         return await in_time(read(), READ_TIMEOUT_S)
@@ -135,7 +133,17 @@ def unavailable() -> Problem:
     )
 
 
-def _route(request: web.Request) -> str:
+def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Give an answer the headers that every answer has."""
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Correlation-ID"] = request[keys.CORRELATION_ID]
+    response.headers["X-Request-Id"] = request[keys.REQUEST_ID]
+    response.headers["traceparent"] = request[keys.TRACEPARENT]
+    response.headers[hdrs.SERVER] = "sagaledger"
+
+
+def route_of(request: web.Request) -> str:
     """Return a request's route as its template: what clients write into a path is no label, and nothing for a log."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "none"

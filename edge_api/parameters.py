@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edge_api import feed
+from edge_api import feed, stream
 from edge_api.idempotency import KEY_MAX
 from edge_api.reading import LIMIT_DEFAULT, LIMIT_MAX, METADATA_PREFIX
 from edge_api.requests import WAIT_MAX_S
@@ -79,6 +79,11 @@ PARAMETERS: Final[Mapping[str, Json]] = {
         "after",
         "The `next_cursor` of an earlier answer; without it, all that is kept.",
         {"type": "string", "format": "event-cursor"},
+    ),
+    "AfterSeq": _query(
+        "after",
+        "The `seq` of the last message that was seen; without it, the journal's beginning.",
+        {"type": "integer", "minimum": 0, "maximum": stream.SEQ_MAX},
     ),
     "EventLimit": _query(
         "limit",

@@ -49,6 +49,7 @@ class ProblemType(Enum):
     MISDIRECTED = _Kind("misdirected-request", 421, "No such host is served here")
     INVALID = _Kind("validation-error", 422, "The request is not valid")
     KEY_REUSED = _Kind("idempotency-key-reused", 422, "Idempotency-Key was used with a different request")
+    UPGRADE_REQUIRED = _Kind("upgrade-required", 426, "A WebSocket handshake is required")
     RATE_LIMITED = _Kind("rate-limited", 429, "Too many requests", retryable=True)
     HEAD_TOO_LARGE = _Kind("head-too-large", 431, "The request's head is too large")
     INTERNAL = _Kind("internal-error", 500, "Something went wrong here", retryable=True)

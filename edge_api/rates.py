@@ -39,16 +39,38 @@ class Rates:
         Returns:
             Seconds until there is a token again: 0 when one was taken, more when there was none.
         """
-        full_at_s = max(self._full_at_s.get(name, now_s), now_s) + self._interval_s
-        wait_s = full_at_s - now_s - self._spread_s
+        wait_s = self._until_taken(name, now_s)
         # A rounding of the clock's fractions is no reason to refuse somebody who keeps to the pace.
         if wait_s > self._interval_s * 1e-6:
             return wait_s
-        self._full_at_s.pop(name, None)
+        self._take(name, now_s)
+        return 0.0
+
+    def take_turn(self, name: str, now_s: float, *, wait_max_s: float) -> float:
+        """Take the next token that nobody has taken, which may not be there yet.
+
+        Args:
+            name: Who waits.
+            now_s: Now, on a clock that never goes back.
+            wait_max_s: The longest wait.
+
+        Returns:
+            Seconds until the token is there; `wait_max_s` where it takes longer, and then none was taken.
+        """
+        wait_s = self._until_taken(name, now_s)
+        if wait_s > wait_max_s:
+            return wait_max_s
+        self._take(name, now_s)
+        return max(wait_s, 0.0)
+
+    def _until_taken(self, name: str, now_s: float) -> float:
+        return max(self._full_at_s.get(name, now_s), now_s) + self._interval_s - now_s - self._spread_s
+
+    def _take(self, name: str, now_s: float) -> None:
+        full_at_s = max(self._full_at_s.pop(name, now_s), now_s) + self._interval_s
         self._full_at_s[name] = full_at_s
         if len(self._full_at_s) > self._names_max:
             del self._full_at_s[next(iter(self._full_at_s))]
-        return 0.0
 
     def __len__(self) -> int:
         return len(self._full_at_s)

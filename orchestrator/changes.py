@@ -5,12 +5,11 @@ the same whenever and by whomever it is read.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from orchestrator.progress import StepState
-from sql.changes import Appended
+from sql.changes import Appended, Moment
 from sql.models import Direction, Json, Kind, Status
 
 SKIP: Final = "skip"
@@ -37,7 +36,7 @@ class Change:
     status: Status
     step: str | None
     state: StepState | None
-    at: datetime
+    at: Moment
 
     def document(self) -> Json:
         """Return it as it is sent, ready for JSON."""

@@ -1,7 +1,6 @@
 """What changes, as it changes: every order's journal in one order that never changes, or the journals of some orders.
 
 What is promised to a reader who goes on where it stood:
-
 - every entry comes, comes once, and in an order that is the same for all readers, on whatever process;
 - nothing appears before a place that was given out, however late a transaction commits;
 - where that can't be kept, because of what was removed meanwhile, or because the database is another one, it is told
@@ -26,9 +25,11 @@ from sql.loader import Queries
 from sql.models import Direction, Json, Kind, Status
 
 Connection = AsyncConnection[Any]
+Moment = datetime
+"""An aware time."""
 
 PLACES: Final = 2**13
-"""Of one transaction: 500 transitions are written at once, of some entries each."""
+"""Of one transaction, which writes 500 transitions at most, of some entries each."""
 PAGE_MAX: Final = 10_000
 """Entries of one page: more than a transaction can have, since a transaction is never torn apart."""
 BEHIND_MAX: Final = 50_000
@@ -36,7 +37,7 @@ BEHIND_MAX: Final = 50_000
 LATE_S: Final = 10.0
 """An entry bears the time at which its row was looked at, and its transaction has its id some microseconds later at most, in
 the same statement, which the server ends after 5 s."""
-TRANSACTION_S_MAX: Final = 50.0
+OPEN_MAX: Final = timedelta(seconds=50)
 """Beyond that: no transaction that writes entries or events lasts as long. It has a few statements, and for each of them, and
 between two, the server gives it 5 s."""
 ANEW: Final = -1
@@ -49,8 +50,7 @@ _QUERIES: Final = Queries("changes", prepare=False)
 class PlaceGone(Exception):
     """One can't go on from this place without missing something.
 
-    It is too far back, what stood there was removed, or it is none of this database's, which was restored or lost what it had
-    last.
+    It is too far back, what stood there was removed, or it is none of this database's, restored or without what it had last.
     """
 
 
@@ -150,7 +150,7 @@ class Course:
 
     Attributes:
         entries: In order; empty for nothing new.
-        has_ended: Whether the order has finished, or was removed since, and `entries` reach to its journal's end.
+        has_ended: Whether they reach to the journal's end, and the order has finished or was removed.
     """
 
     entries: tuple[Appended, ...]
@@ -163,16 +163,11 @@ async def find_end(conn: Connection) -> Bookmark:
     Whatever is committed after this was answered is behind it.
     """
     row = (await _QUERIES.fetch(conn, "find_end", {}))[0]
-    return Bookmark(row["horizon"], _open_since(row["at"]), row["newest"], row["at"])
+    return Bookmark(row["horizon"], row["at"] - OPEN_MAX, row["newest"], row["at"])
 
 
 async def go_on(conn: Connection, place: int, *, limit: int = PAGE_MAX) -> Page:
-    """Return the first page after an entry.
-
-    Args:
-        conn: To the ledger's primary; it must see every client's orders.
-        place: Of the last entry that was read.
-        limit: As for `read_changes`.
+    """Return the first page after the entry at a place; otherwise as `read_changes`.
 
     Raises:
         PlaceGone: There is no such entry, or too much after it.
@@ -183,7 +178,7 @@ async def go_on(conn: Connection, place: int, *, limit: int = PAGE_MAX) -> Page:
     if row["behind"] > BEHIND_MAX or row["before"] is None:
         raise PlaceGone
     end = await find_end(conn)
-    page = await read_changes(conn, replace(end, transaction_id=transaction_id, since=_open_since(row["since"])), limit=limit)
+    page = await read_changes(conn, replace(end, transaction_id=transaction_id, since=row["since"] - OPEN_MAX), limit=limit)
     later = [number for number, entry in enumerate(page.entries, 1) if entry.place == place]
     if not later:
         raise PlaceGone
@@ -262,18 +257,21 @@ async def read_courses(conn: Connection, wanted: Sequence[tuple[UUID, int]], *, 
 
 
 async def list_entries(conn: Connection, keys: Sequence[tuple[UUID, int, int]]) -> list[Appended]:
-    """Return entries by order and position, with the place that each is to have; those that were removed are left out."""
+    """Return entries by order, position and the place that each is to have; those that were removed meanwhile are left out.
+
+    Those of one order are asked for in their order, and none between them is left out.
+    """
     if not keys:
         return []
     parameters = {"order_ledger_ids": [order for order, _, _ in keys], "seqs": [seq for _, seq, _ in keys]}
     places = {(order, seq): place for order, seq, place in keys}
     rows = await _QUERIES.fetch(conn, "list_entries", parameters)
+    statuses: dict[UUID, str] = {}
+    for row in rows:
+        order = row["order_ledger_id"]
+        statuses[order] = row["status"] or (row["outcome"] if row["kind"] == Kind.STATUS else statuses[order])
+        row["status"] = statuses[order]
     return [_appended(row, places[row["order_ledger_id"], row["seq"]]) for row in rows]
-
-
-def _open_since(at: datetime) -> datetime:
-    """Return since when transactions may have been open that were at some moment."""
-    return at - timedelta(seconds=TRANSACTION_S_MAX)
 
 
 def _places(keys: Iterable[tuple[int, UUID, int]]) -> list[tuple[UUID, int, int]]:

@@ -22,6 +22,7 @@ EXPOSED: Final[dict[str, dict[str, set[str]]]] = {
         "saga_oldest_seconds": {"saga", "status"},
         "saga_outbox_pending": set(),
         "saga_outbox_dead": set(),
+        "saga_streams_open": {"route"},
         "saga_ledger_reachable": set(),
         "saga_database_connections": set(),
         "saga_database_connections_max": set(),

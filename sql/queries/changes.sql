@@ -74,15 +74,15 @@ from unnest(%(order_ledger_ids)s::uuid[], %(afters)s::integer[]) with ordinality
 order by w.n;
 
 -- name: list_entries
--- Entries by order and position, with what it takes to say what each of them changed: the status after it, and of an attempt that
--- did not succeed what its step's definition says and how many attempts counted for nothing. Each is found by the primary key,
--- one by one: a join would be free to read the whole journal.
+-- Entries by order and position, with what it takes to say what each of them changed: the order's status after the first of them,
+-- from which the others' follow, and of an attempt that did not succeed what its step's definition says and how many attempts
+-- counted for nothing. Each is found by the primary key, one by one: a join would be free to read the whole journal.
 select k.order_ledger_id, k.seq, coalesce(j.at, l.created_at) as at, l.saga, j.kind, j.step, j.direction, j.attempt, j.outcome,
-    coalesce((select s.outcome from ledger_journal s
+    case when k.n = min(k.n) over (partition by k.order_ledger_id) then coalesce((select s.outcome from ledger_journal s
               where s.order_ledger_id = k.order_ledger_id and s.kind = 'status' and s.seq <= k.seq
               order by s.seq desc limit 1),
              (select o.payload ->> 'status' from outbox o
-              where o.aggregateid = k.order_ledger_id and o.type = 'OrderReceived' limit 1)) as status,
+              where o.aggregateid = k.order_ledger_id and o.type = 'OrderReceived' limit 1)) end as status,
     coalesce(d.optional, false) as optional, coalesce(d.probed, false) as probed, d.attempts_max,
     case when j.kind = 'outcome' and j.outcome = 'unknown' then
         (select count(*) from ledger_journal s

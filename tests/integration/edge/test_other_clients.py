@@ -22,6 +22,7 @@ CANARY, KEY = "canary-of-ann", "key-of-anns-order"
 ABOUT_AN_ORDER: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/orders/{order_ledger_id}"): None,
     ("GET", "/orders/{order_ledger_id}/journal"): None,
+    ("GET", "/orders/{order_ledger_id}/stream"): None,
     ("POST", "/orders/{order_ledger_id}/pay"): {"payment_method": "pm_card"},
     ("POST", "/orders/{order_ledger_id}/cancel"): {"reason": "I want to"},
     ("POST", "/orders/{order_ledger_id}/signals/{name}"): {"answer": "yes"},

@@ -39,6 +39,16 @@ def test_being_refused_costs_nothing() -> None:
     assert rates.take("shop", 101.0) == 0
 
 
+def test_turns_come_at_the_pace_and_nobody_waits_longer_than_is_said() -> None:
+    rates = Rates(per_s=10, burst=2)
+
+    waits_s = [rates.take_turn("shop", 100.0, wait_max_s=0.25) for _ in range(6)]
+
+    assert waits_s == pytest.approx([0, 0, 0.1, 0.2, 0.25, 0.25])
+    assert rates.take_turn("shop", 100.2, wait_max_s=0.25) == pytest.approx(0.1), "who gave up has taken no turn"
+    assert rates.take_turn("other", 100.2, wait_max_s=0.25) == 0
+
+
 def test_one_name_does_not_pay_for_another() -> None:
     rates = Rates(per_s=10, burst=5)
     taken(rates, "loud", 100.0, 1_000)

@@ -8,7 +8,7 @@ import pytest
 import edge_api
 
 MODULES = sorted(Path(edge_api.__file__).parent.glob("*.py"))
-ACTS_FOR_ALL = {"admission", "feed", "waking"}
+ACTS_FOR_ALL = {"admission", "changes", "feed", "waking"}
 """Loops of the edge's own, for all who wait."""
 NEEDS_NO_ROWS = {"clients", "main", "waking"}
 """What asks for keys, for configuration, or to wake somebody: of clients' rows a session that names nobody sees none."""
