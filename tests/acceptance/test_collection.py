@@ -20,6 +20,8 @@ async def test_every_request_of_the_collection_is_answered_as_it_says(shop: Shop
     variables |= {
         "edge": stack.edge_urls[0],
         "admin": stack.admin_urls[0],
+        "edge_ws": stack.edge_urls[0].replace("http", "ws"),
+        "admin_ws": stack.admin_urls[0].replace("http", "ws"),
         "inventory": stack.participants["inventory"],
         "key": CLIENTS["shop"],
     }
@@ -31,8 +33,9 @@ async def test_every_request_of_the_collection_is_answered_as_it_says(shop: Shop
             url = filled(request.url, variables, answers)
             if request.method == "WEBSOCKET":
                 async with session.ws_connect(url, headers=headers) as socket:
-                    assert request.answers == 101
-                    assert not socket.closed
+                    assert (request.answers, socket.closed) == (101, False)
+                    if "after" in url:
+                        assert (await socket.receive_json())["order_ledger_id"] in url
                 continue
             async with session.request(request.method, url, headers=headers, data=request.body or None) as answer:
                 told = await answer.text()

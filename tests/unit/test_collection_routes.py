@@ -35,7 +35,8 @@ def routes_of(tables: tuple[list[web.RouteDef], ...], *, described: bool) -> dic
 
 def asked_of(listener: str) -> list[tuple[str, str]]:
     """Return method and path of each request to a listener; a WebSocket begins as a GET."""
-    urls = [(r.method, filled(r.url, {**VARIABLES, "edge": "edge:", "admin": "admin:"}, Whatever())) for r in REQUESTS]
+    listeners = {name: f"{name.removesuffix('_ws')}:" for name in ("edge", "edge_ws", "admin", "admin_ws")}
+    urls = [(r.method, filled(r.url, VARIABLES | listeners, Whatever())) for r in REQUESTS]
     return [
         ("GET" if method == "WEBSOCKET" else method, urlsplit(url.removeprefix(f"{listener}:")).path)
         for method, url in urls
