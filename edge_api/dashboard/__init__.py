@@ -26,7 +26,7 @@ TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css",
 
 def _found(folder: Traversable, prefix: str = "/") -> dict[str, Traversable]:
     """Return the page's files by the path that each is served at."""
-    found = {}
+    found: dict[str, Traversable] = {}
     for entry in folder.iterdir():
         if entry.is_dir():
             found |= _found(entry, f"{prefix}{entry.name}/")

@@ -5,6 +5,7 @@ import { el, svg } from "./dom.js";
 const WIDTH = 120;
 const HEIGHT = 32;
 const KEPT = 150;
+const LEAST = 15; // Values that the whole width is for, at least: with fewer a line begins at its right end.
 
 // What was seen of one number; it lasts as long as the page.
 export class Series {
@@ -35,8 +36,9 @@ export class Series {
 
   #drawn(most) {
     if (this.#values.length < 2 || most === 0) return svg("path", { class: "plot-line", d: `M0 ${HEIGHT - 1}H${WIDTH}` });
-    const step = WIDTH / (KEPT - 1);
-    const first = KEPT - this.#values.length;
+    const room = Math.max(this.#values.length, LEAST);
+    const step = WIDTH / (room - 1);
+    const first = room - this.#values.length;
     const points = this.#values.map((value, index) => (value === null ? null
       : `${((first + index) * step).toFixed(1)} ${(HEIGHT - 1 - (value / most) * (HEIGHT - 3)).toFixed(1)}`));
     // A gap where nothing was known.

@@ -129,7 +129,7 @@ function* wrongOf({ statistics, fleet, health }) {
     if (one.status !== "up") yield [`${name} does not answer: ${one.error}`, null];
     if (one.breaker !== "closed") yield [`The breaker of ${name} is ${one.breaker.replace("_", "-")}`, to("breakers")];
   }
-  if (fleet?.deliveries.dead) yield [`${count(fleet.deliveries.dead)} deliveries of events were given up`, to("dead")];
+  if (fleet?.deliveries.dead) yield [`Deliveries of events that were given up: ${count(fleet.deliveries.dead)}`, to("dead")];
   const oldest = Math.max(0, ...(statistics?.active_at ?? []).filter(({ status }) => status !== "STUCK").map((at) => at.oldest_age_s));
   if (oldest > LONG_S) yield [`An order has been on its way for ${lasting(oldest)}`, to("orders")];
   if (statistics?.paused) yield [`${orders(statistics.paused)} on hold`, to("orders", null, { paused: "true" })];
