@@ -122,6 +122,9 @@ def _targets(results: Results) -> str:
         row(f"{at_once}, POST p95 ms", "at most 500", clients["post_p95_ms"], lambda x: x <= 500)
         row(f"{at_once}, from POST to COMPLETED p95 ms", "at most 2000", clients["completed_p95_ms"], lambda x: x <= 2000)
         row(f"{at_once}, errors", "0", clients["errors"], lambda x: x == 0)
+    if fair := named.get("fairness"):
+        what = f"`POST /orders` p95 of a client beside one that floods ({fair['flood_s']:,.0f} requests a second, limit {fair['rate']})"
+        row(f"{what} against alone ({fair['alone_p95_ms']:.1f} ms)", "at most 1.2", fair["p95_ratio"], lambda x: x <= 1.2)
     if tcc := named.get("phases"):
         at_once = f"`checkout_tcc`, {tcc['clients']} payments of {tcc['products']} products at once"
         row(f"{at_once}, try p95 s (p50 {tcc['try_p50_s']:.3f})", "below 0.5", tcc["try_p95_s"], lambda x: x < 0.5)
@@ -138,6 +141,9 @@ def _targets(results: Results) -> str:
         what, slowest = max(room["requests"].items(), key=lambda item: float(item[1]["p95_ms"]))
         row(f"slowest of the operators' page with {room['orders']:,} orders ({what}), p95 ms", "at most 200", slowest["p95_ms"],
             lambda x: x <= 200)  # fmt: skip
+        what, slowest = max(room["commands"].items(), key=lambda item: float(item[1]["p50_ms"]))
+        row(f"slowest command that reads, its start included ({what}), p50 ms", "at most 300", slowest["p50_ms"],
+            lambda x: x <= 300)  # fmt: skip
     if memory := named.get("waiting_memory"):
         row(f"memory of a worker while {memory['waiting']:,} sagas wait, MB", "", memory["memory_mb"], lambda _: True)
     lines = ["| figure | must be | is | |", "| --- | --- | ---: | --- |"]
@@ -196,6 +202,8 @@ def _room(results: Results) -> str:
     lines = [f"| what the operators' page asks of {asked['orders']:,} orders, milliseconds | p50 | p95 |"]
     lines.append("| --- | ---: | ---: |")
     lines += [f"| {what} | {took['p50_ms']:.1f} | {took['p95_ms']:.1f} |" for what, took in asked["requests"].items()]
+    lines += ["", "| commands of `saga`, each a process, milliseconds | p50 | p95 |", "| --- | ---: | ---: |"]
+    lines += [f"| {what} | {took['p50_ms']:.0f} | {took['p95_ms']:.0f} |" for what, took in asked["commands"].items()]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 import aiohttp
 import psycopg
 
-from bench import measure
+from bench import commands, measure
 from bench.edge import running_edge
 from bench.named import Sizes, indexed_afterwards
 from bench.ours import OURS, copy_rows
@@ -24,6 +24,8 @@ APART_S: Final[LiteralString] = "7.776"
 MIDDLE_S: Final = 45 * 86_400
 UNFINISHED: Final = 1_000
 STUCK: Final = 200
+COMMANDS_SHARE: Final = 4
+"""Of the requests of a kind as many times a command is run, which takes longer."""
 JOURNALS: Final = 10_000
 """Of the newest orders, those that statistics look into."""
 FINISHED: Final[dict[str, LiteralString]] = {
@@ -57,14 +59,14 @@ from (select * from order_ledger where finished_at is not null order by created_
 
 
 def room(server: Server, sizes: Sizes) -> dict[str, Any]:
-    """Milliseconds of each request of the operators' page, through an edge.
+    """Milliseconds of each request of the operators' page, through an edge, and of each command that reads.
 
     Args:
         server: Has the ledger.
         sizes: How many orders, how many requests of each kind.
 
     Returns:
-        `orders`; `requests`: by what is asked, p50 and p95.
+        `orders`; `requests`, `commands`: by what is asked, p50 and p95.
     """
     url, name = measure.prepared(OURS, server, "bench_room")
     OURS.enqueue(url, 1)
@@ -79,8 +81,9 @@ def room(server: Server, sizes: Sizes) -> dict[str, Any]:
         conn.execute("vacuum analyze")
     with running_edge(url) as (_, admin):
         requests = asyncio.run(_ask_all(admin, sizes.asked))
+    typed = commands.measure(url, max(sizes.asked // COMMANDS_SHARE, 3))
     server.drop_database(name)
-    return {"orders": sizes.orders, "requests": requests}
+    return {"orders": sizes.orders, "requests": requests, "commands": typed}
 
 
 ASKED: Final = {
