@@ -49,6 +49,7 @@ export function fill(element, ...children) {
 // A table in a region that scrolls by itself and by keyboard; `columns` are texts, or `{ text, number: true }`.
 // Returns `{ region, rows(list) }`: `list` has `{ key, cells, loud, soft }`, a cell being a child of `el` or a list of them. Rows of
 // the same key stay where they are and change in place; a cell that is the same element as before is not touched, with its focus.
+// Until there is a list nothing is said of there being none.
 export function table(caption, columns, { none = "none" } = {}) {
   const heads = columns.map((column) => (typeof column === "string" ? { text: column } : column));
   const body = el("tbody");
@@ -93,7 +94,6 @@ export function table(caption, columns, { none = "none" } = {}) {
     });
   }
 
-  rows([]);
   return { region, rows };
 }
 

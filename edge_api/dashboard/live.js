@@ -111,6 +111,7 @@ export function disconnect() {
   const closed = socket;
   socket = null;
   closed?.close();
+  showState("polled");
 }
 
 function open() {

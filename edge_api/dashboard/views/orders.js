@@ -32,7 +32,8 @@ export function show(root, { query }, signal) {
   let orders = []; // As they are shown.
   let ids = new Set();
   let next = null; // Where the list goes on: `{ cursor, reached_at }`.
-  let fresh = [];  // Newer ones that are not shown yet.
+  let fresh = [];  // Those that have come since and are not shown yet.
+  let gap = null;  // Where the list goes on below these, if there are others between them and what is shown.
   let turn = 0;    // Of the question; an answer to an earlier one is not shown.
 
   const form = formOf(filters, (asked) => {
@@ -40,7 +41,7 @@ export function show(root, { query }, signal) {
     remember(asked);
     startAnew();
   });
-  const newer = el("button", { type: "button", class: "main", hidden: true, onclick: () => take(fresh) });
+  const newer = el("button", { type: "button", class: "main", hidden: true, onclick: takeFresh });
   const list = table("Orders, newest first", ["Order", "Status", "Step", "Saga", "Customer", { text: "Value", number: true },
     "Placed", "Last error", "Client", "Client key"], { none: "No order fits." });
   const told = el("p", { class: "note" });
@@ -65,9 +66,11 @@ export function show(root, { query }, signal) {
     ids = new Set(orders.map((order) => order.order_ledger_id));
   }
 
-  function take(found) {
-    keep([...found, ...orders]);
+  function takeFresh() {
+    if (gap) next = gap;
+    keep(gap ? fresh : [...fresh, ...orders].sort((one, other) => at(other) - at(one)));
     fresh = [];
+    gap = null;
     draw();
     list.region.focus();
   }
@@ -83,7 +86,11 @@ export function show(root, { query }, signal) {
     } else {
       const now = new Map(page.orders.map((order) => [order.order_ledger_id, order]));
       orders = orders.map((order) => now.get(order.order_ledger_id) ?? order);
-      fresh = page.orders.filter((order) => !ids.has(order.order_ledger_id) && order.created_at >= orders[0].created_at);
+      // An old order comes in too when it changes to what is asked for; what stands behind the list is no news.
+      const last = next ? at(orders.at(-1)) : 0;
+      fresh = page.orders.filter((order) => !ids.has(order.order_ledger_id) && at(order) >= last);
+      gap = fresh.length === PAGE_MAX && at(fresh.at(-1)) > at(orders[0])
+        ? { cursor: page.next_cursor, reached_at: page.reached_at } : null;
     }
     draw();
   }
@@ -109,7 +116,9 @@ export function show(root, { query }, signal) {
     turn += 1;
     keep([]);
     fresh = [];
+    gap = null;
     next = null;
+    newer.hidden = true;
     soon();
   }
 
@@ -117,16 +126,20 @@ export function show(root, { query }, signal) {
   follow({
     changed(messages) {
       const byId = new Map(messages.map((message) => [message.order_ledger_id, message]));
-      orders = orders.map((order) => {
-        const message = byId.get(order.order_ledger_id);
-        return message ? { ...order, status: message.status, step: message.step ?? order.step } : order;
-      });
-      draw();
+      if (orders.some((order) => byId.has(order.order_ledger_id))) {
+        orders = orders.map((order) => {
+          const message = byId.get(order.order_ledger_id);
+          return message ? { ...order, status: message.status, step: message.step ?? order.step } : order;
+        });
+        draw();
+      }
       soon();
     },
     anew: () => soon(),
   }, signal);
 }
+
+const at = (order) => Date.parse(order.created_at);
 
 function rowOf(order) {
   const id = order.order_ledger_id;
