@@ -37,7 +37,7 @@ from orchestrator.transport.fallback import open_session
 from sql.connect import ALL_CLIENTS, Pool
 from sql.tasks import end_task
 from sql.telling import is_readable, versions
-from sql.tracing import TracesError, open_traces
+from sql.tracing import Traces, TracesError, open_traces
 
 CALLS_MAX: Final = 100
 """Most calls to payments on their way at once."""
@@ -119,6 +119,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     static_keys = read_api_keys(settings.api_keys)
     name = f"edge-{uuid4().hex[:8]}"  # the random part makes a restart on the same host another edge
     structlog.contextvars.bind_contextvars(replica=name)  # on every line of every task that is started from here on
+    metrics = EdgeMetrics()
+    traces = _open_traces(settings, metrics, name)
     async with AsyncExitStack() as stack:
         sagas = registered(settings)
         secrets = secrets_for(settings, [saga.edge_step.action.participant for saga in sagas if saga.edge_step])
@@ -130,10 +132,10 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         transport = await stack.enter_async_context(
             open_transport(settings.http_client, connections_max=CALLS_MAX, reach=settings.participant_reach)
         )
-        metrics = EdgeMetrics()
         fleet = Fleet(pool, settings, metrics.breaker_state)
         await fleet.look()
-        tracer = _open_tracer(stack, settings, pool, metrics, name)
+        tracer = Tracer(traces, partial(pool.acting_for, ALL_CLIENTS))
+        stack.push_async_callback(tracer.close)
         backlog = Backlog(pool, settings.backlog_max)
         waker, finishes, feed = Waker(pool, enabled=settings.notify), Finishes(pool), Feed(pool)
         changes = Changes(pool)
@@ -170,16 +172,14 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         yield parts
 
 
-def _open_tracer(stack: AsyncExitStack, settings: Settings, pool: Pool, metrics: EdgeMetrics, name: str) -> Tracer:
+def _open_traces(settings: Settings, metrics: EdgeMetrics, name: str) -> Traces | None:
     try:
         traces = open_traces(settings.traces, "sagaledger-edge", name)
     except TracesError as error:
         raise EdgeError(str(error)) from None
     if traces is not None:
         metrics.registry.register(traces)
-    tracer = Tracer(traces, partial(pool.acting_for, ALL_CLIENTS))
-    stack.push_async_callback(tracer.close)
-    return tracer
+    return traces
 
 
 async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions) -> Pool:

@@ -37,7 +37,7 @@ from orchestrator.worker import Worker
 from orchestrator.writer import Writer
 from sql.connect import Pool
 from sql.telling import versions
-from sql.tracing import TracesError, open_traces
+from sql.tracing import Traces, TracesError, open_traces
 
 STOP_S: Final = 1.0
 """Seconds that loops get to end once they are cancelled; all that matters is written by then."""
@@ -79,10 +79,12 @@ async def _main(settings: Settings, sagas: Iterable[Saga[Any]], secrets: Mapping
     replica = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     structlog.contextvars.bind_contextvars(replica=replica)  # on every line of every task that is started from here on
     metrics = Metrics()
+    traces = _open_traces(settings, metrics, replica)
     async with AsyncExitStack() as stack:
         definitions = Definitions(sagas, settings)
         pool = await _open_ledger(stack, settings, definitions, replica)
-        tracer = _open_tracer(stack, settings, pool, metrics, replica)
+        tracer = Tracer(traces, pool.connection)
+        stack.push_async_callback(tracer.close)
         transport = await stack.enter_async_context(
             open_transport(settings.http_client, connections_max=settings.concurrency, reach=settings.participant_reach)
         )
@@ -177,16 +179,14 @@ async def _run_until(stop: asyncio.Event, worker: Worker, parts: dict[str, Any],
             raise OrchestratorError(f"the {task.get_name()} failed: {task.exception()}") from task.exception()
 
 
-def _open_tracer(stack: AsyncExitStack, settings: Settings, pool: Pool, metrics: Metrics, replica: str) -> Tracer:
+def _open_traces(settings: Settings, metrics: Metrics, replica: str) -> Traces | None:
     try:
         traces = open_traces(settings.traces, "sagaledger-orchestrator", replica)
     except TracesError as error:
         raise OrchestratorError(str(error)) from None
     if traces is not None:
         metrics.registry.register(traces)
-    tracer = Tracer(traces, pool.connection)
-    stack.push_async_callback(tracer.close)
-    return tracer
+    return traces
 
 
 async def _open_ledger(stack: AsyncExitStack, settings: Settings, definitions: Definitions, replica: str) -> Pool:

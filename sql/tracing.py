@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from enum import StrEnum
+from os import environ
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct, field
@@ -182,7 +183,7 @@ class Traces(Protocol):
 
 
 def open_traces(mode: Mode, service: str, instance: str) -> Traces | None:
-    """Return where a process tells its spans; None where traces are off.
+    """Return where a process tells its spans; None where traces are off, also by OTEL_SDK_DISABLED.
 
     Args:
         mode: Off, or to a collector by OTLP over HTTP, which the standard `OTEL_…` variables describe.
@@ -192,7 +193,7 @@ def open_traces(mode: Mode, service: str, instance: str) -> Traces | None:
     Raises:
         TracesError: OpenTelemetry is not installed, or one of its variables is wrong.
     """
-    if mode == "off":
+    if mode == "off" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     try:
         from sql.otel import open_otlp

@@ -74,6 +74,12 @@ def test_a_process_that_is_not_told_to_trace_imports_nothing_of_opentelemetry() 
     assert open_traces("off", "edge", "edge-1") is None
 
 
+def test_what_switches_opentelemetry_off_switches_traces_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+    assert open_traces("otlp", "edge", "edge-1") is None
+
+
 def test_traces_that_are_asked_for_without_the_extra_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "sql.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
