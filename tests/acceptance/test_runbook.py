@@ -139,6 +139,6 @@ async def test_every_command_of_the_runbook_does_what_it_is_there_for(
 
 
 def test_every_command_is_in_a_section_that_is_run() -> None:
-    typed = re.findall(r"^ *\$ (?!docker|kubectl|make)", TEXT + "".join(HOW_TO.values()), re.MULTILINE)
+    typed = re.findall(r"^ *\$ ", TEXT, re.MULTILINE)
 
-    assert len(typed) == sum(len(commands_of(section)) for section in (SECTIONS | HOW_TO).values())
+    assert len(typed) == sum(len(commands_of(section)) for section in SECTIONS.values())
