@@ -23,8 +23,8 @@ BACKLOG_LOOK_S: Final = 1.0
 BACKLOG_RETRY_S: Final = 5
 """Seconds after which it is worth asking again: a backlog is not gone in one."""
 REFUSALS_PER_S: Final = 50
-"""Refusals of one name that are answered at once. Who asks on all the same is answered at this pace, one after the other: it ties
-up its own connections, and not the edge, whose time is everybody's."""
+"""Refusals of one name that are answered at once. Who asks on all the same is answered at this pace, one after the other: it
+ties up its own connections, and not the edge, whose time is everybody's."""
 REFUSAL_WAIT_S: Final = 3.0
 """Seconds for which a refusal is held back at most: a client gives up hardly sooner, and a stop need not wait longer."""
 PROBE_PATHS: Final = frozenset({"/healthz", "/readyz"})
