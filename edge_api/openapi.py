@@ -5,6 +5,7 @@ A route without an entry in `edge_api.contract.OPERATIONS` stops the start: what
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -54,6 +55,8 @@ _WITH_RETRY_AFTER: Final = frozenset(
 def add_to(app: web.Application, wants_key: Callable[[], bool]) -> None:
     """Add the routes of the contract, as it is and as a page, to an application that has all its other routes.
 
+    Both are made when they are first asked for: that takes longer than all else of an edge's start.
+
     Args:
         app: The application.
         wants_key: Tells whether clients need a key now.
@@ -62,17 +65,23 @@ def add_to(app: web.Application, wants_key: Callable[[], bool]) -> None:
         LookupError: A route has no entry in `OPERATIONS`.
     """
 
+    @cache
+    def body(key_wanted: bool) -> bytes:
+        return orjson.dumps(document(app, key_wanted=key_wanted))
+
+    @cache
+    def page(key_wanted: bool) -> bytes:
+        return documentation.page(document(app, key_wanted=key_wanted))
+
     async def show(_request: web.Request) -> web.Response:
-        return web.Response(body=bodies[wants_key()], content_type="application/json")
+        return web.Response(body=body(wants_key()), content_type="application/json")
 
     async def show_page(_request: web.Request) -> web.Response:
-        body = pages[wants_key()]
-        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=documentation.HEADERS)
+        shown = page(wants_key())
+        return web.Response(body=shown, content_type="text/html", charset="utf-8", headers=documentation.HEADERS)
 
     app.add_routes([web.get("/openapi.json", show, allow_head=False), web.get("/docs", show_page, allow_head=False)])
-    documents = {wanted: document(app, key_wanted=wanted) for wanted in (False, True)}
-    bodies = {wanted: orjson.dumps(described) for wanted, described in documents.items()}
-    pages = {wanted: documentation.page(described) for wanted, described in documents.items()}
+    _described(app)
 
 
 def document(app: web.Application, *, key_wanted: bool) -> Json:
@@ -92,12 +101,8 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
     _name_sagas(schemas, [saga for saga in sagas if saga.startable and issubclass(saga.input, PlaceOrder)])
     any_start: Json = {"anyOf": [given[model] for model in starting]} if starting else {"type": "object"}
     paths: Json = {}
-    for route in app.router.routes():
-        path = route.resource.canonical if route.resource is not None else ""
-        operation = OPERATIONS.get((route.method, path))
-        if operation is None:
-            raise LookupError(f"{route.method} {path} is not described in edge_api.contract.OPERATIONS")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(
+    for (method, path), operation in _described(app).items():
+        paths.setdefault(path, {})[method.lower()] = _operation(
             operation,
             access.CLIENT_ROUTES[path] if key_wanted else access.OPEN,
             any_start if operation.starts_any else given[operation.body] if operation.body else None,
@@ -126,6 +131,18 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
             },
         },
     }
+
+
+def _described(app: web.Application) -> dict[tuple[str, str], Operation]:
+    """Return what is said of each route of an application."""
+    found = {}
+    for route in app.router.routes():
+        path = route.resource.canonical if route.resource is not None else ""
+        operation = OPERATIONS.get((route.method, path))
+        if operation is None:
+            raise LookupError(f"{route.method} {path} is not described in edge_api.contract.OPERATIONS")
+        found[route.method, path] = operation
+    return found
 
 
 def _tag_of(path: str) -> str:
