@@ -151,8 +151,8 @@ FEED: Final = web.AppKey("feed", Feed)
 
 async def list_events(request: web.Request) -> web.Response:
     """Answer `GET /events`."""
-    asked = read_query(request.query)
     try:
+        asked = read_query(request.query)
         page = await request.app[FEED].page(request[keys.CLIENT_ID], **asked)
     except CursorGone as gone:
         raise Problem(ProblemType.CURSOR_GONE, _HOW_TO_GO_ON[gone.removed]) from None
@@ -184,12 +184,13 @@ def read_query(query: Mapping[str, str]) -> dict[str, Any]:
 
     Raises:
         Problem: 400; the detail names the parameter.
+        CursorGone: One can't go on from there.
     """
     asked = parameters_of(query, _PARAMETERS)
     return {
-        "after": _after(asked["after"]) if "after" in asked else None,
         "limit": whole_number("limit", asked.get("limit", str(LIMIT_DEFAULT)), LIMIT_MAX),
         "wait_s": _wait_s(asked.get("wait", "0")),
+        "after": _after(asked["after"]) if "after" in asked else None,  # last: what is wrong with a request comes before 410
     }
 
 

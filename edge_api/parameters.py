@@ -7,6 +7,7 @@ from edge_api import feed, stream
 from edge_api.idempotency import KEY_MAX
 from edge_api.reading import LIMIT_DEFAULT, LIMIT_MAX, METADATA_PREFIX
 from edge_api.requests import WAIT_MAX_S
+from sql import events, reading
 from sql.models import Status
 
 Json = dict[str, Any]
@@ -18,6 +19,11 @@ def _query(name: str, description: str, schema: Json, **more: Any) -> Json:
 
 def _header(name: str, description: str, schema: Json, *, required: bool = False) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": schema, "required": required}
+
+
+def _cursor(length: int) -> Json:
+    """Return the schema of a cursor: any text of its form is one, though most lead nowhere."""
+    return {"type": "string", "minLength": length, "maxLength": length, "pattern": f"^[A-Za-z0-9_-]{{{length}}}$"}
 
 
 _TEXT: Final[Json] = {"type": "string"}
@@ -74,11 +80,11 @@ PARAMETERS: Final[Mapping[str, Json]] = {
         f"{METADATA_PREFIX}KEY", "Orders whose label KEY has this value as text; KEY stands for any name.", _STORED_TEXT
     ),
     "Since": _query("since", "Orders recorded then or later.", {"type": "string", "format": "date-time"}),
-    "Cursor": _query("cursor", "The `next_cursor` of an earlier answer.", {"type": "string", "format": "order-cursor"}),
+    "Cursor": _query("cursor", "The `next_cursor` of an earlier answer.", _cursor(reading.CURSOR_LENGTH)),
     "After": _query(
         "after",
         "The `next_cursor` of an earlier answer; without it, all that is kept.",
-        {"type": "string", "format": "event-cursor"},
+        _cursor(events.CURSOR_LENGTH),
     ),
     "AfterSeq": _query(
         "after",

@@ -31,6 +31,8 @@ SCANNED_MAX: Final = 2_000
 _QUERIES: Final = Queries("events", prepare=False)
 _NOWHERE: Final = UUID(int=0)
 _CURSOR: Final = Struct(">QQ16sQQ")
+CURSOR_LENGTH: Final = 64
+"""Characters of an encoded cursor. Base64 needs no padding for so many bytes, so any text of its letters is one."""
 
 
 class FeedError(Exception):
@@ -192,16 +194,18 @@ def decode_cursor(text: str) -> Cursor:
 
     Raises:
         ValueError: It is not such a text.
+        CursorGone: No database gave it: none has such ordinals.
     """
     try:
         transaction_id, ordinal, id_bytes, *removed = _CURSOR.unpack(urlsafe_b64decode(text.encode("ascii")))
         cursor = Cursor(transaction_id, ordinal, UUID(bytes=id_bytes), (removed[0], removed[1]))
     except (ValueError, StructError):
         raise ValueError("this is no cursor of the feed") from None
-    # Base64 decoding passes over what it does not know, so only a text that comes back the same is a cursor; the database
-    # has no ordinals beyond its bigint.
-    if encode_cursor(cursor) != text or max(ordinal, removed[1]) >= 2**63:
+    # Base64 decoding passes over what it does not know, so only a text that comes back the same is a cursor.
+    if encode_cursor(cursor) != text:
         raise ValueError("this is no cursor of the feed")
+    if max(ordinal, removed[1]) >= 2**63:  # beyond bigint
+        raise CursorGone(removed=False)
     return cursor
 
 

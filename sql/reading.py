@@ -41,6 +41,10 @@ _BY_ID: Final = Queries("reading")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = Struct(">q16s")
 """Microseconds since 1970, which is all the precision that the database has, and the id."""
+CURSOR_LENGTH: Final = 32
+"""Characters of an encoded position. Base64 needs no padding for so many bytes, so any text of its letters is one."""
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 set_json_loads(orjson.loads)
 
@@ -259,11 +263,16 @@ def decode_cursor(text: str) -> Position:
         ValueError: It is not such a text.
     """
     try:
-        microseconds, id_bytes = _CURSOR.unpack(urlsafe_b64decode(text.encode("ascii")))
-        position = _EPOCH + timedelta(microseconds=microseconds), UUID(bytes=id_bytes)
-    except (ValueError, OverflowError, StructError):
+        packed = urlsafe_b64decode(text.encode("ascii"))
+        microseconds, id_bytes = _CURSOR.unpack(packed)
+    except (ValueError, StructError):
         raise ValueError("this is no cursor of a list of orders") from None
     # Base64 decoding passes over what it does not know, so only a text that comes back the same is a cursor.
-    if encode_cursor(position) != text:
+    if urlsafe_b64encode(packed).decode() != text:
         raise ValueError("this is no cursor of a list of orders")
-    return position
+    try:
+        at = _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        # Before or behind all times that there are, and so before or behind every order.
+        at = _FIRST if microseconds < 0 else _LAST
+    return at, UUID(bytes=id_bytes)

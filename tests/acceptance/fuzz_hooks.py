@@ -5,25 +5,15 @@ Loaded by `schemathesis run` in its own process; see `test_fuzzing.py`.
 
 import itertools
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import schemathesis
-from hypothesis import strategies as st
 from schemathesis import Case, HookContext
-
-from sql.reading import encode_cursor
 
 KEY = "Idempotency-Key"
 VALID_KEY = re.compile(r'[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}"')
-OF_AN_EMPTY_FEED = "A" * 64
 
 numbers = itertools.count()
-times = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))
-
-# A cursor means nothing to anybody but the server.
-schemathesis.openapi.format("event-cursor", st.just(OF_AN_EMPTY_FEED))
-schemathesis.openapi.format("order-cursor", st.tuples(times, st.uuids()).map(encode_cursor))
 
 
 @schemathesis.hook

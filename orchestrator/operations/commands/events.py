@@ -20,14 +20,14 @@ class _Beginning(click.ParamType["Beginning"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Beginning":
         """Read it."""
-        from sql.events import decode_cursor
+        from sql.events import CursorGone, decode_cursor
 
         if value in ("start", "last"):
             return "start" if value == "start" else "last"
         for read in (UUID, decode_cursor):
             try:
                 return read(value)
-            except ValueError:
+            except (ValueError, CursorGone):
                 continue
         self.fail(f"{value!r} is neither an event's id nor a cursor of the feed, nor `start` or `last`", param, ctx)
 

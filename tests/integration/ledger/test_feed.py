@@ -286,10 +286,16 @@ async def test_after_a_dump_was_restored_elsewhere_the_feed_goes_on_as_the_docum
 # --- positions --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "x", "é", "A" * 63, "A" * 65, "A" * 64 + "\n", "////" * 16, "_" * 64])
+@pytest.mark.parametrize("text", ["", "x", "é", "A" * 63, "A" * 65, "A" * 64 + "\n", "////" * 16])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no cursor"):
         decode_cursor(text)
+
+
+def test_any_text_of_a_cursors_form_is_one_or_is_gone() -> None:
+    with pytest.raises(CursorGone):
+        decode_cursor("_" * 64)
+    assert encode_cursor(decode_cursor("_" * 10 + "ABCDE" + "_" * 37 + "A" * 12)) == "_" * 10 + "ABCDE" + "_" * 37 + "A" * 12
 
 
 def test_a_cursor_is_safe_in_a_url_and_comes_back_as_it_was() -> None:
