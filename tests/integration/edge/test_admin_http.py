@@ -20,6 +20,7 @@ from edge_api.problems import CONTENT_TYPE
 from orchestrator.fleet import Fleet
 from orchestrator.outcome import Unknown
 from orchestrator.settings import load_settings
+from orchestrator.tracing import Tracer
 from sql.connect import open_pool
 from tests.integration.audit.shop import Shop, scripted
 
@@ -81,6 +82,7 @@ async def edge(ledger_url: str, participants: dict[str, str]) -> AsyncIterator[E
     app.add_routes(monitoring.CLIENT_ROUTES)
     app.add_routes(monitoring.ADMIN_ROUTES)
     app[METRICS] = EdgeMetrics()
+    app[keys.TRACER] = Tracer()
     app[READY] = ready = asyncio.Event()
     app[keys.SETTINGS] = load_settings(**{f"{name}_url": url for name, url in participants.items()})
     ready.set()

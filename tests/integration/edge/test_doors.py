@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from edge_api import access, dashboard, doors, openapi
+from edge_api import access, dashboard, doors, keys, openapi
 from edge_api.app import ADMIN_ROUTES, CLIENT_ROUTES
 from edge_api.clients import KeyRing
 from edge_api.doors import admin_door, clients_door
@@ -16,6 +16,7 @@ from edge_api.middlewares import answer_problems, identify_request
 from edge_api.monitoring import METRICS, EdgeMetrics
 from orchestrator.api_keys import Scope
 from orchestrator.settings import load_settings
+from orchestrator.tracing import Tracer
 from sql.connect import open_pool
 from tests.integration.edge.credentials import STATIC, TOKEN, Listener, admin_of, bearing, clients_of, make_key
 from tests.integration.edge.service import StartEdge
@@ -132,6 +133,7 @@ async def test_a_route_of_which_nothing_is_said_is_closed_were_it_served_all_the
         app = web.Application(middlewares=[identify_request, answer_problems, door])
         app.add_routes([web.get("/secrets", tell)])
         app[METRICS] = EdgeMetrics()
+        app[keys.TRACER] = Tracer()
         async with TestClient(TestServer(app)) as client:
             for path in ("/secrets", "/", "/shell.js", "/views/overview.js"):
                 async with client.get(path) as closed:
@@ -147,6 +149,7 @@ async def test_a_new_route_of_the_admin_listener_is_closed(ledger_url: str) -> N
         app = web.Application(middlewares=[identify_request, answer_problems, door])
         app.add_routes([web.get("/secrets", tell)])
         app[METRICS] = EdgeMetrics()
+        app[keys.TRACER] = Tracer()
         async with TestClient(TestServer(app)) as client:
             async with client.get("/secrets") as closed:
                 assert closed.status == 401

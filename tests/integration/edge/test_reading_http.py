@@ -19,6 +19,7 @@ from edge_api.monitoring import METRICS, EdgeMetrics
 from edge_api.problems import BASE
 from orchestrator.outcome import Unknown
 from orchestrator.settings import load_settings
+from orchestrator.tracing import Tracer
 from sql.connect import open_pool
 from sql.models import Status
 from tests.integration.audit.shop import Shop, place_every_shape, scripted
@@ -47,6 +48,7 @@ async def edge(ledger_url: str) -> AsyncIterator[Edge]:
         app[keys.POOL] = pool
         app[keys.SEES_ALL_CLIENTS] = False
         app[METRICS] = EdgeMetrics()
+        app[keys.TRACER] = Tracer()
         async with (
             await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as conn,
             TestClient(TestServer(app)) as client,
