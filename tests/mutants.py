@@ -55,7 +55,7 @@ CALL = """                for claim in found.claims:
                     work = Work.of(await self._definitions.of(conn, claim.row.definition_id), claim.row)
                     for call in work.advance(None, go_on=True).calls:
                         hold = Hold(claim, ends_at_s=began_s + self._settings.lease_s)
-                        await self._runner._answer(work, call, work.prepared(call), hold, Pass("shop"))
+                        await self._runner._answer(work, hold, call, work.prepared(call), Pass("shop"))
 """
 HERE = "tests/integration/orchestrator"
 REPLICA = f"{HERE}/test_replica.py"
