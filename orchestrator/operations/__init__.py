@@ -5,7 +5,7 @@
     commands/      what `saga` understands: each command a few lines over the modules below
     all of them    place (which installation)  asking (its ledger)  parameters  render (for people)  exits failures environment
     orders         ledger_view timeline_view stats_view events_view watching  verbs (retry, cancel)  purging erasing retracing
-                   bulk (retries of many)  bulk_pace (how they go on; pure)  bulk_view
+                   bulk (retries of many)  bulk_pace (how they go on; pure)  bulk_view runs
     the fleet      fleet (breakers, registry)  health checking  config_view draining  webhooks_view keys_view  schema
     definitions    definitions_view flows (drawn)  catalogue (of events)
     a stack        up  plan (ports, environments; pure)  stack part ports  lifeline (how a part waits for its start, and ends)

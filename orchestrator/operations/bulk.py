@@ -7,7 +7,6 @@ what is committed is noted, what is not was not done. Several people may go on w
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from orchestrator import operating
 from orchestrator.definitions import Definitions
 from orchestrator.operations.asking import Connection
 from orchestrator.operations.bulk_pace import Next, Terms, decide
+from orchestrator.operations.runs import NoRun, find
 from orchestrator.saga import DefinitionError
 from orchestrator.verdict import Verdict
 from sql import acts, ledger, retrying
@@ -29,10 +29,6 @@ LOOK_S: Final = 0.5
 REASONS_MAX: Final = 10
 FIRST: Final = 3
 """Orders of a preview whose calls are shown."""
-
-
-class NoRun(LedgerError):
-    """There is no such run, or nothing to be retried; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +96,6 @@ async def preview(
         for order in await retrying.list_first(conn, run_id, limit=FIRST):
             first.append((order, await _retried(conn, definitions, order, actor=actor, reason=reason, dry_run=True)))
     return Preview(run.orders, value, reasons, first)
-
-
-async def find(conn: Connection, run_id: int, *, since: datetime | None = None) -> Run:
-    """Return a run as it stands.
-
-    Raises:
-        NoRun: There is none of this number.
-    """
-    found = await retrying.list_runs(conn, run_id, since=since)
-    if not found:
-        raise NoRun(f"there is no run {run_id}: see `saga ledger retry --runs`")
-    return found[0]
 
 
 async def go_on(

@@ -1,4 +1,4 @@
-"""`saga ledger retry --all`, going on with such a run, and what is shown of them."""
+"""`saga ledger retry --all`, and going on with such a run."""
 
 import asyncio
 import time
@@ -17,10 +17,11 @@ from orchestrator.operations import bulk
 from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.bulk import Preview, Wanted
 from orchestrator.operations.bulk_pace import Terms
-from orchestrator.operations.render import open_console, print_json, print_table, progress_bar, say, short
+from orchestrator.operations.render import open_console, print_json, print_table, progress_bar, say
+from orchestrator.operations.runs import ended_of, find, how_on, orders_of, print_run, stands
 from orchestrator.settings import load_settings
 from orchestrator.verdict import Verdict
-from sql import acts, retrying
+from sql import acts
 from sql.ledger import LedgerError
 from sql.retrying import Run
 
@@ -34,7 +35,7 @@ class BrokenOff(LedgerError):
     """A run was broken off; what was retried is noted and goes on, the rest can be gone on with."""
 
     def __init__(self, run: Run, why: str, code: int) -> None:
-        super().__init__(f"{why}; what was retried goes on, the rest waits: {_how_on(run)}")
+        super().__init__(f"{why}; what was retried goes on, the rest waits: {how_on(run)}")
         self.exit_code = code
 
 
@@ -75,7 +76,7 @@ def resume(database_url: str, run_id: int, changes: Mapping[str, Any], *, actor:
     """
 
     async def found(conn: Connection) -> Run:
-        run = await bulk.find(conn, run_id)
+        run = await find(conn, run_id)
         await acts.insert_act(conn, "resume_retry_run", str(run_id), actor=actor, reason=reason or "", details=dict(changes))
         return run
 
@@ -99,49 +100,11 @@ def show_preview(database_url: str, wanted: Wanted, terms: Terms, *, actor: str,
         print_preview(open_console(), wanted, found)
 
 
-def show_runs(database_url: str, *, limit: int, as_json: bool) -> None:
-    """Print runs, the newest first."""
-
-    async def read(conn: Connection) -> list[Run]:
-        await retrying.note_ended(conn)
-        return await retrying.list_runs(conn, limit=limit)
-
-    runs = ask(database_url, read)
-    if as_json:
-        print_json({"runs": [asdict(run) for run in runs]})
-        return
-    console = open_console()
-    rows = [(r.run_id, short(r.begun_at), r.actor, r.orders, r.outstanding, r.refused, r.went_wrong, r.reason) for r in runs]
-    print_table(console, ("RUN#", "BEGUN UTC", "BY", "ORDERS#", "LEFT#", "REFUSED#", "WRONG#", "REASON"), rows, gap=1)
-    if not runs:
-        console.print("no runs: see `saga ledger retry --help`")
-
-
-def show_run(database_url: str, run_id: int, *, as_json: bool) -> None:
-    """Print one run with each of its orders.
-
-    Raises:
-        NoRun: There is none of this number.
-    """
-
-    async def read(conn: Connection) -> tuple[Run, list[dict[str, Any]]]:
-        await retrying.note_ended(conn, run_id)
-        return await bulk.find(conn, run_id), await retrying.list_set(conn, run_id)
-
-    run, orders = ask(database_url, read)
-    if as_json:
-        print_json({**asdict(run), "set": orders})
-        return
-    console = open_console()
-    print_run(console, run)
-    print_table(console, ("ORDER", "WAS", "NOW"), [(o["order_ledger_id"], o["status"], _became(o)) for o in orders])
-
-
 def print_preview(console: Console, wanted: Wanted, found: Preview) -> None:
     """Print what a run would be."""
     anew = ", each placed anew as an order of its own" if wanted.status == "FAILED" else ""
     value = " and ".join(money(minor, currency) for currency, minor in sorted(found.value.items()))
-    say(console, f"{_orders(found.orders)} {wanted.status} would be retried{anew}" + (f": {value}" if value else ""))
+    say(console, f"{orders_of(found.orders)} {wanted.status} would be retried{anew}" + (f": {value}" if value else ""))
     rows = [(reason["orders"], reason["step"], reason["error"] or "no error is recorded") for reason in found.reasons]
     rest = found.orders - sum(reason["orders"] for reason in found.reasons)
     print_table(console, ("ORDERS#", "STEP", "REASON"), rows)
@@ -157,22 +120,8 @@ def print_preview(console: Console, wanted: Wanted, found: Preview) -> None:
         for sentence in answer.irreversible:
             say(console, f"can't be undone: {sentence}")
     if found.orders > len(found.first):
-        say(console, f"and so on for {_orders(found.orders - len(found.first))} more")
+        say(console, f"and so on for {orders_of(found.orders - len(found.first))} more")
     console.print("nothing was changed")
-
-
-def print_run(console: Console, run: Run) -> None:
-    """Print how a run stands, in sentences."""
-    say(console, f"run {run.run_id}: {_stands(run)}")
-    if run.refused:
-        say(console, f"{_orders(run.refused)} could not be retried: `saga ledger retry --run {run.run_id}` says why of each")
-    if run.went_wrong:
-        say(console, f"{_orders(run.went_wrong)} went wrong: STUCK again, or not completed")
-    if run.outstanding:
-        stopped = f"it was stopped: {run.stopped_why}; " if run.stopped_why else ""
-        say(console, f"{stopped}{_orders(run.outstanding)} left: {_how_on(run)}")
-    elif run.stopped_why:
-        say(console, f"it was not waited for any longer: {run.stopped_why}")
 
 
 class Shown:
@@ -194,10 +143,10 @@ class Shown:
     def __call__(self, run: Run) -> None:
         """Show how far it is now."""
         self.run = run
-        self._bar.update(self._task, total=run.orders, completed=run.orders - run.outstanding, description=_ended(run))
+        self._bar.update(self._task, total=run.orders, completed=run.orders - run.outstanding, description=ended_of(run))
         if self._bar.disable and not self._quiet and time.monotonic() - self._said_s >= LINE_S:
             self._said_s = time.monotonic()
-            say(self._console, f"run {run.run_id}: {_stands(run)}")
+            say(self._console, f"run {run.run_id}: {stands(run)}")
 
 
 def _carried_out(database_url: str, begun: Begin, changes: Mapping[str, Any], *, actor: str, as_json: bool) -> int:
@@ -212,7 +161,7 @@ def _carried_out(database_url: str, begun: Begin, changes: Mapping[str, Any], *,
             said = {**run.asked, **changes}
             terms = Terms(**{field.name: said[field.name] for field in fields(Terms)})
             if not as_json:
-                say(console, f"run {run.run_id}: {_orders(run.outstanding)} to retry{_carefully(terms)}")
+                say(console, f"run {run.run_id}: {orders_of(run.outstanding)} to retry{_carefully(terms)}")
             shown(run)
             with shown._bar:
                 return await bulk.go_on(conn, definitions, run, terms, actor=actor, told=shown)
@@ -239,35 +188,9 @@ def _definitions() -> Definitions:
     return Definitions(registered(settings), settings)
 
 
-def _orders(count: int) -> str:
-    return f"{count:,} order{'s' * (count != 1)}"
-
-
 def _carefully(terms: Terms) -> str:
     pace = f", {terms.rate:g} a second" if terms.rate else ""
     return pace + (f", {terms.canary:,} of them first" if terms.canary else "")
-
-
-def _stands(run: Run) -> str:
-    ended = f"; {_ended(run)}" if run.ended else ""
-    return f"{run.retried:,} of {_orders(run.orders)} retried, {run.retried - sum(run.ended.values()):,} on their way{ended}"
-
-
-def _ended(run: Run) -> str:
-    return ", ".join(f"{count:,} {status}" for status, count in sorted(run.ended.items()))
-
-
-def _how_on(run: Run) -> str:
-    return f"go on with `saga ledger retry --resume {run.run_id}`"
-
-
-def _became(order: Mapping[str, Any]) -> str:
-    if order["refused"]:
-        return f"refused: {order['refused']}"
-    if order["tried_at"] is None:
-        return "not retried yet"
-    now = order["ended_as"] or "on its way"
-    return now if order["goes_on_as"] == order["order_ledger_id"] else f"{now}, as {order['goes_on_as']}"
 
 
 def _document(order: UUID, answer: Verdict | str) -> dict[str, Any]:

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import breaking, circuit
 from orchestrator.breaker import circuit_of
 from orchestrator.breaking import NoParticipant, describe
 from orchestrator.circuit import Circuit, State
-from orchestrator.loading import registered
 from orchestrator.operations.asking import connected
 from orchestrator.operations.place import checked_settings
 from orchestrator.operations.render import open_console, print_json, print_table, short
-from orchestrator.saga import Saga
 from orchestrator.settings import Settings
 from sql import reading, registry
 from sql.ledger import LedgerError
 from sql.models import Json
 from sql.registry import By
+
+if TYPE_CHECKING:
+    from orchestrator.saga import Saga
 
 Act = Callable[..., Awaitable[Circuit]]
 
@@ -97,12 +98,14 @@ def remove(database_url: str, name: str, *, force: bool, actor: str, reason: str
     print(f"{name} is removed; " + (f"by the settings it is at {fallback}" if fallback else "calls to it wait"))
 
 
-def needs(saga: Saga[Any], participant: str) -> bool:
+def needs(saga: "Saga[Any]", participant: str) -> bool:
     """Tell whether a saga calls a participant."""
     return any(endpoint.participant == participant for step in saga.calls for endpoint in step.endpoints)
 
 
 async def _needing(database_url: str, name: str) -> dict[str, int]:
+    from orchestrator.loading import registered
+
     async with connected(database_url) as conn:
         active = await reading.count_active(conn)
     sagas = {saga.name for saga in registered(checked_settings()) if needs(saga, name)}

@@ -75,29 +75,39 @@ def retry(context: click.Context, /, place: "Place", actor: str, as_json: bool, 
     The orders of --all are kept as a run: what becomes STUCK meanwhile is not retried with them, each is retried once however
     many go on with the run, and who breaks it off loses nothing.
     """
-    mode = _mode(context)
-    from orchestrator.operations import bulk_view, verbs
+    mode, url, reason = _mode(context), place.database_url, asked["reason"]
+    if mode == "order_ledger_id":
+        from orchestrator.operations import verbs
+
+        order: UUID = asked["order_ledger_id"]
+        verbs.act("retry", url, order_ledger_id=order, actor=actor, reason=reason, dry_run=asked["dry_run"], as_json=as_json)
+    elif mode in ("run", "runs"):
+        from orchestrator.operations import runs
+
+        if mode == "run":
+            runs.show_run(url, asked["run"], as_json=as_json)
+        else:
+            runs.show_runs(url, limit=asked["limit"] or _RUNS_MAX, as_json=as_json)
+    else:
+        return _bulk(context, mode, url, actor=actor, as_json=as_json)
+    return None
+
+
+def _bulk(context: click.Context, mode: str, url: str, *, actor: str, as_json: bool) -> int | None:
+    from orchestrator.operations import bulk_view
     from orchestrator.operations.bulk import Wanted
     from orchestrator.operations.bulk_pace import Terms
 
-    url, reason = place.database_url, asked["reason"]
-    if mode == "order_ledger_id":
-        order: UUID = asked["order_ledger_id"]
-        verbs.act("retry", url, order_ledger_id=order, actor=actor, reason=reason, dry_run=asked["dry_run"], as_json=as_json)
-    elif mode == "run":
-        bulk_view.show_run(url, asked["run"], as_json=as_json)
-    elif mode == "runs":
-        bulk_view.show_runs(url, limit=asked["limit"] or _RUNS_MAX, as_json=as_json)
-    elif mode == "resume":
+    asked = context.params
+    reason: str = asked["reason"]
+    if mode == "resume":
         changes = {name: asked[name] for name in _TERMS & _given(context)}
         return bulk_view.resume(url, asked["resume"], changes, actor=actor, reason=reason, as_json=as_json)
-    else:
-        wanted = Wanted(Status(asked["status"]), asked["saga"], asked["error_like"], asked["limit"])
-        terms = Terms(**{name: asked[name] for name in _TERMS})
-        if asked["dry_run"]:
-            bulk_view.show_preview(url, wanted, terms, actor=actor, reason=reason, as_json=as_json)
-        else:
-            return bulk_view.retry_all(url, wanted, terms, actor=actor, reason=reason, as_json=as_json)
+    wanted = Wanted(Status(asked["status"]), asked["saga"], asked["error_like"], asked["limit"])
+    terms = Terms(**{name: asked[name] for name in _TERMS})
+    if not asked["dry_run"]:
+        return bulk_view.retry_all(url, wanted, terms, actor=actor, reason=reason, as_json=as_json)
+    bulk_view.show_preview(url, wanted, terms, actor=actor, reason=reason, as_json=as_json)
     return None
 
 

@@ -14,8 +14,9 @@ from psycopg_pool import AsyncConnectionPool
 from orchestrator import operating
 from orchestrator.definitions import Definitions
 from orchestrator.operations import bulk
-from orchestrator.operations.bulk import NoRun, Wanted
+from orchestrator.operations.bulk import Wanted
 from orchestrator.operations.bulk_pace import Terms
+from orchestrator.operations.runs import NoRun, find
 from sql import acts, retention, retrying
 from sql.models import Status
 from sql.retrying import Run
@@ -112,7 +113,7 @@ async def test_two_at_once_after_one_that_was_killed_retry_each_order_once(
             await asyncio.wait_for(begun.wait(), 20)
             killed.cancel()
             await asyncio.gather(killed, return_exceptions=True)
-        left = (await bulk.find(conn, run.run_id)).outstanding
+        left = (await find(conn, run.run_id)).outstanding
         async with person(ledger_url) as second:
             both = await asyncio.gather(
                 go_on(conn, replica.definitions, run, actor="bob"), go_on(second, replica.definitions, run, actor="cat")
@@ -132,7 +133,7 @@ async def test_a_retry_that_can_not_be_noted_was_not_done(pool: Pool, conn: Any,
     with pytest.raises(psycopg.errors.CheckViolation, match="nothing"):
         await go_on(conn, replica.definitions, run)
 
-    assert (await bulk.find(conn, run.run_id)).outstanding == 1
+    assert (await find(conn, run.run_id)).outstanding == 1
     assert (await row_of(pool, order)).status is Status.STUCK
     assert await acts_on(pool, [order]) == []
 
@@ -162,7 +163,7 @@ async def test_who_goes_on_with_a_run_stops_when_another_stops_it(pool: Pool, co
         async with person(ledger_url) as other:
             going_on = asyncio.create_task(go_on(other, replica.definitions, run, replace(TERMS, rate=0.5)))
             async with asyncio.timeout(20):
-                while not (await bulk.find(conn, run.run_id)).retried:
+                while not (await find(conn, run.run_id)).retried:
                     await asyncio.sleep(0.01)
             await retrying.stop_run(conn, run.run_id, "enough")
             stopped = await asyncio.wait_for(going_on, 20)
@@ -244,7 +245,7 @@ async def test_retention_forgets_which_orders_were_in_a_run_and_keeps_the_run(
     assert await retrying.forget_retried(conn, older_than_days=1, orders_max=2) == 0
     assert await retrying.forget_retried(conn, older_than_days=0, orders_max=2) == 2
     assert await retrying.forget_retried(conn, older_than_days=0, orders_max=2) == 1
-    assert (await bulk.find(conn, run.run_id)).reason == "mended"
+    assert (await find(conn, run.run_id)).reason == "mended"
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         await conn.execute("delete from retry_run")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
