@@ -73,7 +73,7 @@ class OtelTraces:
         provider = sdk.TracerProvider(resource=_resource(service, instance), shutdown_on_exit=False)
         self._resource, self._sampler = provider.resource, provider.sampler
         self._room = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE") or QUEUE_MAX)
-        self._exporter = _Counting(exporter)
+        self._exporter = _Counting(exporter, instance)
         self._processor = BatchSpanProcessor(self._exporter, max_queue_size=self._room)
         self._told = 0
         self._dropped = 0
@@ -116,17 +116,22 @@ class OtelTraces:
 class _Counting(SpanExporter):
     """An exporter whose failures are counted, and logged when they begin and when they end.
 
+    Args:
+        exporter: Takes batches.
+        instance: Name of the process, which the thread that exports would not log by itself.
+
     Attributes:
         taken: Spans that it was given.
         exported: Those of them that the collector took.
         failed: Those that it did not take.
     """
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, instance: str) -> None:
         self.taken = 0
         self.exported = 0
         self.failed = 0
         self._exporter = exporter
+        self._instance = instance
         self._fails = False
         self._said = _Said()
         library = logging.root.getChild("opentelemetry")
@@ -142,9 +147,10 @@ class _Counting(SpanExporter):
             result, reason = SpanExportResult.FAILURE, type(error).__name__
         fails = result is not SpanExportResult.SUCCESS
         if fails and not self._fails:
-            log.warning("traces_not_exported", error=reason, consequence="spans are lost, and counted in saga_spans_total")
+            lost = "spans are lost, and counted in saga_spans_total"
+            log.warning("traces_not_exported", replica=self._instance, error=reason, consequence=lost)
         elif self._fails and not fails:
-            log.warning("traces_exported_again")
+            log.warning("traces_exported_again", replica=self._instance)
         self._fails = fails
         if fails:
             self.failed += len(spans)
@@ -170,7 +176,8 @@ class _Said(logging.Handler):
         """See `logging.Handler`."""
         given = record.args if isinstance(record.args, tuple) else ()
         words = tuple(type(each).__name__ if isinstance(each, BaseException) else each for each in given)
-        self.last = (str(record.msg) % words if words else str(record.msg))[:REASON_MAX]
+        with suppress(TypeError, ValueError):  # whatever it says, and however: spans go on
+            self.last = (str(record.msg) % words if words else str(record.msg))[:REASON_MAX]
 
 
 def _resource(service: str, instance: str) -> Resource:

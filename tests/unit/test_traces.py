@@ -151,7 +151,10 @@ def test_a_collector_that_is_away_is_counted_and_said_once_until_it_is_back(expo
         traces.tell([span()])
         wait_for_count(traces, exported=1, failed=3, dropped=0)
 
-    assert [line["event"] for line in lines] == ["traces_not_exported", "traces_exported_again"]
+    assert [(line["event"], line["replica"]) for line in lines] == [
+        ("traces_not_exported", "edge-1"),
+        ("traces_exported_again", "edge-1"),
+    ]
 
 
 def test_what_finds_no_room_is_dropped_and_counted_and_nobody_waits(

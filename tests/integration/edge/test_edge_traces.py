@@ -135,7 +135,10 @@ async def test_a_collector_that_is_away_costs_no_order_anything_and_is_said_once
             assert (await edge.place()).status == 202
             await eventually(lambda spans=spans: lost(spans), timeout_s=15)
 
-    assert [line["event"] for line in lines if line["event"].startswith("traces")] == ["traces_not_exported"]
+    (line,) = [line for line in lines if line["event"].startswith("traces")]
+    assert (line["event"], line["log_level"]) == ("traces_not_exported", "warning")
+    assert "ConnectionError" in line["error"] or "export" in line["error"]
+    assert "127.0.0.1" not in line["error"]
 
 
 async def test_an_edge_that_is_to_trace_and_can_not_says_why_and_does_not_start(
