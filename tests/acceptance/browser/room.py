@@ -1,6 +1,7 @@
 """The operators' page in a real browser: opened, signed in to, looked at, and watched for what it must not do."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,19 +49,21 @@ class Room:
     Attributes:
         complaints: What the browser said against the page, and what the page did that it must not: errors, dialogs,
             violations of its policy, requests of other origins.
+        told: What streams have told the page.
     """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
         self.complaints: list[str] = []
+        self.told: list[dict[str, Any]] = []
         self._host = urlsplit(url).netloc
         self._asking: set[Request] = set()
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self._asked)
         page.on("request", self._requested)
-        page.on("websocket", self._requested)
+        page.on("websocket", self._connected)
         page.on("request", lambda request: self._asking.add(request))
         page.on("requestfinished", lambda request: self._asking.discard(request))
         page.on("requestfailed", lambda request: self._asking.discard(request))
@@ -138,12 +141,16 @@ class Room:
         await self.page.screenshot(path=FOLDER / f"{name}.png", animations="disabled", caret="hide")
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "/stream" not in message.text:
+        if message.type in ("error", "warning"):
             self.complaints.append(f"{message.type}: {message.text}")
 
     async def _asked(self, dialog: Dialog) -> None:
         self.complaints.append(f"dialog: {dialog.message}")
         await dialog.dismiss()
+
+    def _connected(self, socket: WebSocket) -> None:
+        self._requested(socket)
+        socket.on("framereceived", lambda text: self.told.append(json.loads(text)))
 
     def _requested(self, request: Request | WebSocket) -> None:
         address = urlsplit(request.url)
@@ -165,7 +172,6 @@ async def open_room(browser: Browser, url: str, **options: Any) -> AsyncIterator
     try:
         room = Room(await context.new_page(), url)
         yield room
-        room.forgive("/stream")
         assert not room.complaints, room.complaints
     finally:
         await context.close()
