@@ -3,10 +3,12 @@
 The server is the one that `SAGA_TEST_DATABASE_URL` names, or an embedded one that lives as long as the session.
 """
 
+import itertools
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -19,6 +21,7 @@ from tests.servers import Server, servers
 
 # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+_NUMBERS = itertools.count()
 SCHEMAS = ("ledger", "orders", "inventory", "payments", "shipping", "notifications")
 
 
@@ -65,10 +68,23 @@ def stopped_server() -> Iterator[Server]:
 @pytest.fixture
 def new_database(server_url: str, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
     """Make a database of a schema (`ledger` or a participant's) for this test alone; gives its URL."""
+    with _databases(server_url, template) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def new_shared_database(server_url: str, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """The same for all tests of a module: where each of many cases leaves a database as it was."""
+    with _databases(server_url, template) as made:
+        yield made
+
+
+@contextmanager
+def _databases(server_url: str, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
     janitors: list[DatabaseJanitor] = []
 
     def made(schema: str) -> str:
-        name = f"saga_test_{schema}_{os.getpid()}_{len(janitors)}"
+        name = f"saga_test_{schema}_{os.getpid()}_{next(_NUMBERS)}"
         janitor = _janitor(server_url, name, template=template(schema))
         janitor.init()
         janitors.append(janitor)

@@ -1,5 +1,6 @@
 """The manifests of `deploy/kubernetes/`, read."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +10,9 @@ FOLDER: Final = Path(__file__).parents[1] / "deploy/kubernetes"
 Json = dict[str, Any]
 
 
+@cache
 def manifests() -> list[Json]:
-    """Every object that is applied, in order."""
+    """Every object that is applied, in order; read once, and not to be changed."""
     names = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
     return [document for name in names for document in yaml.safe_load_all((FOLDER / name).read_text())]
 

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import ClientSession, DummyCookieJar, web
 from aiohttp.test_utils import TestServer
 
@@ -19,6 +20,19 @@ from tests.integration.edge.service import Edge, Proxy, Scripted, StartEdge
 @pytest.fixture
 async def start_edge(ledger_url: str) -> AsyncIterator[StartEdge]:
     """Start an edge; settings by keyword."""
+    async with _edges(ledger_url) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def start_shared_edge(new_shared_database: Callable[[str], str]) -> AsyncIterator[StartEdge]:
+    """Start an edge for all tests of a module, which run in one loop: where each of many cases leaves it as it was."""
+    async with _edges(new_shared_database("ledger")) as started:
+        yield started
+
+
+@asynccontextmanager
+async def _edges(ledger_url: str) -> AsyncIterator[StartEdge]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(ClientSession(cookie_jar=DummyCookieJar()))
 
@@ -54,6 +68,19 @@ async def payments_url(participant_database: Callable[[str], str]) -> AsyncItera
 @pytest.fixture
 async def payments() -> AsyncIterator[Scripted]:
     """A payments service that does what it is told."""
+    async with _scripted_payments() as scripted:
+        yield scripted
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_payments() -> AsyncIterator[Scripted]:
+    """The same for all tests of a module."""
+    async with _scripted_payments() as scripted:
+        yield scripted
+
+
+@asynccontextmanager
+async def _scripted_payments() -> AsyncIterator[Scripted]:
     scripted = Scripted()
     app = web.Application()
     app.router.add_post("/payments/authorize", scripted.handle)

@@ -1,10 +1,12 @@
 """The headers of every kind of answer, whole: none more, none fewer, none that tells what serves it."""
 
 import pytest
+import pytest_asyncio
 
 from tests.integration.edge.credentials import TOKEN
 from tests.integration.edge.service import Edge, Scripted, StartEdge
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 JSON = {"Content-Type": "application/json"}
 KEY = {"Authorization": "Bearer shop-key"}
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
@@ -55,9 +57,9 @@ OF_OPERATORS = {
 }
 
 
-@pytest.fixture
-async def edge(start_edge: StartEdge, payments: Scripted) -> Edge:
-    return await start_edge(payments_url=payments.url, api_keys="shop=shop-key", admin_token=TOKEN)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edge(start_shared_edge: StartEdge, shared_payments: Scripted) -> Edge:
+    return await start_shared_edge(payments_url=shared_payments.url, api_keys="shop=shop-key", admin_token=TOKEN)
 
 
 def shown(headers: dict[str, str], expected: dict[str, str]) -> dict[str, str]:
@@ -113,8 +115,8 @@ async def test_answers_to_an_order(edge: Edge) -> None:
     assert shown(too_large.headers, PROBLEM) == {**PROBLEM, **CLOSED}
 
 
-async def test_answers_to_what_comes_too_often(start_edge: StartEdge) -> None:
-    edge = await start_edge(rate_per_s=0.001, rate_burst=1)
+async def test_answers_to_what_comes_too_often(start_shared_edge: StartEdge) -> None:
+    edge = await start_shared_edge(rate_per_s=0.001, rate_burst=1)
     await edge.get("/orders")
 
     await assert_answered(edge, edge.url, "GET /orders", {**PROBLEM, "Retry-After": "1000"})

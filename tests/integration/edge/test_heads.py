@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
+import pytest_asyncio
 import structlog
 
 from edge_api.heads import HEAD_BYTES_MAX
 from tests.integration.edge.service import ORDER, Edge, Scripted, StartEdge
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 BODY = orjson.dumps(ORDER)
 LENGTH = b"Content-Length: %d" % len(BODY)
 CHUNK = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -20,13 +22,17 @@ UNSUPPORTED = (415, b"unsupported-media-type")
 FINE = (200, b"")
 
 
-@pytest.fixture
-async def edge(start_edge: StartEdge, payments: Scripted) -> AsyncIterator[Edge]:
-    edge = await start_edge(payments_url=payments.url)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_edge(start_shared_edge: StartEdge, shared_payments: Scripted) -> Edge:
+    return await start_shared_edge(payments_url=shared_payments.url)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def edge(shared_edge: Edge) -> AsyncIterator[Edge]:
     with structlog.testing.capture_logs() as logged:
-        yield edge
+        yield shared_edge
     assert [entry for entry in logged if entry["log_level"] in ("warning", "error")] == []
-    assert await edge.orders() == []
+    assert await shared_edge.orders() == []
 
 
 def get(
@@ -139,6 +145,6 @@ async def test_a_request_that_is_wrong_is_refused(edge: Edge, request_: bytes, e
     assert told(await edge.raw(request_)) == expected
 
 
-def test_the_heads_of_these_cases_are_just_too_large() -> None:
+async def test_the_heads_of_these_cases_are_just_too_large() -> None:
     assert HEAD_BYTES_MAX < 5 * 8_000
     assert HEAD_BYTES_MAX >= 4 * 8_000

@@ -8,20 +8,27 @@ from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
 import structlog
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.edge.service import ORDER, Edge, Scripted, StartEdge, eventually
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 BODY = orjson.dumps(ORDER)
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-async def edge(start_edge: StartEdge, payments: Scripted) -> AsyncIterator[Edge]:
-    edge = await start_edge(payments_url=payments.url)
-    yield edge
-    assert await edge.orders() == []
-    assert payments.calls == []
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_edge(start_shared_edge: StartEdge, shared_payments: Scripted) -> Edge:
+    return await start_shared_edge(payments_url=shared_payments.url)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def edge(shared_edge: Edge, shared_payments: Scripted) -> AsyncIterator[Edge]:
+    yield shared_edge
+    assert await shared_edge.orders() == []
+    assert shared_payments.calls == []
 
 
 def raw_post(*lines: bytes, body: bytes = BODY) -> bytes:
@@ -204,20 +211,28 @@ async def test_a_body_that_drips_is_408(edge: Edge, monkeypatch: pytest.MonkeyPa
 
 async def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_fault_of_ours(edge: Edge) -> None:
     host, _, port = edge.url.removeprefix("http://").partition(":")
+    before = await _given_up(edge)
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(raw_post(b"Idempotency-Key: a")[:-1])
     await writer.drain()
+
+    async def is_given_up() -> bool:
+        return await _given_up(edge) == before + 1
+
     with structlog.testing.capture_logs() as logged:
         writer.close()
-        await eventually(lambda: _counted(edge, "408"))
+        await eventually(is_given_up)
 
     assert [entry for entry in logged if entry["log_level"] == "error"] == []
 
 
-async def _counted(edge: Edge, status: str) -> bool:
+async def _given_up(edge: Edge) -> float:
+    """Return how many orders were answered 408 so far."""
     async with edge.session.get(f"{edge.admin_url}/metrics") as response:
-        text = await response.text()
-    return f'http_request_duration_seconds_count{{method="POST",route="/orders",status="{status}"}} 1.0' in text
+        families = text_string_to_metric_families(await response.text())
+    labels = {"method": "POST", "route": "/orders", "status": "408"}
+    samples = (sample for family in families for sample in family.samples)
+    return sum(s.value for s in samples if s.name == "http_request_duration_seconds_count" and s.labels == labels)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 import io
 
 import pytest
+import pytest_asyncio
 
 from tests.integration.edge.routes import routes_with_a_body
 from tests.integration.edge.service import Edge, Reply, Scripted, StartEdge
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOT_STRICT = {
     "nothing": b"",
     "cut off": b'{"a":1',
@@ -29,9 +31,9 @@ NOT_STRICT = {
 }
 
 
-@pytest.fixture
-async def edge(start_edge: StartEdge, payments: Scripted) -> Edge:
-    return await start_edge(payments_url=payments.url)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edge(start_shared_edge: StartEdge, shared_payments: Scripted) -> Edge:
+    return await start_shared_edge(payments_url=shared_payments.url)
 
 
 async def sent(edge: Edge, url: str, method: str, path: str, body: bytes, **headers: str) -> Reply:
