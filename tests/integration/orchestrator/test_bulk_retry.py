@@ -204,6 +204,20 @@ async def test_what_is_no_longer_stuck_is_refused_with_the_reason(pool: Pool, co
     assert (await retrying.list_set(conn, run.run_id))[0]["refused"] == "it was STUCK, and is FAILED", "it is not placed anew"
 
 
+async def test_an_operators_rights_are_enough(pool: Pool, ledger_url: str, shop: Shop) -> None:
+    async with replica_of(pool, ledger_url, shop) as replica, person(ledger_url) as operator:
+        await stuck(replica, shop, 1)
+        shop.behaviours["/second"] = [status(422)]
+        await until(pool, await place(replica), Status.FAILED)
+        await operator.execute("set role sagaledger_operator")
+        for wanted, ends in ((FAILED, "COMPLETED"), (STUCK, "FAILED")):
+            await bulk.preview(operator, replica.definitions, wanted, TERMS, **WHO)
+            run = await bulk.begin(operator, wanted, TERMS, **WHO)
+            assert (await go_on(operator, replica.definitions, run)).ended == {ends: 1}
+        await retrying.note_ended(operator)
+        assert len(await retrying.list_runs(operator, limit=5)) == 2
+
+
 async def test_a_preview_says_what_it_would_be_and_changes_nothing(pool: Pool, conn: Any, ledger_url: str, shop: Shop) -> None:
     async with replica_of(pool, ledger_url, shop) as replica:
         orders = await stuck(replica, shop, 4)
