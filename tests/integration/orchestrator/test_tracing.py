@@ -111,7 +111,7 @@ async def test_a_call_that_was_on_its_way_when_its_owner_stopped_is_told_by_the_
     async def hang(request: web.Request) -> web.StreamResponse:
         heard.append(request.headers["traceparent"])
         called.set()
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
         raise AssertionError
 
     shop.behaviours = {"/second": [hang]}
