@@ -37,6 +37,7 @@ OTHERS = {
     ("GET", "/healthz"): "of the process",
     ("GET", "/readyz"): "of the process",
     ("GET", "/openapi.json"): "of the release",
+    ("GET", "/docs"): "of the release",
 }
 SECRET_COLUMNS = {
     "lease_owner", "lease_epoch", "lease_expires_at", "request_hash", "response_status", "response_body", "chain_head",
