@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "orders of a saga": "ledger list --saga four_steps",
     "orders of a saga that nobody has": "ledger list --saga nobody_has_this",
     "orders of a customer": "ledger list --customer c7",
+    "orders with an error": "ledger list --error-like too.little",
     "orders since a time": "ledger list --since {since}",
     "one order": "ledger show {order}",
     "statistics": "stats",

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.operations.asking import Connection, ask, connected
-from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders
+from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders, say
 from orchestrator.settings import SettingsError
 from sql import oncall, reading
 from sql.ledger import OrderNotFound
@@ -20,10 +20,12 @@ def show_list(
     saga: str | None,
     customer: str | None,
     since: datetime | None,
+    error_like: str | None,
     stuck: bool,
     paused: bool,
     limit: int,
     cursor: str | None,
+    thorough: bool,
 ) -> None:
     """Print a page of orders, newest first.
 
@@ -35,23 +37,29 @@ def show_list(
         "statuses": [Status.STUCK] if stuck else statuses,
         "saga": saga,
         "customer_id": customer,
+        "error": error_like,
         "since": since and since.replace(tzinfo=since.tzinfo or UTC),
         "paused": paused,
         "cursor": _position(cursor) if cursor else None,
+        "look_max": None if thorough else reading.LOOK_MAX,
     }
     # One more than is shown tells whether there is another page.
-    orders = ask(database_url, lambda conn: reading.list_orders(conn, **filters, limit=limit + 1))
-    page = orders[:limit]
-    next_cursor = reading.encode_cursor(reading.position_of(page[-1])) if len(orders) > limit else None
+    found = ask(database_url, lambda conn: reading.look_for_orders(conn, **filters, limit=limit + 1))
+    page, reached = found.orders[:limit], found.reached
+    if len(found.orders) > limit:
+        reached = reading.position_of(page[-1])
+    next_cursor = reading.encode_cursor(reached) if reached else None
     if as_json:
         print_json({"orders": page, "next_cursor": next_cursor})
         return
     console = open_console()
     print_orders(console, page)
-    if not page:
+    if found.reached is not None:
+        say(console, f"looked at {reading.LOOK_MAX:,} orders; further back: --cursor {next_cursor}, or all at once: --thorough")
+    elif next_cursor:
+        say(console, f"more: --cursor {next_cursor}")
+    elif not page:
         console.print("no orders")
-    if next_cursor:
-        console.print(f"more: --cursor {next_cursor}", soft_wrap=True, markup=False)
 
 
 def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> None:

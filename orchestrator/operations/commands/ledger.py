@@ -7,7 +7,7 @@ import click
 
 from orchestrator.operations.commands.retrying import retry
 from orchestrator.operations.commands.shared import AS_JSON, at_place, operator
-from orchestrator.operations.parameters import SAGA, STATUS, TIME
+from orchestrator.operations.parameters import SAGA, STATUS, TEXT, TIME
 from sql.models import Status
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ ledger.add_command(retry)
 @click.option("--saga", type=SAGA, help="Only orders of this saga.")
 @click.option("--customer", help="Only orders of this customer.")
 @click.option("--since", type=TIME, help="Only orders created at this time or later, ISO 8601; UTC where no zone is said.")
+@click.option("--error-like", type=TEXT, help="Only orders with this in their last error.")
 @click.option("--stuck", is_flag=True, help="Only orders that need an operator.")
 @click.option("--paused", is_flag=True, help="Only orders that an operator has on hold.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most orders to show.")
 @click.option("--cursor", help="Go on where a page ended: its `next_cursor`.")
+@click.option("--thorough", is_flag=True, help="Look through the whole ledger for what no index tells, however long it takes.")
 @at_place
 @AS_JSON
 def list_orders(place: "Place", **filters: Any) -> None:

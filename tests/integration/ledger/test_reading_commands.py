@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from cli import saga
+from sql import reading
 from tests.integration.roles.two_clients import fill, kept
 
 COMMANDS = [
@@ -78,6 +79,23 @@ def test_a_list_has_a_line_an_order_and_the_same_columns_with_and_without_rows(r
     assert heading.split() == ["ORDER", "STATUS", "STEP", "RETRIES", "CREATED", "UTC", "CUSTOMER", "SAGA"]
     assert (empty[0].split(), empty[1:]) == (heading.split(), ["no orders"])
     assert {line.index(" ") for line in rows} == {36}
+
+
+def test_a_list_looks_at_so_many_orders_and_says_how_to_go_on(
+    run: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LOOK_MAX", 1)
+    words = "ledger list --status completed"
+    first = json.loads(run(f"{words} --json"))
+    second = json.loads(run(f"{words} --json --cursor {first['next_cursor']}"))
+
+    assert (first["orders"], second["orders"]) == ([], [])
+    assert run(words).splitlines()[-1] == (
+        f"looked at 1 orders; further back: --cursor {first['next_cursor']}, or all at once: --thorough"
+    )
+    assert json.loads(run(f"{words} --thorough --json"))["next_cursor"] is None
+    assert run(f"{words} --thorough").splitlines()[-1] == "no orders"
+    assert len(json.loads(run("ledger list --json"))["orders"]) == 2
 
 
 def test_what_is_shown_of_an_order_in_json_has_its_timeline(run: Callable[[str], str]) -> None:
