@@ -22,7 +22,8 @@ WARM_UP: Final = 2
 APART_S: Final[LiteralString] = "7.776"
 """Between two orders: a million of them in ninety days."""
 MIDDLE_S: Final = 45 * 86_400
-UNFINISHED: Final = 1_000
+FINISHED_OF_ONE: Final = 10
+"""For each order that waits: the page is looked at when a hundred thousand do."""
 STUCK: Final = 200
 COMMANDS_SHARE: Final = 4
 """Of the requests of a kind as many times a command is run, which takes longer."""
@@ -73,7 +74,7 @@ def room(server: Server, sizes: Sizes) -> dict[str, Any]:
     with psycopg.connect(url, autocommit=True) as conn:
         with indexed_afterwards(conn):
             copy_rows(conn, sizes.orders, columns=FINISHED)
-            copy_rows(conn, UNFINISHED)
+            copy_rows(conn, sizes.orders // FINISHED_OF_ONE)
             copy_rows(conn, STUCK, columns=STOPPED)
         with conn.transaction():
             conn.execute("set local session_replication_role = replica")

@@ -236,7 +236,9 @@ async def statistics(conn: Connection, *, window_s: float = WINDOW_S, sample: in
         `outcome`, `orders`: at which step orders turned round or could not be undone) and `compensation` (`operations`,
         `succeeded`, `success_share`, None without any). With more unfinished ones than `sample` the calls of the newest count.
     """
-    return (await _QUERIES.fetch(conn, "statistics", {"window_s": window_s, "sample": sample or SAMPLE}))[0]
+    async with conn.transaction():
+        await _QUERIES.fetch(conn, "read_in_order", {})
+        return (await _QUERIES.fetch(conn, "statistics", {"window_s": window_s, "sample": sample or SAMPLE}))[0]
 
 
 async def ping(conn: Connection) -> None:
