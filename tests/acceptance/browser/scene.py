@@ -52,7 +52,7 @@ async def furnished(shop: Shop) -> AsyncIterator[Scene]:
         url = f"{shop.stack.participants['orders']}/customers"
         await shop.call("POST", url, {"customer_id": customer, "active": True}, **{"Idempotency-Key": f"scene-{customer}"})
     # Nobody is there. After a failure one is called once at a time, so with more events the first would be dead late.
-    points = {"name": "loyalty", "url": "http://127.0.0.1:9/points", "types": ["OrderFailed"], "reason": "points go back"}
+    points = {"name": "loyalty", "url": "http://127.0.0.1:9/points", "types": ["OrderStuck"], "reason": "points wait"}
     await admin.post("/admin/webhooks", **points)
     # Replicas keep to it from two seconds later on at the latest; until an order comes to it, that is.
     await admin.post("/admin/breakers/shipping/hold", **BY)
