@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
-from edge_api import changes, clients, stream
+from edge_api import changes, clients, listening, stream
 from edge_api.answers import Change
 from orchestrator.api_keys import Scope
 from tests.integration.edge.credentials import STATIC, TOKEN, bearing, make_key
@@ -265,7 +265,9 @@ async def test_nothing_of_what_a_client_sends_counts_and_a_large_frame_ends_it(s
 async def test_who_does_not_read_is_dropped_and_goes_on_where_it_stood_and_nobody_else_is_held_up(
     start_edge: StartEdge, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(listening, "WRITE_TIMEOUT_S", 300.0)
+    monkeypatch.setattr(changes, "KEPT_MAX", 10**6)
     edge = await start_edge()
     order = await outbox.place(conn, "default")
     host, port = edge.admin_url.removeprefix("http://").split(":")
