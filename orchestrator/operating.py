@@ -83,7 +83,7 @@ async def retry(
     """Have a stuck order go on in a new round, or a failed one tried anew.
 
     What failed was undone, and its participants refuse its operations for ever: it is tried anew as an order of its own,
-    under the key `retry:N:KEY`. Without `wake` orchestrators are not told: a caller with a transaction does it after the commit.
+    under the key `retry:N:KEY`. Without `wake` orchestrators are not told: who has a transaction does it after the commit.
 
     Raises:
         OrderNotFound: There is no such order.
