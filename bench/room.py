@@ -22,8 +22,8 @@ WARM_UP: Final = 2
 APART_S: Final[LiteralString] = "7.776"
 """Between two orders: a million of them in ninety days."""
 MIDDLE_S: Final = 45 * 86_400
-FINISHED_OF_ONE: Final = 10
-"""For each order that waits: the page is looked at when a hundred thousand do."""
+FINISHED_OF_ONE: Final = 100
+"""For each order that waits: the page is looked at when something is wrong, with ten times the backlog that is told of."""
 STUCK: Final = 200
 COMMANDS_SHARE: Final = 4
 """Of the requests of a kind as many times a command is run, which takes longer."""
