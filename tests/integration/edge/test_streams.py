@@ -14,7 +14,11 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from edge_api import changes, clients, listening, stream
 from edge_api.answers import Change
+from edge_api.changes import TooSlow
+from edge_api.following import all_orders
 from orchestrator.api_keys import Scope
+from sql.connect import open_pool
+from sql.tasks import end_task
 from tests.integration.edge.credentials import STATIC, TOKEN, bearing, make_key
 from tests.integration.edge.service import Edge, Proxy, StartEdge, eventually
 from tests.integration.ledger import outbox
@@ -376,3 +380,52 @@ async def test_an_edge_that_stops_says_so(start_edge: StartEdge, conn: Connectio
             stop.set()
             assert await asyncio.gather(ends(everything), ends(one)) == [1001, 1001]
     await serving
+
+
+async def test_one_who_is_far_behind_catches_up_page_by_page_and_then_follows_with_the_others(
+    start_edge: StartEdge, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: list[int] = []
+    for name in ("go_on", "read_changes"):
+        real = getattr(changes.changes, name)
+
+        async def small(*given: Any, real: Any = real, limit: int = 20) -> Any:
+            page = await real(*given, limit=limit)
+            pages.append(len(page.entries))
+            return page
+
+        monkeypatch.setattr(changes.changes, name, small)
+    edge = await start_edge()
+    order = await outbox.place(conn, "default")
+    async with opened(edge, "/stream") as socket:
+        await append(conn, order)
+        (first,) = await take(socket, 1)
+        for _ in range(30):
+            await append(conn, order, 5)
+        seen = await take(socket, 150)
+    assert max(pages) <= 20
+    async with opened(edge, "/stream") as beside, opened(edge, f"/stream?after={first['seq']}") as socket:
+        assert await take(socket, 150) == seen
+        await append(conn, order, 5)
+        assert await take(socket, 5) == await take(beside, 5)
+
+
+async def test_what_is_no_longer_kept_for_one_who_has_not_taken_it_is_told_to_it_alone(
+    conn: Connection, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "KEPT_MAX", 10)
+    order = await outbox.place(conn)
+    async with open_pool(ledger_url, name="edge", connections_max=2) as pool:
+        hub = changes.Changes(pool)
+        looking = asyncio.create_task(hub.run())
+        async with all_orders(hub, None) as slow, all_orders(hub, None) as quick:
+            await asyncio.gather(slow.next(), quick.next())
+            seen: list[Any] = []
+            for number in range(1, 4):
+                await append(conn, order, 6)
+                while len(seen) < 6 * number:
+                    seen += (await quick.next()).messages
+            with pytest.raises(TooSlow):
+                await slow.next()
+            assert len(seen) == 18
+        await end_task(looking)

@@ -1,6 +1,7 @@
 """What is told of an entry, from the entries up to it alone, against what the core decided: by the journals of all releases."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from orchestrator.progress import BEGINNING, StepState
 from orchestrator.snapshot import saga_of
 from sql.changes import Appended
 from sql.histories import History
-from sql.models import Kind, Status
+from sql.models import Direction, Kind, Status
 
 JOURNALS = sorted((Path(__file__).parents[2] / "fixtures/journals").glob("*/*.json"))
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -81,3 +82,28 @@ def test_an_order_that_was_recorded_without_a_call_is_told_as_a_whole() -> None:
         "state": None,
         "at": AT,
     }
+
+
+@pytest.mark.parametrize(
+    ("attempt", "spared", "probed", "done", "undone"),
+    [
+        (4, 0, False, "unknown", "compensating"),
+        (5, 0, False, "skipped", "compensation_failed"),
+        (5, 1, False, "unknown", "compensating"),
+        (6, 1, False, "skipped", "compensation_failed"),
+        (5, 0, True, "unknown", "compensation_failed"),
+        (6, 0, True, "skipped", "compensation_failed"),
+    ],
+)
+def test_an_attempt_that_counts_for_nothing_leaves_one_more_and_a_probe_follows_the_last(
+    attempt: int, spared: int, probed: bool, done: str, undone: str
+) -> None:
+    """Of an optional step of five attempts, whose newest ended Unknown."""
+    ended: dict[str, Any] = {
+        "kind": Kind.OUTCOME, "step": "send", "attempt": attempt, "outcome": "unknown", "optional": True, "probed": probed,
+        "attempts_max": 5, "spared": spared,
+    }  # fmt: skip
+    entry = Appended(history_of(JOURNALS[0]).order_ledger_id, 9, 0, AT, Status.RUNNING, "a_saga", **ended)
+
+    assert change_of(replace(entry, direction=Direction.ACTION), 9).state == done
+    assert change_of(replace(entry, direction=Direction.COMPENSATION), 9).state == undone
