@@ -17,7 +17,9 @@ from orchestrator.operations import bulk
 from orchestrator.operations.bulk import Wanted
 from orchestrator.operations.bulk_pace import Terms
 from orchestrator.operations.runs import NoRun, find
+from orchestrator.retention import Retention
 from sql import acts, retention, retrying
+from sql.connect import open_pool
 from sql.models import Status
 from sql.retrying import Run
 from tests.integration.orchestrator.shop import Replica, Shop, open_replica, place, row_of, status, until
@@ -256,9 +258,12 @@ async def test_retention_forgets_which_orders_were_in_a_run_and_keeps_the_run(
         await stuck(replica, shop, 3)
     run = await bulk.begin(conn, STUCK, TERMS, **WHO)
 
-    assert await retrying.forget_retried(conn, older_than_days=1, orders_max=2) == 0
-    assert await retrying.forget_retried(conn, older_than_days=0, orders_max=2) == 2
-    assert await retrying.forget_retried(conn, older_than_days=0, orders_max=2) == 1
+    async with open_pool(ledger_url, name="replica", connections_max=1, role="sagaledger_orchestrator") as replicas:
+        assert await retrying.forget_retried(conn, older_than_days=0, orders_max=1) == 1
+        await Retention(replicas, days=1.0).run_once()
+        assert len(await retrying.list_set(conn, run.run_id)) == 2
+        await Retention(replicas, days=0.0).run_once()
+    assert await retrying.list_set(conn, run.run_id) == []
     assert (await find(conn, run.run_id)).reason == "mended"
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         await conn.execute("delete from retry_run")
