@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import psycopg
 from orchestrator.changes import Change, change_of
 from orchestrator.operations.asking import Connection, connected
 from orchestrator.operations.render import open_console, say, utc
-from sql import changes
+from sql import changes, webhooks
 from sql.changes import ANEW, Appended, Bookmark, PlaceGone
 from sql.ledger import LedgerError, OrderNotFound
 from sql.models import TERMINAL, Status
@@ -164,12 +165,14 @@ async def _follow(database_url: str, look: Callable[[Connection], Awaitable[T | 
     while True:
         try:
             async with connected(database_url) as conn:
+                # By the database's clock, of which this one knows what it was at the connection.
+                began_at, began_s = await webhooks.read_clock(conn), time.monotonic()
                 while True:
                     async with asyncio.timeout(LOOK_MAX_S):
                         found = await look(conn)
                     if again_s > AGAIN_S:
                         _say("the database is back")
-                    seen_at, again_s = datetime.now(UTC), AGAIN_S
+                    seen_at, again_s = began_at + timedelta(seconds=time.monotonic() - began_s), AGAIN_S
                     if found is not None:
                         return found
                     await asyncio.sleep(POLL_S)
@@ -177,7 +180,7 @@ async def _follow(database_url: str, look: Callable[[Connection], Awaitable[T | 
             if seen_at is None:
                 raise
             if again_s == AGAIN_S:
-                _say(f"stale since {seen_at:%H:%M:%S} UTC: the database can't be reached; it is tried again")
+                _say(f"stale since {utc(seen_at):%H:%M:%S} UTC: the database can't be reached; it is tried again")
         await asyncio.sleep(again_s)
         again_s = min(again_s * 2, AGAIN_MAX_S)
 
