@@ -8,6 +8,7 @@
                         floors.py     the least SQL that could do the job, by pgbench
                         named.py      figures of this project alone: a full ledger, an idle replica, two workers, …
                         chain.py      what the journal's hash chain costs the server
+                        fairness.py   what a client that floods costs another
                         report.py     medians and spread, a table and a plot, between the marks of README.md
 
 The job (`job.py`): four steps, one after the other, each an HTTP POST to a stub (`stub.py`) and its answer durable, then the

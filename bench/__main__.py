@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
-from bench import chain, feed, floors, latency, measure, named, phases, report, room, traces, wall
+from bench import chain, fairness, feed, floors, latency, measure, named, phases, report, room, traces, wall
 from bench.contestant import Contestant
 from bench.footprint import footprint
 from bench.job import ROOT
@@ -78,6 +78,7 @@ def measured(server: Server, stub: Stub, sizes: Sizes, only: set[str]) -> dict[s
         "idle": lambda: named.idle(server, stub, sizes),
         "notify": lambda: named.notify(sizes),
         "many_clients": lambda: named.many_clients(sizes),
+        "fairness": lambda: fairness.fairness(sizes),
         "phases": lambda: phases.phases(sizes),
         "feed": lambda: feed.feed(server, sizes),
         "chain": lambda: chain.chain(server, sizes),

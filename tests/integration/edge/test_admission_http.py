@@ -1,5 +1,7 @@
 """Requests of one client beyond its rate, and orders beyond the backlog: told to come again, nothing kept, others served."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -62,6 +64,23 @@ async def test_repeats_count_as_every_request_does(start_edge: StartEdge, paymen
     assert (await edge.place("one", SHOP)).frozen == first.frozen
     assert (await edge.place("two", SHOP, customer_id="")).status == 422
     assert_refused(await edge.place("one", SHOP))
+
+
+async def test_who_asks_on_although_refused_is_answered_at_a_pace(
+    start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "REFUSALS_PER_S", 5)
+    edge = await start_edge(api_keys=CLIENTS, rate_per_s=0.001, rate_burst=1)
+    await edge.get("/orders", **SHOP)
+    began_s = time.monotonic()
+
+    flood = asyncio.gather(*(edge.get("/orders", **SHOP) for _ in range(10)))
+    quiet = await edge.get("/orders", **OTHER)
+
+    assert (quiet.status, flood.done()) == (200, False)
+    for reply in await flood:
+        assert_refused(reply)
+    assert time.monotonic() - began_s > 0.9, "five at once, then five a second"
 
 
 async def test_who_needs_no_key_is_counted_by_address(start_edge: StartEdge) -> None:
