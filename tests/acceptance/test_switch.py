@@ -1,6 +1,6 @@
 """`SAGA_ENABLED` on real processes: switched off with orders on their way nothing is lost; switched on again all of it ends.
 
-The module's audit, and the replay of every journal, come after these tests.
+The module's audit comes after these tests, and the replay of every journal after all.
 """
 
 import json
