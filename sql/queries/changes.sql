@@ -10,9 +10,9 @@
 
 -- name: find_end
 -- Where the newest changes end: nothing below `horizon` can still appear, and `newest` is the next id that a transaction gets. That
--- is not the snapshot's xmax, which follows the last one that has ended; age() counts from it, in 32 bits. The time is that of the
--- transaction's begin, before any of the others.
-select now() as at, pg_snapshot_xmin(s)::text::bigint as horizon,
+-- is not the snapshot's xmax, which follows the last one that has ended; age() counts from it, in 32 bits. The time is that at which
+-- the statement came, before any of the others.
+select statement_timestamp() as at, pg_snapshot_xmin(s)::text::bigint as horizon,
     x + ((age('3'::xid) + 3::bigint - x) & 4294967295) as newest
 from pg_current_snapshot() s, lateral (select pg_snapshot_xmax(s)::text::bigint as x) xmax;
 
@@ -32,7 +32,7 @@ from (select count(*) as behind, min(created_at) as created_at
 -- that was recorded without an entry. `holds` is false where the entry that the reader saw last is not there any more. Where
 -- nothing has ended since the last look, nothing is looked at. Gives one row at least.
 with moment as materialized (
-    select now() as at, pg_snapshot_xmin(s)::text::bigint as horizon,
+    select statement_timestamp() as at, pg_snapshot_xmin(s)::text::bigint as horizon,
         x + ((age('3'::xid) + 3::bigint - x) & 4294967295) as newest,
         %(last_order)s::uuid is null or exists (select from ledger_journal j where j.order_ledger_id = %(last_order)s::uuid
             and j.seq = %(last_seq)s::integer and j.at = %(last_at)s::timestamptz) as holds
@@ -41,7 +41,7 @@ with moment as materialized (
     select j.order_ledger_id, j.seq, j.at,
         m.newest - ((m.newest - j.xmin::text::bigint) & 4294967295) as transaction_id
     from moment m, ledger_journal j
-    where j.at >= least(%(since)s::timestamptz, now()) - make_interval(secs => %(late_s)s)
+    where j.at >= least(%(since)s::timestamptz, statement_timestamp()) - make_interval(secs => %(late_s)s)
         and %(transaction_id)s::xid8 < pg_snapshot_xmin(pg_current_snapshot())
     union all
     select o.aggregateid, 0, o.created_at, o.transaction_id::text::bigint

@@ -270,6 +270,7 @@ async def test_who_does_not_read_is_dropped_and_goes_on_where_it_stood_and_nobod
     start_edge: StartEdge, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 600.0)
     monkeypatch.setattr(listening, "WRITE_TIMEOUT_S", 300.0)
     monkeypatch.setattr(changes, "KEPT_MAX", 10**6)
     edge = await start_edge()
@@ -287,14 +288,25 @@ async def test_who_does_not_read_is_dropped_and_goes_on_where_it_stood_and_nobod
         await reader.readuntil(b"\r\n\r\n")
         assert await streams_open(edge) == 2
         seen: list[Message] = []
-        async with asyncio.timeout(50):
+        reading = asyncio.create_task(collect(socket, seen))
+        written = 0
+        async with asyncio.timeout(55):
             while await streams_open(edge) == 2:
-                await append(conn, order, 4000)
-                seen += await take(socket, 4000)
+                await append(conn, order, 2000)
+                written += 2000
+                while len(seen) < written:
+                    await asyncio.sleep(0.01)
+                    assert not reading.done()
         assert [m["seq"] for m in seen] == sorted({m["seq"] for m in seen})
         writer.close()
         async with opened(edge, f"/stream?after={seen[-10]['seq']}") as back:
             assert await take(back, 9) == seen[-9:]
+        await end_task(reading)
+
+
+async def collect(socket: ClientWebSocketResponse, seen: list[Message]) -> None:
+    while True:
+        seen.append(json.loads(await socket.receive_str()))
 
 
 async def streams_open(edge: Edge) -> int:
