@@ -66,8 +66,8 @@ MUTANTS = (
     Mutant(
         "what-waits-is-taken-though-it-is-switched-off",
         "sql/queries/ledger.sql",
-        "(l.lapses = 0 or l.lease_expires_at is null)\n        and (not %(begun)s or l.status not in ('RECEIVED', 'PENDING')",
-        "(l.lapses = 0 or l.lease_expires_at is null)\n        and (not %(begun)s or true",
+        "is distinct from l.lease_epoch\n        and (l.status not in ('RECEIVED', 'PENDING')",
+        "is distinct from l.lease_epoch\n        and (true",
         f"{CLAIMS}::test_only_what_has_begun_is_taken_where_no_more_is_wanted",
     ),
     Mutant(

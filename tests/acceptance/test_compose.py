@@ -16,7 +16,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import yaml
 
-from tests.acceptance.commands import ROOT, call, clean_environment, wait_for
+from tests.acceptance.canaries import ADDRESS, PAYMENT_METHOD, SECRET, watch_database
+from tests.acceptance.commands import ROOT, call, clean_environment, run, wait_for
 from tests.servers import Server, servers
 
 SWITCH = {"SAGA_ENABLED": "true", "SAGA_WHEN_DISABLED": "finish"}
@@ -37,7 +38,7 @@ def compose() -> dict[str, Any]:
 
 def secret(name: str) -> str:
     """What a variable that the file asks for is given: each another."""
-    return f"canary-{name.lower().replace('_', '-')}"
+    return f"{SECRET}-{name.lower().replace('_', '-')}"
 
 
 def own_services() -> dict[str, dict[str, Any]]:
@@ -228,18 +229,12 @@ class Deployment:
         return clean_environment(**mapped)
 
     def run(self, service: dict[str, Any], command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            _local(command),
-            cwd=self._folder,
-            env=self.environment(service),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run(_local(command), cwd=self._folder, env=self.environment(service))
 
     def start(self, service: dict[str, Any]) -> None:
-        process = subprocess.Popen(_local(service["command"]), cwd=self._folder, env=self.environment(service))
+        log = self._stack.enter_context((self._folder / f"{'-'.join(service['command'])}.log").open("ab"))
+        environment = self.environment(service)
+        process = subprocess.Popen(_local(service["command"]), cwd=self._folder, env=environment, stdout=log, stderr=log)
         self._stack.callback(process.wait, 30)
         self._stack.callback(process.terminate)
 
@@ -290,9 +285,11 @@ def test_each_service_starts_is_healthy_and_together_they_complete_an_order(tmp_
         known = {"Authorization": f"Bearer {secret('INVENTORY_SECRET')}"}
         assert call(f"{inventory}/inventory/products", product, **{"Idempotency-Key": "p", **known})[0] in (200, 201)
         item = {"sku": "MUG", "quantity": 2, "unit_price_minor": 450}
-        body = {"customer_id": "17850", "currency": "GBP", "items": [item], "payment_method": "pm_card"}
+        body = {"customer_id": "17850", "currency": "GBP", "items": [item], "payment_method": PAYMENT_METHOD}
+        body["shipping_address"] = ADDRESS
         edge = f"http://127.0.0.1:{deployment.port('SAGA_PORT')}"
         client = {"Authorization": f"Bearer {secret('SHOP_KEY')}"}
         status, order = call(f"{edge}/orders", body, **{"Idempotency-Key": "o", "Prefer": "wait=20", **client})
         assert (status, order["status"]) == (200, "COMPLETED")
         assert call(f"{edge}/orders", body, **{"Idempotency-Key": "o2"})[0] == 401
+        watch_database(server.url("sagaledger"))
