@@ -181,6 +181,8 @@ def _put(parts: Parts, app: web.Application, *, sees_all_clients: bool) -> None:
     app[FEED] = parts.feed
     app[CHANGES] = parts.changes
     app[STREAMS] = parts.streams
+    for route in (*stream.CLIENT_ROUTES, *stream.ADMIN_ROUTES):
+        parts.metrics.streams_open.labels(route.path)  # shown before there is one
     app[METRICS] = parts.metrics
     app[BACKLOG] = parts.backlog
     app[READY] = parts.ready
