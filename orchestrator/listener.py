@@ -20,7 +20,7 @@ from orchestrator.metrics import Metrics
 from sql.connect import Session
 from sql.loader import Queries
 
-PROBE_INTERVAL_S: Final = 20.0
+PROBE_INTERVAL_S: Final = 30.0
 """Seldom enough that an idle replica asks for little; a session that goes deaf costs no more than the poll's interval."""
 PROBE_ANSWER_S: Final = 5.0
 RECONNECT_FIRST_S: Final = 0.1
