@@ -4,6 +4,7 @@
 """
 
 import math
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from orchestrator.addresses import HttpUrl, Reach
 from orchestrator.circuit import Policy
-from orchestrator.oncall.settings import OncallSettings
+from orchestrator.oncall.settings import WAIT_MAX_S, OncallSettings
 from orchestrator.retry import Retry
 from orchestrator.switch import SwitchSettings
 from orchestrator.transport.exchange import Client
@@ -223,6 +224,11 @@ class Settings(WebhookSettings, OncallSettings, SwitchSettings):
     def retry(self) -> Retry:
         """The retry policy of steps that state none of their own."""
         return Retry(first_s=self.retry_first_s, factor=self.retry_factor, attempts_max=self.retry_attempts)
+
+    @property
+    def oncall_retry(self) -> Retry:
+        """The retry policy of messages to people."""
+        return replace(self.webhook_retry, attempts_max=self.oncall_attempts, wait_max_s=WAIT_MAX_S)
 
     @property
     def definition_modules(self) -> tuple[str, ...]:

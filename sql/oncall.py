@@ -28,15 +28,17 @@ class Notice:
         status: The order's status now, which may have changed since the event.
         step: The step that is on its way or was last tried; None where there is none.
         reason: What its last error was; None where it is mended.
+        repeated: Whether people were told of the same cause before, and need not be told again.
     """
 
     delivery: Delivery
     status: str
     step: str | None
     reason: str | None
+    repeated: bool = False
 
 
-async def insert_channel(conn: Connection, channel: str, name: str, source: str, types: Sequence[str]) -> None:
+async def open_channel(conn: Connection, channel: str, name: str, source: str, types: Sequence[str]) -> None:
     """Have a way of telling people from now on; where it is there already nothing is changed.
 
     Args:
@@ -47,7 +49,7 @@ async def insert_channel(conn: Connection, channel: str, name: str, source: str,
         types: Of the events that people are told of.
     """
     parameters = {"channel": channel, "name": name, "url": source, "types": list(types)}
-    await _QUERIES.fetch(conn, "insert_channel", parameters)
+    await _QUERIES.fetch(conn, "open_channel", parameters)
 
 
 async def claim_notices(conn: Connection, channel: str, *, window_s: float, lease_s: float, limit: int) -> list[Notice]:
@@ -84,6 +86,7 @@ async def claim_notices(conn: Connection, channel: str, *, window_s: float, leas
             status=row["status"],
             step=row["step"],
             reason=row["last_error"],
+            repeated=row["repeated"],
         )
         for row in await _QUERIES.fetch(conn, "claim_notices", parameters)
     ]

@@ -39,7 +39,7 @@ FIELDS: Final = frozenset(
     | {"clients", "admin"}
     # numbers, and what is either so or not
     | {"lease_epoch", "lapsed", "delay_s", "seconds", "duration_ms", "orders", "transitions", "usage", "older_than_days"}
-    | {"open", "most", "replayed", "kept", "lines"}
+    | {"open", "most", "replayed", "kept", "lines", "receivers"}
     # what it is made of, see `versions`
     | {"versions"}
     # sentences of ours

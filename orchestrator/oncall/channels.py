@@ -1,7 +1,8 @@
 """How a message reaches people: by a call of an address, or by mail."""
 
+import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -9,14 +10,18 @@ from typing import Final, Protocol
 
 import aiosmtplib
 import orjson
+import structlog
 
-from orchestrator.oncall.message import Message
+from orchestrator.oncall.message import Message, message_of
 from orchestrator.oncall.settings import OncallSettings
-from orchestrator.transport import Transport
+from orchestrator.transport import Transport, TransportError
 from orchestrator.webhooks import signing
+from sql.oncall import Notice
 
 SEND_S: Final = 15.0
 """For one message, all in all."""
+
+log = structlog.get_logger(__name__)
 
 
 class NotSent(Exception):
@@ -32,12 +37,15 @@ class Channel(Protocol):
 
     source: str
 
-    async def send(self, message: Message, now_s: int) -> None:
+    async def send(self, message: Message, now_s: int) -> int:
         """Send a message.
 
         Args:
             message: What.
             now_s: The database's clock, in seconds since 1970.
+
+        Returns:
+            How many of those whom it was for are not to be had, though others got it.
 
         Raises:
             NotSent: It was not taken, for the reason that it says.
@@ -62,7 +70,7 @@ class Webhook:
         self._url = url
         self._secret = secret
 
-    async def send(self, message: Message, now_s: int) -> None:
+    async def send(self, message: Message, now_s: int) -> int:
         """Send a message; see `Channel`."""
         body = orjson.dumps(message.body, option=orjson.OPT_UTC_Z)
         headers = {"Content-Type": "application/json", "webhook-id": str(message.id)}
@@ -71,6 +79,7 @@ class Webhook:
         reply = await self._transport.exchange("POST", self._url, headers, body, SEND_S)
         if not 200 <= reply.status < 300:
             raise NotSent(f"answered {reply.status}")
+        return 0
 
 
 class Mail:
@@ -87,7 +96,7 @@ class Mail:
         self._settings = settings
         self._tls = tls or ssl.create_default_context()
 
-    async def send(self, message: Message, now_s: int) -> None:
+    async def send(self, message: Message, now_s: int) -> int:
         """Send a message; see `Channel`."""
         settings = self._settings
         assert settings.oncall_mail_to is not None
@@ -102,7 +111,7 @@ class Mail:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text)
         try:
-            await aiosmtplib.send(
+            refused, _ = await aiosmtplib.send(
                 mail,
                 sender=sender,
                 recipients=receivers,
@@ -116,7 +125,41 @@ class Mail:
                 timeout=SEND_S,
             )
         except aiosmtplib.SMTPException as error:
-            raise NotSent(f"{type(error).__name__}: {error}") from None
+            # What a server says may name people, and this is logged and shown; what aiosmtplib says itself names none.
+            codes = sorted({each.code for each in _causes(error) if isinstance(each, aiosmtplib.SMTPResponseException)})
+            raise NotSent(f"{type(error).__name__}: {', '.join(map(str, codes)) or error}") from None
+        return len(refused)
+
+
+def _causes(error: aiosmtplib.SMTPException) -> Sequence[aiosmtplib.SMTPException]:
+    return error.recipients if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error]
+
+
+async def tell(channel: Channel, notices: Sequence[Notice], admin_url: str | None) -> str | None:
+    """Tell people of all of these in one message, but of what they know; return why it was not taken, None where it was.
+
+    Args:
+        channel: By which way.
+        notices: One at least.
+        admin_url: Address of the operators' page; None for no links.
+    """
+    new = [notice for notice in notices if not notice.repeated]
+    if not new:
+        return None
+    try:
+        async with asyncio.timeout(SEND_S):
+            refused = await channel.send(message_of(new, admin_url), new[0].delivery.now_s)
+    except TimeoutError:
+        return f"no answer within {SEND_S:g} s"
+    except (NotSent, TransportError, OSError, ValueError) as error:
+        return str(error)
+    except Exception:
+        # Else it would be tried for ever, and by nobody's knowledge.
+        log.exception("people_not_told")
+        return "this program failed on it; its log says how"
+    if refused:
+        log.error("people_not_reached", webhook=new[0].delivery.webhook, receivers=refused)
+    return None
 
 
 def open_channels(settings: OncallSettings, transport: Transport) -> Mapping[str, Channel]:

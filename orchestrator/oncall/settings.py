@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings
 
 from orchestrator.addresses import HttpUrl, receiver_url
 
+WAIT_MAX_S = 300.0
+"""Between two attempts: whoever is back hears of what waits within minutes."""
 _ADDRESS = r"[^\s@,;<>()\"]+@[A-Za-z0-9.-]+"
 
 
@@ -30,6 +32,12 @@ class OncallSettings(BaseSettings):
     )
     oncall_window_s: float = Field(
         default=60.0, ge=0, le=86_400, description="Seconds between two messages of one channel; what comes meanwhile is one"
+    )
+    oncall_attempts: int = Field(
+        default=900,
+        ge=1,
+        le=100_000,
+        description="Attempts of a message to people, five minutes apart at last, before it is dead",
     )
     admin_url: HttpUrl | None = Field(
         default=None, description="Address of the operators' page, for links in what people are told; none: no links"

@@ -20,8 +20,8 @@ from psycopg_pool import PoolTimeout
 
 from orchestrator.metrics import Metrics
 from orchestrator.oncall import ONCALL
-from orchestrator.oncall.channels import SEND_S, Channel, NotSent
-from orchestrator.oncall.message import TOLD, message_of
+from orchestrator.oncall.channels import SEND_S, Channel, tell
+from orchestrator.oncall.message import TOLD
 from orchestrator.settings import Settings
 from orchestrator.transport import Transport, TransportError
 from orchestrator.webhooks import signing
@@ -54,6 +54,7 @@ CLEAN_S: Final = 600.0
 CLEAN_BATCH: Final = 1_000
 LEASE_MARGIN_S: Final = 5.0
 """A lease lasts so much longer than a call: a replica that was busy still writes what its call came to."""
+BROKEN: Final = "this program failed on it; its log says how"
 FAILED_S: Final = (0.5, 1.5)
 """Between a turn that failed and the next: not all replicas at once."""
 STOP_S: Final = 0.7
@@ -131,7 +132,7 @@ class Sender:
         async with self._pool.connection() as conn:
             if not self._channels_are_there:
                 for kind, channel in self._channels.items():
-                    await oncall.insert_channel(conn, kind, f"{ONCALL}{kind}", channel.source, TOLD)
+                    await oncall.open_channel(conn, kind, f"{ONCALL}{kind}", channel.source, TOLD)
                 self._channels_are_there = True
             if self._ended:
                 await self._settle(conn)
@@ -157,6 +158,7 @@ class Sender:
         now_s = self._looked_at_s = _now_s()
         self._has_subscriptions = found.subscriptions > 0
         if not self._has_subscriptions:
+            self._channels_are_there = not self._channels  # somebody may have removed the last of them
             # Not all replicas of a deployment at the same time.
             self._look_at_s = now_s + SEARCH_S * random.uniform(0.8, 1.0)
         elif found.more:
@@ -199,15 +201,8 @@ class Sender:
 
     async def _tell(self, channel: Channel, notices: Sequence[Notice]) -> None:
         """Tell people of all of these at once: it is taken as a whole, or tried again as a whole."""
-        error = None
-        try:
-            async with asyncio.timeout(SEND_S):
-                await channel.send(message_of(notices, self._settings.admin_url), notices[0].delivery.now_s)
-        except TimeoutError:
-            error = f"no answer within {SEND_S:g} s"
-        except (NotSent, TransportError, OSError, ValueError) as failure:
-            error = str(failure)
-        retry, jitter = self._settings.webhook_retry, self._settings.retry_jitter * random.random()
+        error = await tell(channel, notices, self._settings.admin_url)
+        retry, jitter = self._settings.oncall_retry, self._settings.retry_jitter * random.random()
         for delivery in (notice.delivery for notice in notices):
             self._ended_with(Settlement(delivery) if error is None else settle_failure(delivery, error, retry, jitter))
 
@@ -232,6 +227,9 @@ class Sender:
             return settle_failure(delivery, f"no answer within {settings.webhook_timeout_s:g} s", retry, jitter)
         except (TransportError, ValueError) as error:
             return settle_failure(delivery, str(error), retry, jitter)
+        except Exception:
+            log.exception("webhooks_broken")
+            return settle_failure(delivery, BROKEN, retry, jitter)
         return settle_reply(delivery, reply, retry, jitter)
 
     async def _settle(self, conn: Connection) -> None:
@@ -261,6 +259,7 @@ class Sender:
     async def _clean(self, conn: Connection) -> None:
         days = self._settings.webhook_retention_days
         removed = await webhooks.delete_delivered(conn, older_than_days=days, limit=CLEAN_BATCH)
+        self._channels_are_there = not self._channels
         self._clean_at_s = _now_s() + (0.0 if removed == CLEAN_BATCH else CLEAN_S * random.uniform(0.5, 1.0))
 
     async def _stop(self) -> None:

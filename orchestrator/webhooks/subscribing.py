@@ -74,8 +74,10 @@ async def rotate(conn: Connection, name: str, *, grace_s: float, actor: str, rea
     """Give a webhook a new secret, and return it; for `grace_s` seconds deliveries are signed with the one before too.
 
     Raises:
-        NoWebhook: There is none of this name.
+        NoWebhook: There is none of this name; what people are told is signed with a setting.
     """
+    if name.startswith(ONCALL):
+        raise NoWebhook(f"{name} is no webhook: what people are told is signed with SAGA_ONCALL_SECRET")
     secret = new_secret()
     async with conn.transaction():
         if not await webhooks.rotate_secret(conn, name, secret, grace_s=grace_s):

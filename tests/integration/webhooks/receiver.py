@@ -92,6 +92,7 @@ QUICK = {
     "webhook_retry_first_s": 0.02,
     "webhook_retry_factor": 1.0,
     "webhook_retry_attempts": 3,
+    "oncall_attempts": 3,
     "retry_jitter": 0.0,
     "poll_interval_s": 0.1,
 }

@@ -19,6 +19,7 @@ class MailServer:
         tls: By what it proves itself after STARTTLS; None to offer none.
         login: `user:password` that it wants; None for nobody's.
         refusal: What it says to each mail instead of taking it.
+        unknown: Whom it takes no mail for; None for nobody.
         mails: What it took, with whom it was for.
     """
 
@@ -26,6 +27,7 @@ class MailServer:
     tls: ssl.SSLContext | None = None
     login: str | None = None
     refusal: str | None = None
+    unknown: str | None = None
     mails: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
 
@@ -53,7 +55,11 @@ class MailServer:
                 case "MAIL":
                     answer = "250 fine" if entered else "530 log in first"
                 case "RCPT":
-                    receivers.append(line.partition("<")[2].partition(">")[0])
+                    receiver = line.partition("<")[2].partition(">")[0]
+                    if receiver == self.unknown:
+                        answer = f"550 5.1.1 <{receiver}> no such user"
+                    else:
+                        receivers.append(receiver)
                 case "DATA":
                     writer.write(b"354 go on\r\n")
                     text = await reader.readuntil(b"\r\n.\r\n")

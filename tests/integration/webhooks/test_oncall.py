@@ -7,10 +7,11 @@ from uuid import UUID
 
 import orjson
 import pytest
+import structlog
 import trustme
 
 from orchestrator.oncall import channels
-from orchestrator.webhooks.subscribing import NameTaken, subscribe
+from orchestrator.webhooks.subscribing import NameTaken, NoWebhook, remove, rotate, subscribe
 from sql import oncall, webhooks
 from sql.connect import Pool
 from tests.acceptance.stack_shop import eventually
@@ -107,7 +108,7 @@ async def test_an_order_that_is_stuck_is_told_of_once_with_what_and_why_and_agai
     assert set(one.headers["webhook-signature"].split(" ")) == signatures(one, SECRET)
 
 
-async def test_a_compensation_that_failed_is_told_of_before_the_order_is_stuck(
+async def test_a_compensation_that_failed_is_told_of_at_once_and_not_again_when_the_order_is_stuck_over_it(
     conn: Connection, pool: Pool, ledger_url: str, receiver: Receiver
 ) -> None:
     order, other = await place(conn), await place(conn)
@@ -119,17 +120,40 @@ async def test_a_compensation_that_failed_is_told_of_before_the_order_is_stuck(
         await need_somebody(conn, other, type="CompensationFailed", seq=3)
         await need_somebody(conn, other, seq=3)
         await conn.execute("commit")
+        await eventually(lambda: told_of(receiver, order, other))
         await eventually(settled(pool, delivered=True))
+        await need_somebody(conn, order, seq=5)
+        await eventually(all_known(pool, 4))
+        messages = len(told(receiver))
+        # An operator had it go on, and it is stuck over the same step: that is another cause.
+        await conn.execute(
+            "insert into ledger_journal (order_ledger_id, seq, at, kind, outcome, actor, reason, replica, lease_epoch, hash)"
+            " values (%s, 6, clock_timestamp(), 'operator', 'retry', 'ann', 'mended', 'cli', 1, '')",
+            (order,),
+        )
+        await need_somebody(conn, order, seq=7)
+        await eventually(all_known(pool, 5))
 
-        def all_told() -> None:
-            assert {str(order), str(other)} == {id_ for message in told(receiver) for id_ in ids(message)}
+    of = [said for message in told(receiver) for said in message["orders"]]
+    assert [(said["event"], said["seq"]) for said in of if said["order_ledger_id"] == str(order)] == [
+        ("CompensationFailed", 1),
+        ("OrderStuck", 7),
+    ]
+    assert [said["status"] for said in of if said["order_ledger_id"] == str(other)] == ["STUCK"]
+    assert len(told(receiver)) == messages + 1
 
-        await eventually(all_told)
 
-    of = {said["order_ledger_id"]: said for message in told(receiver) for said in message["orders"]}
-    assert of[str(order)]["event"] == "CompensationFailed"
-    assert of[str(other)]["status"] == "STUCK"
-    assert [said["order_ledger_id"] for message in told(receiver) for said in message["orders"]].count(str(other)) == 1
+def told_of(receiver: Receiver, *orders: UUID) -> None:
+    assert {str(order) for order in orders} <= {id_ for message in told(receiver) for id_ in ids(message)}
+
+
+def all_known(pool: Pool, number: int) -> Callable[[], Any]:
+    """Look until so many deliveries are settled, told or not."""
+
+    async def look() -> None:
+        assert [bool(row["delivered_at"]) for row in await rows(pool)] == [True] * number
+
+    return look
 
 
 async def test_what_happens_after_a_message_comes_together_in_the_next_and_what_is_alike_is_said_once(
@@ -251,7 +275,7 @@ async def test_a_mail_is_encrypted_logged_in_and_has_everything_in_it(
 @pytest.mark.parametrize(
     ("server", "options", "said"),
     [
-        ({"refusal": "554 no mail for you"}, {"smtp_security": "none"}, "no mail for you"),
+        ({"refusal": "554 no mail for you"}, {"smtp_security": "none"}, "SMTPDataError: 554"),
         ({}, {"smtp_security": "starttls"}, "STARTTLS"),
     ],
     ids=["refused", "no STARTTLS offered"],
@@ -268,6 +292,45 @@ async def test_a_mail_that_is_not_taken_says_why(
     (row,) = await rows(pool)
     assert said in row["error"]
     assert mails.mails == []
+
+
+async def test_who_is_not_known_there_keeps_nobody_else_from_being_told_and_is_not_named(
+    conn: Connection, pool: Pool, ledger_url: str
+) -> None:
+    order = await place(conn)
+    async with open_mail_server(unknown="ann@shop.example") as server:
+        options = {**mailing(server), "smtp_security": "none", **AT_ONCE}
+        with structlog.testing.capture_logs() as lines:
+            async with sending(pool, ledger_url, **options):
+                await ready(conn)
+                await need_somebody(conn, order)
+                await eventually(settled(pool, delivered=True))
+            async with sending(pool, ledger_url, **{**options, "oncall_mail_to": "ann@shop.example"}):
+                await need_somebody(conn, order, "again", seq=9)
+
+                async def is_dead() -> None:
+                    assert [row["error"] for row in await rows(pool) if row["dead_at"]] == ["SMTPRecipientsRefused: 550"]
+
+                await eventually(is_dead)
+
+    ((receivers, _),) = server.mails
+    assert receivers == ["bob@shop.example"]
+    assert [(line["event"], line["receivers"]) for line in lines if line["event"] == "people_not_reached"] == [
+        ("people_not_reached", 1)
+    ]
+    assert "ann" not in str(lines)
+
+
+async def test_a_channel_has_no_secret_to_rotate_and_comes_back_when_it_is_removed_though_it_is_set(
+    conn: Connection, pool: Pool, ledger_url: str, receiver: Receiver
+) -> None:
+    async with sending(pool, ledger_url, **url(receiver), **AT_ONCE) as sender:
+        await ready(conn)
+        with pytest.raises(NoWebhook, match="SAGA_ONCALL_SECRET"):
+            await rotate(conn, "oncall-webhook", grace_s=0.0, actor="ann", reason="no reason")
+        await remove(conn, "oncall-webhook", actor="ann", reason="no reason")
+        sender.wake()
+        await ready(conn)
 
 
 async def test_no_webhook_takes_the_name_of_a_channel(conn: Connection) -> None:
