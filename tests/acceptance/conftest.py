@@ -48,7 +48,7 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory, server_url: str, temp
     databases = _databases(server_url, f"saga_acceptance_{os.getpid()}", template)
     with running_stack(tmp_path_factory.mktemp("stack"), databases) as running:
         yield running
-        with psycopg.connect(databases["ledger"]) as conn:
+        with psycopg.connect(running.databases["ledger"]) as conn:
             has_journals = conn.execute("select exists (select from ledger_journal)").fetchone()
         if has_journals == (True,):  # a module that runs alone may have placed no order
             _assert_clean(running.audit("replay", "--all"))
