@@ -150,6 +150,31 @@ async def test_replicas_with_and_without_traces_work_side_by_side(
     assert told.names == []
 
 
+async def test_orders_that_can_not_be_read_are_counted_and_the_next_are_told(
+    pool: AsyncConnectionPool[Any], ledger_url: str, shop: Shop, told: Told
+) -> None:
+    class Refusing:
+        refuses = True
+
+        @asynccontextmanager
+        async def connection(self) -> AsyncIterator[Any]:
+            if self.refuses:
+                self.refuses = False
+                raise psycopg.errors.InsufficientPrivilege("permission denied for table ledger_journal")
+            async with pool.connection() as conn:
+                yield conn
+
+    async with tracing(told, Refusing()) as tracer, open_replica(pool, ledger_url, shop, tracer=tracer) as replica:
+        await until(pool, await place(replica, traceparent=WANTED), Status.COMPLETED)
+        calls = sorted(f"POST /{step.name}" for step in ERRAND.steps)
+        await eventually(lambda: told.names == calls)
+        await until(pool, await place(replica, traceparent=WANTED), Status.COMPLETED)
+        await eventually(lambda: told.names == sorted([*calls, *calls, "errand", *(step.name for step in ERRAND.steps)]))
+        assert tracer.traces is not None
+        (spans,) = tracer.traces.collect()
+        assert {sample.labels["outcome"]: sample.value for sample in spans.samples}["dropped"] == 1
+
+
 async def test_the_ledger_may_be_away_when_an_order_is_to_be_told(
     pool: AsyncConnectionPool[Any], ledger_url: str, shop: Shop, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
