@@ -93,7 +93,6 @@ class Parts:
         finishes: Lets requests wait for orders to finish.
         feed: Reads the feed of events, and lets requests wait for them.
         changes: Looks for what changes, for all who follow it.
-        streams: How many of these there are.
         metrics: What is counted.
         backlog: Whether too much work waits for more.
         tracer: Tells traces.
@@ -112,7 +111,6 @@ class Parts:
     finishes: Finishes
     feed: Feed
     changes: Changes
-    streams: Streams
     metrics: EdgeMetrics
     backlog: Backlog
     tracer: Tracer
@@ -180,7 +178,7 @@ def _put(parts: Parts, app: web.Application, *, sees_all_clients: bool) -> None:
     app[FINISHES] = parts.finishes
     app[FEED] = parts.feed
     app[CHANGES] = parts.changes
-    app[STREAMS] = parts.streams
+    app[STREAMS] = Streams()
     for route in (*stream.CLIENT_ROUTES, *stream.ADMIN_ROUTES):
         parts.metrics.streams_open.labels(route.path)  # shown before there is one
     app[METRICS] = parts.metrics

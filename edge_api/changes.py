@@ -12,7 +12,7 @@ costs no more than one who is not, and once what it has not taken is no longer k
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
@@ -38,13 +38,15 @@ passes before the next, at most `POLL_MAX_S`."""
 LOOK_TIMEOUT_S: Final = 5.5
 """A little more than a statement's own limit, which holds as long as the server can be reached."""
 AWAY_S: Final = 3.0
-"""Seconds without an answer of the ledger after which one who follows is told that it is away."""
+"""Seconds for which looks fail before one who follows is told that the ledger is away; one that takes long has not failed."""
 WAIT_S: Final = 1.0
 """Seconds for which one who follows waits for something new, before it looks after itself again."""
 KEPT_MAX: Final = 10_000
 """Changes of all orders that are kept for those who have not taken them: some megabytes."""
-COURSE_MAX: Final = 500
-"""Changes of one order that are read at once."""
+BATCH_MAX: Final = 200
+"""Changes that one who follows is given at once, before it is seen anew whether it may have them, and whether it keeps up."""
+
+_AWAY: Final = (*OUTAGE, psycopg.Error, PoolClosed, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -87,29 +89,28 @@ class Changes:
         self._bookmark: Bookmark | None = None  # None while nobody has joined
         self._history = 0  # of the database; a look that finds another one begins the next
         self._followers = {"place": 0, "order": 0}
-        self._waiting: dict[asyncio.Future[Course], tuple[UUID, int]] = {}
+        self._asked: dict[asyncio.Future[Course], tuple[UUID, int]] = {}
         self._news = asyncio.Event()
         self._anybody = asyncio.Event()
-        self._answered_s = 0.0  # monotonic time at which the last look began that was answered, or somebody began to follow
+        self._failing_s: float | None = None  # monotonic time at which the first look began of those that failed last
         self._closed = False
 
     def close(self) -> None:
         """Have nobody wait any longer, so that a process that stops can say so."""
         self._closed = True
         self._news.set()
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_exception(Stopping())
+        for asked in self._asked:
+            asked.cancel()
 
     @contextmanager
     def followed(self, *, by: Literal["place", "order"]) -> Iterator[None]:
         """Look as long as this lasts.
 
         Args:
-            by: Whether what follows asks by `after`, or by `course`.
+            by: Whether what follows asks by `after`, or by `ask`.
         """
         if not any(self._followers.values()):
-            self._answered_s = time.monotonic()
+            self._failing_s = None
         self._followers[by] += 1
         self._anybody.set()
         try:
@@ -133,9 +134,15 @@ class Changes:
             began_s = time.monotonic()
             try:
                 await in_time(self._look(), LOOK_TIMEOUT_S)
-                self._answered_s = began_s
-            except (*OUTAGE, psycopg.Error, PoolClosed, TimeoutError) as error:
-                log.warning("changes_not_seen", error=type(error).__name__)
+                self._failing_s = None
+            except Exception as error:
+                if self._failing_s is None:
+                    self._failing_s = began_s
+                if isinstance(error, _AWAY):
+                    log.warning("changes_not_seen", error=type(error).__name__)
+                else:
+                    # A fault of this code must not end it: all who follow, and will, depend on it.
+                    log.exception("changes_broken")
             await asyncio.sleep(min(max((time.monotonic() - began_s) * RESTS, POLL_S), POLL_MAX_S))
 
     async def read(self, begin: Bookmark | int) -> Page:
@@ -157,7 +164,7 @@ class Changes:
         return self._history if bookmark.place >= self._floor else None
 
     async def after(self, place: int, history: int) -> list[Message]:
-        """Return what is kept after the place of one who has joined, or wait for more; nothing when none comes in time.
+        """Return what comes next after the place of one who has joined, or wait for it; nothing when none comes in time.
 
         Raises:
             TooSlow, LedgerAway, Stopping, PlaceGone: See there.
@@ -171,23 +178,26 @@ class Changes:
             found = self._behind(place, history)
         return found
 
-    async def course(self, order_ledger_id: UUID, after: int) -> Course | None:
-        """Return what one order's journal has after a position, or wait for more; None when none comes in time.
+    def ask(self, order_ledger_id: UUID, after: int) -> asyncio.Future[Course]:
+        """Ask for what one order's journal has after a position, once there is any. To cancel it is to take it back."""
+        asked: asyncio.Future[Course] = asyncio.get_running_loop().create_future()
+        self._asked[asked] = (order_ledger_id, after)
+        asked.add_done_callback(self._asked.pop)
+        return asked
+
+    async def course(self, asked: asyncio.Future[Course]) -> Course | None:
+        """Return what was asked for, or wait for it; None when it does not come in time: it will, however long a look takes.
 
         Raises:
             LedgerAway, Stopping: See there.
+            Exception: It can't be told what this order's journal has.
         """
         self._check()
-        waiting: asyncio.Future[Course] = asyncio.get_running_loop().create_future()
-        self._waiting[waiting] = (order_ledger_id, after)
-        try:
-            async with asyncio.timeout(WAIT_S):
-                return await waiting
-        except TimeoutError:
-            self._check()
-            return None
-        finally:
-            del self._waiting[waiting]
+        await asyncio.wait({asked}, timeout=WAIT_S)
+        if asked.done() and not asked.cancelled():
+            return asked.result()
+        self._check()
+        return None
 
     def _check(self) -> None:
         """See that there is any use in waiting.
@@ -197,7 +207,7 @@ class Changes:
         """
         if self._closed:
             raise Stopping
-        if time.monotonic() - self._answered_s > AWAY_S:
+        if self._failing_s is not None and time.monotonic() - self._failing_s > AWAY_S:
             raise LedgerAway
 
     def _forget(self) -> None:
@@ -209,31 +219,51 @@ class Changes:
             raise PlaceGone
         if place < self._floor:
             raise TooSlow
-        return self._kept[bisect_right(self._kept, place, key=lambda message: message.seq) :]
+        first = bisect_right(self._kept, place, key=lambda message: message.seq)
+        return self._kept[first : first + BATCH_MAX]
 
     async def _look(self) -> None:
         async with self._pool.acting_for(ALL_CLIENTS) as conn:
             if self._bookmark is not None:
                 await self._look_at_all(conn, self._bookmark)
-            waiting = dict(self._waiting)
-            if waiting:
-                courses = await changes.read_courses(conn, list(waiting.values()), limit=COURSE_MAX)
-                for future, course in zip(waiting, courses, strict=True):
-                    if (course.entries or course.has_ended) and not future.done():
-                        future.set_result(course)
+            if self._asked:
+                await self._look_at_some(conn, dict(self._asked))
+
+    async def _look_at_some(self, conn: changes.Connection, asked: dict[asyncio.Future[Course], tuple[UUID, int]]) -> None:
+        try:
+            courses = await changes.read_courses(conn, list(asked.values()), limit=BATCH_MAX)
+        except _AWAY:
+            raise
+        except Exception as error:
+            # An entry that this release does not know, say: whoever follows another order is told of that.
+            futures = list(asked)
+            if len(futures) > 1:
+                for half in (futures[: len(futures) // 2], futures[len(futures) // 2 :]):
+                    await self._look_at_some(conn, {future: asked[future] for future in half})
+            elif not futures[0].done():
+                futures[0].set_exception(error)
+            return
+        for future, course in zip(asked, courses, strict=True):
+            if (course.entries or course.has_ended) and not future.done():
+                future.set_result(course)
 
     async def _look_at_all(self, conn: changes.Connection, bookmark: Bookmark) -> None:
         try:
             page = await changes.read_changes(conn, bookmark)
-        except PlaceGone:
+            told = messages_of(page.entries)
+        except _AWAY:
+            raise
+        except Exception as error:
+            if not isinstance(error, PlaceGone):
+                log.exception("changes_broken")
             # Nobody can go on; each is told so, and whoever comes back begins anew.
             self._forget()
             self._history += 1
             self._tell()
             return
         self._bookmark = page.bookmark
-        if page.entries:
-            self._kept += messages_of(page)
+        if told:
+            self._kept += told
             if len(self._kept) > KEPT_MAX:
                 self._floor = self._kept[-KEPT_MAX - 1].seq
                 del self._kept[:-KEPT_MAX]
@@ -250,9 +280,9 @@ class Changes:
             return await changes.go_on(conn, begin)
 
 
-def messages_of(page: Page) -> list[Message]:
-    """Return the changes of a page as they are sent."""
-    return [message_of(entry, entry.place) for entry in page.entries]
+def messages_of(entries: Iterable[Appended]) -> list[Message]:
+    """Return changes of all orders as they are sent."""
+    return [message_of(entry, entry.place) for entry in entries]
 
 
 def message_of(entry: Appended, seq: int) -> Message:

@@ -1,11 +1,11 @@
 """One who follows changes: where it stands, and what comes next for it."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from edge_api.changes import Changes, Message, message_of, messages_of
+from edge_api.changes import BATCH_MAX, Changes, Message, message_of, messages_of
 from sql.changes import Page
 
 
@@ -14,7 +14,7 @@ class Batch:
     """What is new after a position.
 
     Attributes:
-        messages: In order; empty where nothing came within `WAIT_S`.
+        messages: In order, at most `BATCH_MAX`; empty where nothing came within `WAIT_S`.
         is_last: Whether nothing can follow.
     """
 
@@ -48,8 +48,8 @@ async def one_order(changes: Changes, order_ledger_id: UUID, after: int) -> Asyn
         order_ledger_id: The order.
         after: Position in its journal; `ANEW` for all of it.
     """
-    with changes.followed(by="order"):
-        yield OneOrder(changes, order_ledger_id, after)
+    with changes.followed(by="order"), closing(OneOrder(changes, order_ledger_id, after)) as following:
+        yield following
 
 
 class AllOrders:
@@ -75,9 +75,9 @@ class AllOrders:
         """
         while self._history is None:
             if self._page.entries:
-                told = messages_of(self._page)
-                self._page = replace(self._page, entries=())
-                return Batch(told)
+                told, rest = self._page.entries[:BATCH_MAX], self._page.entries[BATCH_MAX:]
+                self._page = replace(self._page, entries=rest)
+                return Batch(messages_of(told))
             self._place = self._page.bookmark.place
             if not self._page.has_more:
                 self._history = self._changes.join(self._page.bookmark)
@@ -101,17 +101,22 @@ class OneOrder:
     def __init__(self, changes: Changes, order_ledger_id: UUID, after: int) -> None:
         self._changes = changes
         self._order_ledger_id = order_ledger_id
-        self._after = after
+        self._asked = changes.ask(order_ledger_id, after)
+
+    def close(self) -> None:
+        """Follow no longer."""
+        self._asked.cancel()
 
     async def next(self) -> Batch:
         """Return what comes next, in order and each change once.
 
         Raises:
             LedgerAway, Stopping: See there.
+            Exception: It can't be told what this order's journal has.
         """
-        course = await self._changes.course(self._order_ledger_id, self._after)
+        course = await self._changes.course(self._asked)
         if course is None:
             return Batch(())
         if course.entries:
-            self._after = course.entries[-1].seq
+            self._asked = self._changes.ask(self._order_ledger_id, course.entries[-1].seq)
         return Batch([message_of(entry, entry.seq) for entry in course.entries], course.has_ended)

@@ -103,13 +103,14 @@ def refuse_other_origins(request: web.Request, served: frozenset[str]) -> None:
 def _is_ours(origin: str, host: str, served: frozenset[str]) -> bool:
     try:
         found = urlsplit(origin)
-        name, _ = (found.hostname or "").rstrip("."), found.port  # which raises where it is no number
+        name, port = (found.hostname or "").rstrip("."), found.port
     except ValueError:
         return False
     # An origin has no more than these.
     if found.scheme not in _SCHEMES or origin != f"{found.scheme}://{found.netloc}" or "@" in found.netloc or not name:
         return False
-    return found.netloc.lower() == host.lower() or name in served
+    # A name says nothing of who serves its other ports.
+    return found.netloc.lower() == host.lower() or (port is None and name in served)
 
 
 def _offered(request: web.Request) -> list[str]:

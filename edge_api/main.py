@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
@@ -21,7 +21,6 @@ from edge_api.errors import EdgeError
 from edge_api.feed import Feed
 from edge_api.listening import Listening, listen
 from edge_api.monitoring import EdgeMetrics
-from edge_api.stream import Streams
 from edge_api.waking import Finishes, Waker
 from orchestrator.connecting import LedgerUnusable, open_ledger
 from orchestrator.credentials import secrets_for
@@ -59,8 +58,8 @@ def run(settings: Settings, *, admin: bool = True, announce: Announce | None = N
         announce: Given the base URLs of the clients' and the admin listener once requests are taken.
 
     Raises:
-        EdgeError: The ledger can't be reached or is not migrated, a port is in use, or a key is wrong or, outside
-            `dev`, missing.
+        EdgeError: The ledger can't be reached or is not migrated, a port is in use, a key is wrong or, outside
+            `dev`, missing, or a part of the edge failed.
         SettingsError: No database is set, or a module of a team's own sagas can't be used.
         DefinitionError: A saga's code was changed under its version, or is not what the saga's configuration is for.
     """
@@ -85,6 +84,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_parts(settings))
         check_start(settings, parts.ring, admin=admin)
+        loops = _start_loops(stack, parts)
         listeners: list[Listening] = []
         # Both are stopped at once, so that together they take no longer than one.
         stack.push_async_callback(_stop, parts, listeners)
@@ -106,7 +106,7 @@ async def serve(
         log.info("edge_listening", clients=url, admin=admin_url, versions=versions())
         if announce is not None:
             announce(url, admin_url)
-        await stop.wait()
+        await _until(stop, loops)
 
 
 @asynccontextmanager
@@ -152,24 +152,49 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             finishes=finishes,
             feed=feed,
             changes=changes,
-            streams=Streams(),
             metrics=metrics,
             backlog=backlog,
             tracer=tracer,
             ready=asyncio.Event(),
         )
-        for loop in (
-            waker.run(),
-            finishes.run(),
-            feed.run(),
-            changes.run(),
-            fleet.run(),
-            ring.run(),
-            backlog.run(),
-            tracer.run(),
-        ):
-            stack.push_async_callback(end_task, asyncio.create_task(loop))
         yield parts
+
+
+def _start_loops(stack: AsyncExitStack, parts: Parts) -> list[asyncio.Task[None]]:
+    """Have the parts do by themselves what they do all the time, until the stack is closed."""
+    loops = {
+        "waker": parts.waker.run(),
+        "finishes": parts.finishes.run(),
+        "feed": parts.feed.run(),
+        "changes": parts.changes.run(),
+        "fleet": parts.fleet.run(),
+        "ring": parts.ring.run(),
+        "backlog": parts.backlog.run(),
+        "tracer": parts.tracer.run(),
+    }
+    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+    for task in tasks:
+        stack.push_async_callback(end_task, task)
+    return tasks
+
+
+async def _until(stop: asyncio.Event, loops: list[asyncio.Task[None]]) -> None:
+    """Wait to be told to stop.
+
+    Raises:
+        EdgeError: One of the loops failed, and what depends on it would wait in vain. One that is switched off just ends.
+    """
+    stopped = asyncio.create_task(stop.wait())
+    running: set[asyncio.Task[Any]] = {stopped, *loops}
+    try:
+        while stopped in running:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if error := task.exception():
+                    log.error("edge_failed", cause=f"the {task.get_name()} failed", exc_info=error)
+                    raise EdgeError(f"the {task.get_name()} failed: {error}") from error
+    finally:
+        await end_task(stopped)
 
 
 def _open_traces(settings: Settings, metrics: EdgeMetrics, name: str) -> Traces | None:

@@ -43,12 +43,12 @@ IGNORED_APART_S: Final = 0.05
 HEARTBEAT_S: Final = 20.0
 """Between two pings of a silent connection; one that does not answer within half of it is gone."""
 SEND_TIMEOUT_S: Final = 10.0
-"""For what a client does not take at once."""
+"""For a batch that a client does not take at once: one that is slow may have had its key revoked meanwhile."""
 CLOSE_TIMEOUT_S: Final = 2.0
 STREAMS_MAX: Final = 1_000
-"""Of one edge; each is a connection besides, of which `SAGA_CONNECTIONS_MAX` is the limit."""
+"""Of one listener; each is a connection besides, of which `SAGA_CONNECTIONS_MAX` is the limit."""
 STREAMS_OF_ONE_MAX: Final = 100
-"""Of one client, on one edge."""
+"""Of one client, or one operator."""
 RETRY_S: Final = 5
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ class Ending(Enum):
 
 
 class Streams:
-    """How many streams there are, and whose.
+    """How many streams a listener has, and whose: clients take no place from operators.
 
     Args:
         most: Of all together.
@@ -228,8 +228,8 @@ async def _send(request: web.Request, socket: web.WebSocketResponse, following: 
         except Exception as error:
             return _ending_of(error)
         try:
-            for message in batch.messages:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                for message in batch.messages:
                     await socket.send_str(message.text)
         except TimeoutError:
             return _ending_of(TooSlow())

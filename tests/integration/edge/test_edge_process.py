@@ -13,8 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 from aiohttp import ClientConnectionError, ServerDisconnectedError, web
+from structlog.testing import capture_logs
 
-from edge_api.main import EdgeError
+from edge_api.feed import Feed
+from edge_api.main import EdgeError, serve
+from orchestrator.settings import load_settings
 from tests.integration.audit.shop import Shop, scripted
 from tests.integration.edge.processes import EdgeProcess, edge_process
 from tests.integration.edge.service import Edge, Proxy, Scripted, StartEdge, authorized, eventually
@@ -149,6 +152,22 @@ async def test_a_ledger_that_lacks_one_migration_stops_the_start(start_edge: Sta
 
     with pytest.raises(EdgeError, match="behind this release by 1: run `saga migrate`"):
         await start_edge()
+
+
+async def test_an_edge_does_not_go_on_without_one_of_its_parts(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = asyncio.Event()
+
+    async def fail(_feed: Feed) -> None:
+        await served.wait()
+        raise LookupError("a fault")
+
+    monkeypatch.setattr(Feed, "run", fail)
+    settings = load_settings(database_url=ledger_url, port=0, admin_port=0, shutdown_s=2.0, notify=False)
+
+    with capture_logs() as logs, pytest.raises(EdgeError, match="the feed failed: a fault"):
+        async with asyncio.timeout(20):
+            await serve(settings, announce=lambda *_: served.set(), stop=asyncio.Event())
+    assert [entry["cause"] for entry in logs if entry["event"] == "edge_failed"] == ["the feed failed"]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 import aiohttp
 import psycopg
 import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
 
 from edge_api import changes, clients, listening, stream
 from edge_api.answers import Change
-from edge_api.changes import TooSlow
-from edge_api.following import all_orders
+from edge_api.changes import BATCH_MAX, TooSlow
+from edge_api.following import all_orders, one_order
 from orchestrator.api_keys import Scope
 from sql.connect import open_pool
 from sql.tasks import end_task
@@ -197,7 +197,8 @@ async def test_a_page_from_elsewhere_opens_nothing_even_where_everybody_comes_in
     own = edge.admin_url if path == "/stream" else edge.url
 
     for origin in ("https://evil.example", "null", "https://good.evil", f"{own}.evil.example", f"{own}/", "file://", f"x{own}",
-                   "http://shop.example.evil", "http://a@shop.example", ""):  # fmt: skip
+                   "http://shop.example.evil", "http://a@shop.example", "http://shop.example:8080", "http://127.0.0.1:1",
+                   ""):  # fmt: skip
         assert await refused(edge, path, {"Origin": origin}) == 403, origin
     # Without an origin there is no browser; what a browser sends without one was tampered with.
     assert await refused(edge, path, {"Sec-Fetch-Site": "cross-site"}) == 403
@@ -304,6 +305,25 @@ async def test_who_does_not_read_is_dropped_and_goes_on_where_it_stood_and_nobod
         await end_task(reading)
 
 
+async def test_who_takes_what_is_sent_little_by_little_is_slow(
+    start_edge: StartEdge, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 0.5)
+    real = web.WebSocketResponse.send_str
+
+    async def slow(socket: web.WebSocketResponse, text: str) -> None:
+        await asyncio.sleep(0.1)
+        await real(socket, text)
+
+    monkeypatch.setattr(web.WebSocketResponse, "send_str", slow)
+    edge = await start_edge()
+    order = await outbox.place(conn, "default")
+    async with opened(edge, "/stream") as socket:
+        await append(conn, order, 50)
+        await take(socket, 1)
+        assert await ends(socket) == 1013
+
+
 async def collect(socket: ClientWebSocketResponse, seen: list[Message]) -> None:
     while True:
         seen.append(json.loads(await socket.receive_str()))
@@ -318,7 +338,7 @@ async def streams_open(edge: Edge) -> int:
 async def test_there_is_room_for_so_many_and_for_so_many_of_one_client(
     start_edge: StartEdge, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_api.main.Streams", lambda: stream.Streams(most=3, of_one_most=2))
+    monkeypatch.setattr("edge_api.app.Streams", lambda: stream.Streams(most=3, of_one_most=2))
     edge = await start_edge(api_keys=KEYS)
     order, other = await outbox.place(conn, "ours"), await outbox.place(conn, "theirs")
     path = f"/orders/{order}/stream"
@@ -327,6 +347,8 @@ async def test_there_is_room_for_so_many_and_for_so_many_of_one_client(
         assert await refused(edge, path, OURS) == 429
         async with opened(edge, f"/orders/{other}/stream", THEIRS):
             assert await refused(edge, f"/orders/{other}/stream", THEIRS) == 503
+            async with opened(edge, "/stream"):
+                pass  # operators have places of their own
     async with opened(edge, path, OURS):
         pass
 
@@ -360,6 +382,55 @@ async def test_while_the_ledger_is_away_streams_end_and_go_on_without_a_gap_afte
     ):
         assert [m["order_ledger_id"] for m in await take(everything, 1)] == [str(order)]
         assert told(await take(one, 1)) == [(str(order), 2)]
+
+
+async def test_looks_that_take_their_time_are_waited_for(
+    start_edge: StartEdge, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "WAIT_S", 0.05)
+    monkeypatch.setattr(changes, "AWAY_S", 0.1)
+    for name in ("read_changes", "read_courses"):
+        real = getattr(changes.changes, name)
+
+        async def slow(*given: Any, real: Any = real, **options: Any) -> Any:
+            await asyncio.sleep(4 * changes.WAIT_S)
+            return await real(*given, **options)
+
+        monkeypatch.setattr(changes.changes, name, slow)
+    edge = await start_edge()
+    order = await outbox.place(conn, "default")
+
+    async with opened(edge, "/stream") as everything, opened(edge, f"/orders/{order}/stream") as one:
+        await take(one, 1)
+        for number in range(1, 3):
+            await append(conn, order)
+            assert told(await take(one, 1)) == [(str(order), number)]
+            await take(everything, 1)
+
+
+async def test_an_entry_that_can_not_be_told_ends_only_streams_that_should_tell_it(
+    start_edge: StartEdge, conn: Connection
+) -> None:
+    edge = await start_edge()
+    ours, newer, others = [await outbox.place(conn, "default") for _ in range(3)]
+    for known in ("ledger_journal_kind_check", "ledger_journal_shape"):
+        await conn.execute(f"alter table ledger_journal drop constraint {known}")  # type: ignore[arg-type]
+
+    async with (
+        opened(edge, f"/orders/{ours}/stream") as one,
+        opened(edge, f"/orders/{newer}/stream") as broken,
+        opened(edge, f"/orders/{others}/stream") as other,
+        opened(edge, "/stream") as everything,
+    ):
+        for socket in (one, broken, other):
+            await take(socket, 1)
+        await append(conn, newer, kind="of a release to come")
+        assert await asyncio.gather(ends(broken), ends(everything)) == [1011, 4410]
+        async with opened(edge, "/stream") as anew:
+            for order, socket in ((ours, one), (others, other)):
+                await append(conn, order)
+                assert told(await take(socket, 1)) == [(str(order), 1)]
+            assert [m["order_ledger_id"] for m in await take(anew, 2)] == [str(ours), str(others)]
 
 
 async def test_a_database_that_is_not_what_it_was_ends_the_stream_of_all(start_edge: StartEdge, conn: Connection) -> None:
@@ -441,3 +512,32 @@ async def test_what_is_no_longer_kept_for_one_who_has_not_taken_it_is_told_to_it
                 await slow.next()
             assert len(seen) == 18
         await end_task(looking)
+
+
+async def test_many_changes_are_given_out_in_parts(conn: Connection, ledger_url: str) -> None:
+    order = await outbox.place(conn)
+    many = BATCH_MAX * 2 + 1
+    async with open_pool(ledger_url, name="edge", connections_max=2) as pool:
+        hub = changes.Changes(pool)
+        looking = asyncio.create_task(hub.run())
+        async with all_orders(hub, None) as joined:
+            await joined.next()
+            await append(conn, order)
+            (first,) = await in_parts(joined, 1)
+            await append(conn, order, many)
+            seen = await in_parts(joined, many)
+            async with all_orders(hub, first.seq) as later, one_order(hub, order, 1) as one:
+                assert await in_parts(later, many) == seen
+                assert [message.seq for message in await in_parts(one, many)] == [*range(2, many + 2)]
+        await end_task(looking)
+
+
+async def in_parts(following: Any, count: int) -> list[changes.Message]:
+    found: list[changes.Message] = []
+    async with asyncio.timeout(15):
+        while len(found) < count:
+            messages = (await following.next()).messages
+            assert len(messages) <= BATCH_MAX
+            found += messages
+    assert len(found) == count
+    return found

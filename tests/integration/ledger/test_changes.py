@@ -27,7 +27,7 @@ async def conn(ledger_url: str) -> AsyncIterator[Connection]:
         yield opened
 
 
-async def append(conn: Connection, order: UUID, entries: int = 1) -> None:
+async def append(conn: Connection, order: UUID, entries: int = 1, kind: str = "intent") -> None:
     """Append entries to an order's journal, in the caller's transaction, as a writer does: the row is locked first."""
     await conn.execute(
         """with held as (select order_ledger_id, last_seq, clock_timestamp() as at from order_ledger
@@ -35,9 +35,9 @@ async def append(conn: Connection, order: UUID, entries: int = 1) -> None:
            moved as (update order_ledger l set last_seq = l.last_seq + %(entries)s from held h
                      where l.order_ledger_id = h.order_ledger_id returning l.order_ledger_id)
            insert into ledger_journal (order_ledger_id, seq, at, kind, step, direction, attempt, replica, lease_epoch, hash)
-           select h.order_ledger_id, h.last_seq + n, h.at, 'intent', 'run', 'action', h.last_seq + n, 'r', 1, ''
+           select h.order_ledger_id, h.last_seq + n, h.at, %(kind)s, 'run', 'action', h.last_seq + n, 'r', 1, ''
            from held h join moved using (order_ledger_id), generate_series(1, %(entries)s) n""",
-        {"order": order, "entries": entries},
+        {"order": order, "entries": entries, "kind": kind},
     )
 
 
