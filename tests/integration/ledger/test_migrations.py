@@ -81,6 +81,18 @@ def test_every_migration_has_its_rollback(path: Path) -> None:
     assert re.fullmatch(r"[0-9]{4}\.[a-z-]+(\.rollback)?\.sql", path.name)
 
 
+def test_orders_are_read_while_what_has_begun_is_indexed(new_database: Callable[[str], str]) -> None:
+    url = new_database("ledger")
+    undone, redone = (
+        (migrate.MIGRATIONS / "ledger" / f"0025.index-what-has-begun{which}.sql").read_bytes() for which in (".rollback", "")
+    )
+    with psycopg.connect(url) as conn, psycopg.connect(url, options="-c lock_timeout=500") as reader:
+        conn.execute(undone)
+        conn.commit()
+        conn.execute(redone)
+        assert reader.execute("select count(*) from order_ledger").fetchone() == (0,)
+
+
 @pytest.mark.parametrize(
     ("table", "column", "words"),
     [("order_ledger", "status", Status), ("order_ledger", "direction", Direction), ("ledger_journal", "kind", Kind)],

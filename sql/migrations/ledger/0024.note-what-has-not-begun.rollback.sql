@@ -1,2 +1,1 @@
-drop index order_ledger_begun;
 alter table order_ledger drop column unbegun_epoch;

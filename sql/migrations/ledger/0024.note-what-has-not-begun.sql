@@ -1,5 +1,4 @@
--- While nothing new may begin (SAGA_ENABLED), replicas look for what has begun; however much waits beside it to begin, they do
--- not read it.
+-- While nothing new may begin (SAGA_ENABLED), replicas look for what has begun: by an index, which the next migration adds.
 -- depends: 0019.let-orders-be-paused
 
 -- The status can't be asked in an index: a step that changed it would touch every index of the row. So who gives an order back,
@@ -9,6 +8,3 @@ alter table order_ledger add column unbegun_epoch bigint;
 comment on column order_ledger.unbegun_epoch is
     'while this is the lease epoch, nothing of the order has begun and nobody has it in hand';
 grant update (unbegun_epoch) on order_ledger to sagaledger_edge, sagaledger_orchestrator;
-
-create index order_ledger_begun on order_ledger (due_at)
-    where due_at is not null and unbegun_epoch is distinct from lease_epoch;

@@ -1,0 +1,1 @@
+drop index order_ledger_begun;
