@@ -58,6 +58,10 @@ def placed(stack: Stack) -> int:
 def test_the_api_is_what_its_description_says(stack: Stack, tmp_path: Path, keys: bool) -> None:
     before = placed(stack)
     settings = {"SAGA_RATE_PER_S": "0"} | ({} if keys else {"SAGA_API_KEYS": ""})
+    if not keys:  # nor such as other tests have made, which no command takes out of the record
+        with psycopg.connect(stack.databases["ledger"]) as conn:
+            conn.execute("set session_replication_role = replica")
+            conn.execute("delete from api_key")
     with stack.only(**settings):
         report = fuzz(stack, tmp_path, CLIENTS["shop"] if keys else None)
 
