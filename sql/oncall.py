@@ -26,7 +26,7 @@ class Notice:
     Attributes:
         delivery: The attempt to tell of it; it has no address and no secrets, which are the channel's.
         status: The order's status now, which may have changed since the event.
-        step: The step that is on its way or was last tried; None where there is none.
+        step: The step that is on its way or was last tried, of a STUCK order one that could not be undone; None for none.
         reason: What its last error was; None where it is mended.
         repeated: Whether people were told of the same cause before, and need not be told again.
     """

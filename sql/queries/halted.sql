@@ -5,7 +5,7 @@
 -- How much there is of it and why, of the oldest so many. Numbers and ids in a reason are passed over, or each order would have
 -- a reason of its own. Sums are texts: they may be greater than any whole number that a reader of JSON keeps.
 with looked as materialized (
-    select saga, step, currency, total_minor, coalesce(paused_at, updated_at) as since,
+    select saga, step_told(status, step, progress) as step, currency, total_minor, coalesce(paused_at, updated_at) as since,
         case when paused_at is not null then 'on hold' else 'STUCK' end as state,
         case when paused_at is null then regexp_replace(left(coalesce(last_error, ''), 200),
             '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+', '…', 'g') end as reason
@@ -31,7 +31,7 @@ select (select count(*) from looked) as looked_at,
 -- Of the oldest so many, those that have waited longest for a person, or those worth most of each currency. Of what is on
 -- hold, who said so and why stands in the journal.
 with looked as materialized (
-    select order_ledger_id, saga, status, step, direction, last_error, currency, total_minor, customer_id, client_id,
+    select order_ledger_id, saga, status, step_told(status, step, progress) as step, direction, last_error, currency, total_minor, customer_id, client_id,
         client_request_id, paused_at, created_at, coalesce(paused_at, updated_at) as since
     from order_ledger where finished_at is null and due_at is null
     order by created_at, order_ledger_id

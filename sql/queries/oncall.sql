@@ -32,7 +32,8 @@ with turn as materialized (
     returning d.subscription_id, d.order_ledger_id, d.event_id, d.attempts, due.name
 )
 select c.subscription_id, c.name, c.order_ledger_id, c.event_id, c.attempts, extract(epoch from clock_timestamp())::bigint as now_s,
-    o.type, o.seq, o.correlation_id, o.created_at, o.payload, l.status, l.step, l.last_error,
+    o.type, o.seq, o.correlation_id, o.created_at, o.payload, l.status,
+    step_told(l.status, l.step, l.progress) as step, l.last_error,
     o.type = 'OrderStuck' and l.last_error like 'could not be undone: %%' and exists (
         select from outbox before join event_delivery d
             on d.subscription_id = c.subscription_id and d.order_ledger_id = before.aggregateid and d.event_id = before.id

@@ -5,7 +5,8 @@
 -- name: get_order
 -- One order with its items, with its steps in the order of its definition, and with what was begun on it, oldest first. Of a step's error only the last one is
 -- shown, and none once the step has succeeded; its end is shown only where its state is final.
-select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
+select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status,
+    step_told(l.status, l.step, l.progress) as step, l.direction,
     l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.results, l.metadata,
     l.correlation_id, l.parent_id, l.paused_at, l.deadline_at, l.created_at, l.updated_at, l.finished_at,
     coalesce((select jsonb_agg(jsonb_build_object('line', i.line, 'sku', i.sku, 'quantity', i.quantity,
@@ -38,7 +39,8 @@ where l.order_ledger_id = %(order_ledger_id)s and (%(client_id)s::text is null o
 -- steps and results, which one order shows. `unfinished` and `halted` (STUCK, or on hold) repeat what is asked for already, in the
 -- words of the partial indexes on such orders: an index that named the status would be written at each change of it. `last` is
 -- the position to which is looked.
-select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status, l.step, l.direction,
+select l.order_ledger_id, l.client_id, l.client_request_id, l.saga, l.saga_version, l.status,
+    step_told(l.status, l.step, l.progress) as step, l.direction,
     l.retry_count, l.next_retry_at, l.last_error, l.customer_id, l.currency, l.total_minor, l.metadata, l.correlation_id,
     l.parent_id, l.paused_at, l.deadline_at, l.created_at, l.updated_at, l.finished_at
 from order_ledger l
@@ -130,8 +132,9 @@ select count(*)::integer as orders from (select from order_ledger where due_at <
 -- journals by the primary key, one by one: a join would be free to read the whole journal. The numbers of rows are estimates
 -- once they are large, because counting would read them all.
 with active as materialized (
-    select saga, status, step, count(*) as orders, min(created_at) as oldest_at, count(paused_at) as paused
-    from order_ledger where finished_at is null group by saga, status, step
+    select saga, status, step_told(status, step, progress) as step, count(*) as orders, min(created_at) as oldest_at,
+        count(paused_at) as paused
+    from order_ledger where finished_at is null group by 1, 2, 3
 ), ended as materialized (
     select order_ledger_id, saga, status, finished_at,
         -- What was taken back when it had completed (it went forward to its end) took no longer for that.

@@ -11,7 +11,8 @@ insert into retry_run (actor, reason, asked) values (%(actor)s, %(reason)s, %(as
 insert into retry_run_order (run_id, order_ledger_id, position, status, forward, step, last_error, total_minor, currency)
 select %(run_id)s, order_ledger_id, row_number() over (order by created_at, order_ledger_id), status,
     status = 'FAILED' or direction = 'action', step, last_error, total_minor, currency
-from (select l.order_ledger_id, l.created_at, l.status, l.direction, l.step, l.last_error, l.total_minor, l.currency
+from (select l.order_ledger_id, l.created_at, l.status, l.direction, step_told(l.status, l.step, l.progress) as step,
+          l.last_error, l.total_minor, l.currency
       from order_ledger l
       where l.status = %(status)s
           and (not %(halted)s::boolean or (l.finished_at is null and l.due_at is null))

@@ -6,7 +6,8 @@ from urllib.parse import urlencode
 import psycopg
 import pytest
 
-from sql import reading
+from sql import reading, retrying
+from sql.models import Status
 from tests.integration.edge.credentials import TOKEN, admin_of, bearing
 from tests.integration.edge.service import Edge, Reply, Scripted, StartEdge
 
@@ -82,6 +83,30 @@ async def test_a_look_stops_after_so_many_orders_says_so_and_goes_on_from_there(
 @pytest.mark.parametrize("query", ["stuck=yes", "until=2026-01-01", "colour=red", "client_id=a&client_id=b", "limit=0"])
 async def test_a_wrong_question_is_refused(edge: Edge, query: str) -> None:
     assert (await admin_of(edge).ask("GET", f"/admin/orders?{query}")).problem == "invalid-query"
+
+
+async def test_a_stuck_order_is_told_at_the_step_that_could_not_be_undone_wherever_it_is_told(edge: Edge) -> None:
+    # create_order could not be undone; authorize_payment was undone after it, and was tried last.
+    await edge.rows(
+        "update order_ledger set step = 'authorize_payment', direction = 'compensation', progress = "
+        """'{"steps": {"authorize_payment": {"state": "compensated"}, "create_order": {"state": "compensation_failed"}}}'"""
+        " where client_request_id in ('k0', 'k1')"
+    )
+    listed = {order["client_request_id"]: order["step"] for order in (await get(edge, "/admin/orders")).json["orders"]}
+    (stuck,) = (order for order in (await get(edge, "/admin/stuck")).json["orders"] if order["status"] == "STUCK")
+    one = await admin_of(edge).ask("GET", f"/admin/orders/{stuck['order_ledger_id']}")
+    groups = (await get(edge, "/admin/stuck")).json["groups"]
+    now = (await get(edge, "/statistics")).json["active_at"]
+    async with await psycopg.AsyncConnection.connect(edge.ledger_url) as conn:
+        run = await retrying.insert_run(conn, actor="ann", reason="mended", asked={})
+        await retrying.choose_orders(conn, run, status=Status.STUCK, saga=None, error_like=None, limit=None)
+        chosen = [*await retrying.list_set(conn, run), *(await retrying.sum_up_set(conn, run, reasons_max=9))[1]]
+
+    assert (listed["k1"], listed["k0"]) == ("create_order", "authorize_payment")
+    assert (stuck["step"], one.json["step"]) == ("create_order", "create_order")
+    assert [group["step"] for group in groups if group["state"] == "STUCK"] == ["create_order"]
+    assert [active["step"] for active in now if active["status"] == "STUCK"] == ["create_order"]
+    assert [each["step"] for each in chosen] == ["create_order"] * 2
 
 
 async def test_what_needs_a_person_is_summed_by_reason_and_currency(edge: Edge) -> None:

@@ -1,0 +1,1 @@
+drop function step_told(text, text, jsonb);
