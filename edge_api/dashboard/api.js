@@ -3,6 +3,8 @@
 import { admit, headers, refuse } from "./session.js";
 
 const TIMEOUT_MS = 7000; // A little more than the edge gives a read itself, so that its own answer is seen.
+// What is read is asked for again by the page itself; the edge's own sentences tell clients to repeat what they sent.
+const READING = { 500: "this edge has failed", 503: "the ledger can't be reached" };
 const OPEN = "/readyz"; // Tells nothing of who may come in.
 
 // An answer that is a problem (RFC 9457). `errors` are pairs of pointer and detail where the request does not fit.
@@ -26,8 +28,8 @@ export class Away extends Error {
 }
 
 // The JSON at a path such as `/statistics`; `query` has what stands after `?`, null and "" left out, lists repeated.
-// Throws Problem or Away; when `signal` ends it, an AbortError that nobody needs to be told of (see `isLeft`).
-export const get = (path, { query = {}, signal } = {}) => ask("GET", path + search(query), undefined, signal);
+// `limitMs` is how long an answer may take. Throws Problem or Away; when `signal` ends it, an AbortError that nobody needs to be told of (see `isLeft`).
+export const get = (path, { query = {}, signal, limitMs } = {}) => ask("GET", path + search(query), undefined, signal, limitMs);
 
 // Sends `body` as JSON by POST, PUT or DELETE; returns the JSON that is answered, null for none. Throws as `get` does.
 export const send = (method, path, body, { signal } = {}) => ask(method, path, body, signal);
@@ -44,8 +46,8 @@ export function search(query) {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
-async function ask(method, path, body, signal) {
-  const limits = [AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])];
+async function ask(method, path, body, signal, limitMs = TIMEOUT_MS) {
+  const limits = [AbortSignal.timeout(limitMs), ...(signal ? [signal] : [])];
   let response;
   let text;
   try {
@@ -62,7 +64,7 @@ async function ask(method, path, body, signal) {
   if (response.status === 401 || (response.status === 403 && method === "GET")) refuse(response.status);
   if (response.ok && path !== OPEN) admit();
   const told = read(text);
-  if (!response.ok) throw new Problem(response.status, told ?? {});
+  if (!response.ok) throw new Problem(response.status, { ...told, ...(method === "GET" && response.status in READING && { detail: READING[response.status] }) });
   return told;
 }
 

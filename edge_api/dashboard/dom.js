@@ -1,6 +1,6 @@
 // Elements of the page. Whatever is told by the ledger or by a participant is hostile: it becomes text, and nothing else.
 
-import { NOTHING, timeOf } from "./format.js";
+import { NOTHING, shortTimeOf } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -47,14 +47,16 @@ export function fill(element, ...children) {
 }
 
 // A table in a region that scrolls by itself and by keyboard; `columns` are texts, or `{ text, number: true }`.
-// Returns `{ region, rows(list) }`: `list` has `{ key, cells, loud, soft }`, a cell being a child of `el` or a list of them. Rows of
+// Returns `{ region, rows(list), name(text) }`: `list` has `{ key, cells, loud, soft }`, a cell being a child of `el` or a list of them. Rows of
 // the same key stay where they are and change in place; a cell that is the same element as before is not touched, with its focus.
-// Until there is a list nothing is said of there being none.
+// Until there is a list it says that it is loading. `name(text)` changes the caption.
 export function table(caption, columns, { none = "none" } = {}) {
   const heads = columns.map((column) => (typeof column === "string" ? { text: column } : column));
-  const body = el("tbody");
+  const noneOf = (text) => el("tr", { class: "none" }, el("td", { colspan: heads.length }, text));
+  const body = el("tbody", {}, noneOf("Loading…"));
+  const titled = el("caption", {}, caption);
   const region = el("div", { class: "wide", role: "region", "aria-label": caption, tabindex: 0 },
-    el("table", {}, el("caption", {}, caption),
+    el("table", {}, titled,
       el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col", class: head.number ? "number" : null }, head.text)))),
       body));
   const shown = new Map();
@@ -75,14 +77,15 @@ export function table(caption, columns, { none = "none" } = {}) {
       }
     }
     if (!list.length) {
-      fill(body, el("tr", { class: "none" }, el("td", { colspan: heads.length }, none)));
+      fill(body, noneOf(none));
       return;
     }
     body.querySelector(":scope > tr.none")?.remove();
     list.forEach(({ key, cells, loud = false, soft = false }, index) => {
       let tr = shown.get(key);
       const made = cells.map((cell, column) => (cell instanceof Node && cell === tr?.children[column].firstChild ? tr.children[column]
-        : el(column === 0 ? "th" : "td", { scope: column === 0 ? "row" : null, class: heads[column].number ? "number" : null }, cell)));
+        : el(column === 0 ? "th" : "td", { scope: column === 0 ? "row" : null, class: heads[column].number ? "number" : null,
+          "data-label": heads[column].text }, labelled(cell))));
       if (!tr) {
         tr = el("tr", {}, made);
         shown.set(key, tr);
@@ -94,8 +97,16 @@ export function table(caption, columns, { none = "none" } = {}) {
     });
   }
 
-  return { region, rows };
+  function name(text) {
+    put(titled, text);
+    region.setAttribute("aria-label", text);
+  }
+
+  return { region, rows, name };
 }
+
+// As one element, so that on a phone it stands beside the name of its column; nothing for what says nothing.
+const labelled = (cell) => (cell instanceof Node || cell === "" ? cell : el("span", {}, cell));
 
 function fillCells(tr, made) {
   made.forEach((cell, column) => {
@@ -110,8 +121,8 @@ export const facts = (pairs) => el("dl", {}, pairs.map(([name, value]) => el("di
 // A status or a state in words that also has a colour and a sign.
 export const badge = (state) => el("span", { class: `badge ${String(state).toLowerCase().replace(/[^a-z_]/g, "")}` }, state);
 
-// A time as the reader's clock shows it, with its zone; the title has it as the ledger does.
+// A time as the reader's clock shows it, with date and zone where it is not of today; the title has it as the ledger does.
 export function time(iso) {
   if (!iso) return NOTHING;
-  return el("time", { datetime: iso, title: iso }, timeOf(iso));
+  return el("time", { datetime: iso, title: iso }, shortTimeOf(iso));
 }

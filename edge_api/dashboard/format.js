@@ -48,5 +48,8 @@ export const timeOf = (iso) => new Date(iso).toLocaleString("sv", {
   year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
 });
 
+// The same, of today without its date.
+export const shortTimeOf = (iso) => (new Date(iso).toDateString() === new Date().toDateString() ? clock(new Date(iso)) : timeOf(iso));
+
 // A Date as HH:MM:SS of the reader's zone.
 export const clock = (date) => date.toTimeString().slice(0, 8);

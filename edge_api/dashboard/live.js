@@ -11,7 +11,7 @@ import { refuse, token } from "./session.js";
 
 const BATCH_MS = 100; // Changes of this long are shown together: a busy fleet has hundreds a second.
 const BATCH_MAX = 10_000; // Orders. With more, as in a tab in the background, everything is loaded anew instead.
-const WAIT_MS = [500, 1000, 2000, 5000, 10_000]; // Before each further attempt to connect; the last one from then on.
+const WAIT_MS = [500, 1000, 2000, 5000]; // Before each further attempt to connect; the last one from then on.
 const SOON_MS = 1000; // Between two questions that changes bring about.
 const SIGNED_OUT = 4401;
 const POSITION_GONE = 4410;
@@ -21,6 +21,7 @@ const sources = new Map();
 const followers = new Set();
 const batch = new Map();
 let socket = null;
+let state = "polled"; // How changes come.
 let last = null;
 let failures = 0;
 let retry;
@@ -49,6 +50,8 @@ function tell() {
   put(document.getElementById("stale"), old.map(([name, { at, why }]) =>
     at ? `${name}: stale since ${clock(at)} (${why}).` : `${name}: not known yet (${why}).`).join(" "));
   document.getElementById("main").classList.toggle("old", old.length > 0);
+  // A stream over which nothing comes looks as one on which nothing happens: while anything is old, nothing is called live.
+  put(document.getElementById("live"), old.length ? "stale" : state);
 }
 
 // Calls `ask(signal)` now and `ms` after it ended, until the view is left. What it throws is told in the banner under `name`.
@@ -114,6 +117,14 @@ export function disconnect() {
   showState("polled");
 }
 
+// Gives up a stream that is open or being opened, and opens another: a browser does not tell that the other side says nothing.
+export function reconnect() {
+  if (socket === null) return;
+  const hung = socket;
+  lost();
+  hung.close();
+}
+
 function open() {
   retry = undefined;
   const address = new URL("/stream", location.href);
@@ -176,4 +187,7 @@ function protocols() {
   return ["saga.v1", `saga.token.${text}`];
 }
 
-const showState = (state) => put(document.getElementById("live"), state);
+function showState(now) {
+  state = now;
+  tell();
+}

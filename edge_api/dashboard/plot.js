@@ -17,10 +17,6 @@ export class Series {
     if (this.#values.length > KEPT) this.#values.shift();
   }
 
-  clear() {
-    this.#values = [];
-  }
-
   // A figure with the newest value; `shown` makes a text of a number, `everyS` is the time between two of them.
   figure(name, shown, everyS, href = null) {
     const seen = this.#values.filter((value) => value !== null);

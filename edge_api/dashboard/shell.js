@@ -2,7 +2,7 @@
 //
 // How a view is made
 //
-// * A view is a file in `views/`, named in VIEWS below, and exports `title` (a text) and `show(root, params, signal)`, which may be
+// * A view is a file in `views/`, imported at the start (what is fetched later may fail then) and named in VIEWS below. It exports `title` (a text) and `show(root, params, signal)`, which may be
 //   async. `root` is an empty element under the view's heading, its own. `params` is `{ id, query }`: the part of the address after
 //   the view's name, decoded (null for none), and a URLSearchParams. `signal` is an AbortSignal that ends when the view is left:
 //   give it to everything that goes on (`get`, `poll`, `follow`, `addEventListener`). What `show` throws is told in place of the view.
@@ -17,21 +17,30 @@
 //   what needs an answer is a native `<dialog>`, which keeps and gives back the focus by itself.
 // * Nothing moves or jumps by itself: rows that are there change in place, what is new is announced.
 
-import { get, part, search } from "./api.js";
+import { Away, get, part, search } from "./api.js";
 import { el, fill, put } from "./dom.js";
-import { connect, disconnect, poll } from "./live.js";
+import { connect, disconnect, poll, reconnect } from "./live.js";
 import { signIn, signOut, token, whenAnswered } from "./session.js";
+import * as breakers from "./views/breakers.js";
+import * as configuration from "./views/configuration.js";
+import * as dead from "./views/dead.js";
+import * as definitions from "./views/definitions.js";
+import * as order from "./views/order.js";
+import * as orders from "./views/orders.js";
+import * as overview from "./views/overview.js";
+import * as stuck from "./views/stuck.js";
 
 const VIEWS = [
-  { name: "overview", label: "Overview" },
-  { name: "orders", label: "Orders", one: "order" },
-  { name: "stuck", label: "Stuck" },
-  { name: "dead", label: "Dead letters" },
-  { name: "breakers", label: "Breakers" },
-  { name: "configuration", label: "Configuration" },
-  { name: "definitions", label: "Definitions" },
+  { name: "overview", label: "Overview", view: overview },
+  { name: "orders", label: "Orders", view: orders, one: order },
+  { name: "stuck", label: "Stuck", view: stuck },
+  { name: "dead", label: "Dead letters", view: dead },
+  { name: "breakers", label: "Breakers", view: breakers },
+  { name: "configuration", label: "Configuration", view: configuration },
+  { name: "definitions", label: "Definitions", view: definitions },
 ];
-const READY_MS = 5000;
+const READY_MS = 2000;
+const READY_LIMIT_MS = 3000; // With the pause less than ten seconds, after which nobody may take for true what is not.
 
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
@@ -94,8 +103,7 @@ async function showPlace() {
     return;
   }
   try {
-    const view = await import(`./views/${id !== null && known.one ? known.one : name}.js`);
-    if (signal.aborted) return;
+    const view = id !== null && known.one ? known.one : known.view;
     retitle(view.title);
     await view.show(root, { id, query }, signal);
   } catch (error) {
@@ -117,8 +125,21 @@ function showSignIn(status) {
   byId("sign-out").hidden = token() === null;
 }
 
+async function ready(signal) {
+  try {
+    await get("/readyz", { signal, limitMs: READY_LIMIT_MS });
+  } catch (error) {
+    if (error instanceof Away) reconnect();
+    throw error;
+  }
+}
+
 function prepare() {
   fill(byId("views"), VIEWS.map(({ name, label }) => el("li", {}, el("a", { href: to(name), "data-name": name }, label))));
+  // The link of what is shown changes no address, and shows it again all the same.
+  byId("views").addEventListener("click", ({ target }) => {
+    if (target.hash === location.hash) showPlace();
+  });
   // A fragment names a view here, so the link to the content can't be left to the browser.
   byId("skip").addEventListener("click", (event) => {
     event.preventDefault();
@@ -151,5 +172,5 @@ function prepare() {
 }
 
 prepare();
-poll("Ledger", (signal) => get("/readyz", { signal }), READY_MS, new AbortController().signal);
+poll("Ledger", ready, READY_MS, new AbortController().signal);
 showPlace();

@@ -141,4 +141,4 @@ function read(text) {
   }
 }
 
-const plain = (value) => (value === null ? "nothing" : Array.isArray(value) ? value.join(", ") : String(value));
+const plain = (value) => (value === null ? "none" : Array.isArray(value) ? value.join(", ") : String(value));

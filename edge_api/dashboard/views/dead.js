@@ -2,6 +2,7 @@
 
 import { get, part, search, send } from "../api.js";
 import { ask } from "../ask.js";
+import { orderId } from "../copy.js";
 import { el, fill, table, time } from "../dom.js";
 import { count } from "../format.js";
 import { poll } from "../live.js";
@@ -91,7 +92,7 @@ export function show(root, { query }, signal) {
     letters.rows(told.dead.map((letter) => ({
       key: `${letter.event_id} ${letter.webhook}`,
       cells: [[letter.type, " ", el("code", { title: letter.event_id }, letter.event_id.slice(0, 8))],
-        el("a", { href: to("orders", letter.order_ledger_id), class: "mono", title: letter.order_ledger_id }, letter.order_ledger_id.slice(0, 8)), letter.webhook,
+        orderId(letter.order_ledger_id, to("orders", letter.order_ledger_id)), letter.webhook,
         count(letter.attempts), time(letter.dead_at), letter.error ?? "", buttonOf(letter)],
     })));
   }

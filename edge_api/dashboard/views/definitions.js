@@ -53,7 +53,13 @@ function showOne(root, saga, signal) {
   }
 
   async function look() {
-    told = await get(`/admin/definitions/${part(saga)}`, { signal });
+    try {
+      told = await get(`/admin/definitions/${part(saga)}`, { signal });
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      fill(root, el("p", { class: "failed", role: "alert" }, "There is no saga of this name. ", el("a", { href: to("definitions") }, "All sagas")));
+      return;
+    }
     const { runs, graph } = told;
     fill(says, el("p", {}, runs?.description || "Its code does not say what it does."), runs ? aboutOf(runs) : el("p", {}, "This process has no code of it: only the ledger knows of it."));
     redraw();

@@ -1,6 +1,7 @@
 // Orders of every client, newest first, by whatever is known of them. What is shown changes in place; what is new waits to be asked for.
 
 import { get } from "../api.js";
+import { orderId } from "../copy.js";
 import { badge, el, fill, put, table, time } from "../dom.js";
 import { count, money, NOTHING, timeOf } from "../format.js";
 import { follow, poll } from "../live.js";
@@ -22,7 +23,7 @@ const FIELDS = [
   { name: "since", label: "Placed since", type: "datetime-local" },
   { name: "until", label: "Placed before", type: "datetime-local" },
 ];
-const FLAGS = [{ name: "stuck", label: "STUCK only" }, { name: "paused", label: "On hold only" }];
+const FLAGS = [{ name: "stuck", label: "STUCK only", options: ["true"] }, { name: "paused", label: "On hold only", options: ["true"] }];
 const LABEL = "metadata.";
 
 export const title = "Orders";
@@ -32,6 +33,7 @@ export function show(root, { query }, signal) {
   let orders = []; // As they are shown.
   let ids = new Set();
   let next = null; // Where the list goes on: `{ cursor, reached_at }`.
+  let gone = new Set(); // Ids of those that do not fit any more; they stay until somebody asks anew.
   let fresh = [];  // Those that have come since and are not shown yet.
   let gap = null;  // Where the list goes on below these, if there are others between them and what is shown.
   let turn = 0;    // Of the question; an answer to an earlier one is not shown.
@@ -42,8 +44,8 @@ export function show(root, { query }, signal) {
     startAnew();
   });
   const newer = el("button", { type: "button", class: "main", hidden: true, onclick: takeFresh });
-  const list = table("Orders, newest first", ["Order", "Status", "Step", "Saga", "Customer", { text: "Value", number: true },
-    "Placed", "Last error", "Client", "Client key"], { none: "No order fits." });
+  const list = table("Orders, newest first", ["Order", "Status", "Step", "Last error", { text: "Value", number: true },
+    "Placed", "Customer", "Saga", "Client, its key"], { none: "No order fits." });
   const told = el("p", { class: "note" });
   const more = el("button", { type: "button", hidden: true, onclick: showMore });
   const wide = matchMedia("(min-width: 40rem)").matches;
@@ -52,13 +54,14 @@ export function show(root, { query }, signal) {
   const ask = (query) => get("/admin/orders", { query: { ...filters, ...query }, signal });
 
   function draw() {
-    list.rows(orders.map(rowOf));
+    list.rows(orders.map((order) => ({ ...rowOf(order), soft: gone.has(order.order_ledger_id) })));
+    const left = gone.size ? ` ${count(gone.size)} of them no longer ${gone.size === 1 ? "fits" : "fit"}: dimmed.` : "";
     newer.hidden = fresh.length === 0;
     put(newer, `${fresh.length === PAGE_MAX ? "At least " : ""}${count(fresh.length)} new order${fresh.length === 1 ? "" : "s"}`);
     more.hidden = next === null;
     put(more, next?.reached_at ? "Look further back" : "Show more");
-    put(told, next?.reached_at ? `Looked back to orders of ${timeOf(next.reached_at)}.`
-      : next ? `The newest ${count(orders.length)} are shown.` : `${count(orders.length)} shown: all that fit.`);
+    put(told, (next?.reached_at ? `Looked back to orders of ${timeOf(next.reached_at)}.`
+      : next ? `The newest ${count(orders.length)} are shown.` : `${count(orders.length)} shown: all there are.`) + left);
   }
 
   function keep(found) {
@@ -85,6 +88,9 @@ export function show(root, { query }, signal) {
       next = page.next_cursor ? { cursor: page.next_cursor, reached_at: page.reached_at } : null;
     } else {
       const now = new Map(page.orders.map((order) => [order.order_ledger_id, order]));
+      // Those that the answer reaches and does not have.
+      const least = page.next_cursor ? at(page.orders.at(-1) ?? orders[0]) : -Infinity;
+      gone = new Set(orders.filter((order) => !now.has(order.order_ledger_id) && at(order) > least).map((order) => order.order_ledger_id));
       orders = orders.map((order) => now.get(order.order_ledger_id) ?? order);
       // An old order comes in too when it changes to what is asked for; what stands behind the list is no news.
       const last = next ? at(orders.at(-1)) : 0;
@@ -115,6 +121,7 @@ export function show(root, { query }, signal) {
   function startAnew() {
     turn += 1;
     keep([]);
+    gone = new Set();
     fresh = [];
     gap = null;
     next = null;
@@ -146,24 +153,30 @@ function rowOf(order) {
   return {
     key: id,
     cells: [
-      el("a", { href: to("orders", id), title: id, "aria-label": `Order ${id}`, class: "mono" }, id.slice(0, 8)),
+      orderId(id, to("orders", id)),
       [badge(order.status), order.paused_at ? [" ", badge("paused")] : null],
       order.step ?? NOTHING,
-      order.saga,
-      order.customer_id ?? NOTHING,
+      el("span", { class: "error-text" }, order.last_error ?? ""),
       order.currency ? money(order.total_minor, order.currency) : NOTHING,
       time(order.created_at),
-      el("span", { class: "error-text" }, order.last_error ?? ""),
-      order.client_id,
-      el("span", { class: "mono" }, order.client_request_id),
+      order.customer_id ?? NOTHING,
+      order.saga,
+      [order.client_id, " ", el("span", { class: "note key" }, order.client_request_id)],
     ],
   };
 }
 
-// What of an address is a filter here.
+// What of an address is a filter here; of what can be none it is told that it is left out.
 function known(query) {
-  const names = [...FIELDS, ...FLAGS].map(({ name }) => name);
-  return Object.fromEntries([...query].filter(([name, value]) => value && (names.includes(name) || name.startsWith(LABEL))));
+  const fields = new Map([...FIELDS, ...FLAGS].map((field) => [field.name, field]));
+  const fits = ([name, value]) => {
+    const { options = [value], type } = fields.get(name) ?? {};
+    return (fields.has(name) || name.startsWith(LABEL)) && options.includes(value) && !(type && Number.isNaN(Date.parse(value)));
+  };
+  const given = [...query].filter(([, value]) => value);
+  const left = given.filter((pair) => !fits(pair));
+  if (left.length) say(`Nothing can be filtered by ${left.map((pair) => pair.join("=")).join(", ")}: it is left out.`);
+  return Object.fromEntries(given.filter(fits).map(([name, value]) => [name, fields.get(name)?.type ? new Date(value).toISOString() : value]));
 }
 
 function formOf(filters, found) {

@@ -1,13 +1,16 @@
 // Whether somebody is needed, and what the fleet is doing now.
 
 import { get } from "../api.js";
-import { badge, el, facts, fill, put, table } from "../dom.js";
-import { count, lasting, NOTHING, percent, perSecond, sum } from "../format.js";
+import { badge, el, facts, fill, table } from "../dom.js";
+import { count, lasting, NOTHING, perSecond, sum } from "../format.js";
 import { follow, poll } from "../live.js";
 import { Series } from "../plot.js";
 import { remember, to } from "../shell.js";
 
 const PAUSE_MS = 2000;
+const WINDOW_PAUSE_MS = 5000;
+const NOW_S = 20; // Of the plots: so soon is seen that nothing comes any more.
+const NOW_SAMPLE = 300;
 const SAMPLE = 1000; // Orders whose calls are looked into: enough for a 95th percentile, and little work for the ledger.
 const UNFINISHED = ["RECEIVED", "PENDING", "RUNNING", "COMPENSATING", "STUCK"];
 const FINISHED = ["COMPLETED", "FAILED", "CANCELLED", "DECLINED"];
@@ -15,29 +18,29 @@ const WINDOWS = [["60", "minute"], ["300", "5 minutes"], ["3600", "hour"], ["864
 const LONG_S = 7200; // As the alert OrderUnfinishedForLong has it.
 
 const seen = { in: new Series(), out: new Series(), unfinished: new Series(), due: new Series(), p95: new Series() };
-let seenOver = null; // The window that the plots are of.
 
 export const title = "Overview";
 
 export function show(root, { query }, signal) {
   let over = WINDOWS.some(([value]) => value === query.get("window")) ? query.get("window") : "300";
-  const told = { statistics: null, fleet: null, health: null };
+  const told = { now: null, fleet: null, health: null };
 
   const wrong = el("div", { role: "status" });
   const choice = el("select", { onchange: choose }, WINDOWS.map(([value, text]) =>
     el("option", { value, selected: value === over }, `the last ${text}`)));
   const plots = el("div", { class: "plots" });
   const numbers = el("div");
-  const reach = el("span");
+  const standing = el("div");
   const unfinished = table("Unfinished now", ["Status", { text: "Orders", number: true }]);
-  const finished = table("Ended in this time", ["Status", { text: "Orders", number: true }]);
+  const finished = table("Ended", ["Status", { text: "Orders", number: true }]);
   const wakes = el("div");
   const participants = table("Participants, as this edge's health checks find them",
     ["Participant", "State", "Breaker", { text: "Latency", number: true }, "Error"]);
-  const calls = table("Calls of participants in this time, by step and outcome", ["Step", "Direction",
+  const calls = table("Calls of participants, by step and outcome", ["Step", "Direction",
     { text: "Succeeded", number: true }, { text: "Rejected", number: true }, { text: "Unknown", number: true },
     { text: "p50", number: true }, { text: "p95", number: true }, "Saga"]);
-  root.append(wrong, el("p", {}, el("label", {}, "Rates and times of ", choice), " ", reach), plots, numbers,
+  root.append(wrong, plots, el("p", { class: "note" }, `In, Out and p95 are of the last ${NOW_S} s each time.`), standing,
+    el("p", {}, el("label", {}, "Figures of ", choice)), numbers,
     el("div", { class: "pair" }, unfinished.region, finished.region),
     el("h2", {}, "Orchestrators"), wakes, el("h2", {}, "Participants"), participants.region, el("h2", {}, "Calls"), calls.region);
 
@@ -47,9 +50,7 @@ export function show(root, { query }, signal) {
     soon();
   }
 
-  function showStatistics(statistics) {
-    if (seenOver !== over) Object.values(seen).forEach((series) => series.clear());
-    seenOver = over;
+  function showNow(statistics) {
     seen.in.add(statistics.started_per_s);
     seen.out.add(statistics.finished_per_s);
     seen.unfinished.add(sum(statistics.unfinished));
@@ -59,16 +60,28 @@ export function show(root, { query }, signal) {
     fill(plots, seen.in.figure("In", perSecond, every), seen.out.figure("Out", perSecond, every),
       seen.unfinished.figure("Unfinished", count, every, to("orders")),
       seen.due.figure("Due, in nobody's hands", count, every), seen.p95.figure("p95, placed to ended", lasting, every));
-    fill(numbers, facts([
-      ["p50, placed to ended", lasting(statistics.p50_s)],
+    fill(standing, facts([
       ["Oldest unfinished", lasting(statistics.oldest_unfinished_age_s)],
-      ["Undoings that worked", percent(statistics.compensation.success_share)],
       ["Deliveries that wait", count(statistics.outbox_pending)],
       ["Orders in the ledger", count(statistics.orders)],
     ]));
-    // Fewer seconds where more orders ended in them than are looked into.
-    put(reach, statistics.window_s < Number(over) * 0.99 ? `(the newest ${count(SAMPLE)}: of ${lasting(statistics.window_s)})` : "");
     unfinished.rows(byStatus(UNFINISHED, statistics.unfinished));
+  }
+
+  function showStatistics(statistics) {
+    // Fewer seconds where more orders ended in them than are looked into.
+    const sampled = sum(statistics.finished) >= SAMPLE;
+    const reach = sampled ? `of the newest ${count(SAMPLE)} orders that ended, the last ${lasting(statistics.window_s)}`
+      : `of the last ${WINDOWS.find(([value]) => value === over)[1]}`;
+    const { succeeded, operations } = statistics.compensation;
+    fill(numbers, facts([
+      [`p50, placed to ended, ${reach}`, lasting(statistics.p50_s)],
+      [`p95, placed to ended, ${reach}`, lasting(statistics.p95_s)],
+      [`Undoings that worked, ${reach}`, operations ? el("span", { class: succeeded < operations ? "failed" : null },
+        `${count(succeeded)} of ${count(operations)}`) : NOTHING],
+    ]));
+    finished.name(`Ended: ${reach}`);
+    calls.name(`Calls of participants, by step and outcome: ${reach}`);
     finished.rows(byStatus(FINISHED, statistics.finished));
     calls.rows(statistics.steps.map((step) => ({
       key: JSON.stringify([step.saga, step.step, step.direction]),
@@ -101,28 +114,30 @@ export function show(root, { query }, signal) {
 
   function showWrong() {
     const found = [...wrongOf(told)];
-    const known = told.statistics && told.fleet && told.health;
+    const known = told.now && told.fleet && told.health;
     fill(wrong, found.length ? el("ul", { class: "loudly" }, found.map(([text, href]) =>
       el("li", {}, href ? el("a", { href }, text) : text))) : known ? el("p", { class: "fine" }, "Nothing needs a person.") : []);
   }
 
   const source = (name, what, path, draw) => poll(name, async () => {
-    const asked = over;
-    const answer = await get(path(), { signal });
-    if (asked !== over) return;
-    told[what] = answer;
-    draw(answer);
+    told[what] = await get(path, { signal });
+    draw(told[what]);
     showWrong();
   }, PAUSE_MS, signal);
 
-  source("Fleet", "fleet", () => "/admin/fleet", showFleet);
-  const soon = source("Orders", "statistics", () => `/statistics?window=${over}&sample=${SAMPLE}`, showStatistics);
-  source("Participants", "health", () => "/health/participants", showParticipants);
-  follow({ changed: (messages) => messages.some(({ status }) => status === "STUCK") && soon() }, signal);
+  source("Fleet", "fleet", "/admin/fleet", showFleet);
+  const soonNow = source("Orders", "now", `/statistics?window=${NOW_S}&sample=${NOW_SAMPLE}`, showNow);
+  source("Participants", "health", "/health/participants", showParticipants);
+  const soon = poll("Figures", async () => {
+    const asked = over;
+    const statistics = await get(`/statistics?window=${over}&sample=${SAMPLE}`, { signal });
+    if (asked === over) showStatistics(statistics);
+  }, WINDOW_PAUSE_MS, signal);
+  follow({ changed: (messages) => messages.some(({ status }) => status === "STUCK") && soonNow() }, signal);
 }
 
 // What a person should look at now, the worst first, each with where to.
-function* wrongOf({ statistics, fleet, health }) {
+function* wrongOf({ now: statistics, fleet, health }) {
   if (fleet && !fleet.replicas.length) yield ["No orchestrator is connected: nothing goes on", null];
   if (statistics?.stuck) yield [`${orders(statistics.stuck)} STUCK and ${statistics.stuck === 1 ? "needs" : "need"} a person`, to("stuck")];
   for (const [name, one] of Object.entries(health?.participants ?? {})) {

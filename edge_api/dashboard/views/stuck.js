@@ -1,6 +1,7 @@
 // What needs a person: orders that are STUCK, and orders that somebody has on hold.
 
 import { get } from "../api.js";
+import { copier, orderId, quoted } from "../copy.js";
 import { badge, el, facts, fill, put, table, time } from "../dom.js";
 import { ago, count, money, NOTHING } from "../format.js";
 import { follow, poll } from "../live.js";
@@ -17,10 +18,10 @@ export function show(root, { query }, signal) {
   const risk = el("div");
   const choice = el("select", { onchange: choose }, [["age", "longest stopped first"], ["value", "greatest value first"]].map(
     ([value, text]) => el("option", { value, selected: by === value }, text)));
-  const list = table("Orders that need a person", ["Order", "State", "Since", { text: "Value", number: true }, "Step", "Why", "Saga",
+  const list = table("Orders that need a person", ["Order", "State", "Since", { text: "Value", number: true }, "Stuck on", "Why", "Saga",
     "Customer"], { none: "None." });
-  const groups = table("Why, and how many", ["Why", "Saga", "Step", "State", { text: "Orders", number: true },
-    { text: "Value", number: true }, "Since"], { none: "None." });
+  const groups = table("Why, and how many", ["Why", "Saga", "Stuck on", "State", { text: "Orders", number: true },
+    { text: "Value", number: true }, "Since", "Retry them all, once mended"], { none: "None." });
   root.append(summary, risk, el("p", {}, el("label", {}, "Order: ", choice)), list.region, el("h2", {}, "By reason"), groups.region);
 
   function choose() {
@@ -40,8 +41,7 @@ export function show(root, { query }, signal) {
     list.rows(told.orders.map((order) => ({
       key: order.order_ledger_id,
       cells: [
-        el("a", { href: to("orders", order.order_ledger_id), title: order.order_ledger_id, class: "mono",
-          "aria-label": `Order ${order.order_ledger_id}` }, order.order_ledger_id.slice(0, 8)),
+        orderId(order.order_ledger_id, to("orders", order.order_ledger_id)),
         order.paused_at ? [badge("paused"), ` ${order.status}`] : badge(order.status),
         [time(order.since), ` (${ago(order.since)})`],
         order.currency ? money(order.total_minor, order.currency) : NOTHING,
@@ -58,6 +58,7 @@ export function show(root, { query }, signal) {
         el("a", { href: to("orders", null, filterOf(of)) }, of.reason ?? "on hold"),
         of.saga, of.step ?? NOTHING, badge(of.state === "STUCK" ? "STUCK" : "paused"), count(orders),
         values.length ? values.map((value) => el("div", {}, value)) : NOTHING, time(since),
+        of.state === "STUCK" ? commandOf(of) : NOTHING,
       ],
     })));
   }
@@ -89,8 +90,16 @@ function byReason(groups) {
   return [...merged.values()];
 }
 
-// The list's filters for a group: numbers are left out of its reason, so the longest part that is left is looked for.
-function filterOf({ saga, state, reason }) {
-  const error = (reason ?? "").split("…").sort((a, b) => b.length - a.length)[0].trim();
-  return { saga, ...(state === "STUCK" ? { stuck: "true", error } : { paused: "true" }) };
+// The list's filters for a group.
+const filterOf = ({ saga, state, reason }) => ({ saga, ...(state === "STUCK" ? { stuck: "true", error: literal(reason) } : { paused: "true" }) });
+
+// Numbers are left out of a group's reason, and no command holds what can't be seen: the longest part that is left is looked for.
+const literal = (reason) => (reason ?? "").split(/…|\p{C}/u).sort((a, b) => b.length - a.length)[0].trim();
+
+// What mends a group from a terminal. It wants a reason of whoever does it, and first shows what would follow.
+function commandOf({ saga, reason }) {
+  const like = literal(reason);
+  const text = `saga ledger retry --all --status STUCK --saga ${quoted(saga)}${like ? ` --error-like ${quoted(like)}` : ""} --canary 5 --rate 10 --dry-run --reason ''`;
+  const code = el("code", {}, text);
+  return el("details", {}, el("summary", {}, "Command"), code, " ", copier(text, "Copy", { name: `Copy the command for ${saga}: ${like}`, shown: () => code }));
 }
