@@ -25,9 +25,11 @@ class ActAsked(ByOperator):
 
     Attributes:
         dry_run: Whether only to tell what would follow.
+        seen: What the preview told of the order's state: it is refused when that is another one now; None to act as it stands.
     """
 
     dry_run: bool = False
+    seen: str | None = Field(default=None, min_length=1, max_length=256)
 
 
 class SkipAsked(ActAsked):
@@ -84,7 +86,7 @@ async def resolve(request: web.Request) -> web.Response:
 
 async def _act(request: web.Request, verb: Callable[..., Awaitable[Verdict]], asked: ActAsked, **options: Any) -> web.Response:
     order_ledger_id = order_id_of(request)
-    said = {"actor": actor_of(request, asked.actor), "reason": asked.reason, "dry_run": asked.dry_run}
+    said = {"actor": actor_of(request, asked.actor), "reason": asked.reason, "dry_run": asked.dry_run, "seen": asked.seen}
     async with visible_rows(request) as conn:
         verdict = await verb(conn, request.app[keys.DEFINITIONS], order_ledger_id, **said, **options)
         if verdict.done:

@@ -8,7 +8,7 @@
     the core, pure   progress outcome verb (its values)  turns undoing answers asked  machine (settle, proceed)  phases retrace
     an order         opening (how it begins)  work
       is shown       timeline (its course)  changes (what an entry changed)
-    is asked to      preview verdict  operating mending (verbs) offered  signalling cancelling paying
+    is asked to      preview verdict seen  operating mending (verbs) offered  signalling cancelling paying
       at work        hold  runner (decide, write, call)  taking_back aside  writer (group commit)
     is traced        spans (pure: which)  tracing (when)
     a call           prepared participant (what an answer means)  addresses credentials transport/

@@ -19,6 +19,7 @@ from orchestrator.preview import preview
 from orchestrator.progress import Progress, StepProgress, StepState
 from orchestrator.saga import Context, DefinitionError, Saga, StepKind
 from orchestrator.sagas.cancel_order import CANCEL_ORDER, CancelOrder
+from orchestrator.seen import mark_of, refuse_changed
 from orchestrator.verdict import Completed, NotCancellable, Verdict
 from orchestrator.work import Work
 from participants.contracts import inventory, orders, payments, shipping
@@ -39,6 +40,7 @@ async def cancel(
     actor: str,
     reason: str,
     dry_run: bool = False,
+    seen: str | None = None,
     again: bool = True,
 ) -> Verdict:
     """Have an order cancelled: one on its way is undone, what a completed one has done is taken back.
@@ -53,6 +55,7 @@ async def cancel(
         actor: Who asks.
         reason: Why.
         dry_run: Whether only to tell what would follow.
+        seen: The mark that a preview told; None to act on the order as it stands.
         again: Whether to ask participants once more that have refused it before.
 
     Returns:
@@ -62,10 +65,13 @@ async def cancel(
         OrderNotFound: There is no such order.
         NotCancellable: It has ended otherwise, is being undone already, or can't be taken back; the sentence says why.
         DefinitionError: This process is not configured to run `cancel_order`; nothing was begun.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
     try:
-        return await operating.cancel(conn, definitions, order_ledger_id, actor=actor, reason=reason, dry_run=dry_run)
+        return await operating.cancel(
+            conn, definitions, order_ledger_id, actor=actor, reason=reason, dry_run=dry_run, seen=seen
+        )
     except Completed:
         pass
     # Its snapshot has this process's settings, which nobody may have registered yet.
@@ -75,19 +81,22 @@ async def cancel(
         family = await lock_family(conn, order_ledger_id)
         if family is None:
             raise OrderNotFound(f"the ledger has no order {order_ledger_id}")
+        # What was begun on it meanwhile, such as a payment, is taken back with it.
+        now = mark_of(family.parent, Progress.from_json(family.parent.progress), len(family.children))
         if family.parent.status is Status.CANCELLED:
-            return Verdict(order_ledger_id, Status.CANCELLED, False, ())
-        found = await _begun(conn, definitions, family, again=again)
+            return Verdict(order_ledger_id, Status.CANCELLED, False, (), seen=now)
+        found = await _begun(conn, definitions, family, now, again=again)
         if found is not None:
             return found
         start = await _start(conn, definitions, family, actor=actor, reason=reason)
-        verdict = await _begin(conn, definitions, family, start, dry_run=dry_run)
+        refuse_changed(family.parent, seen, now)
+        verdict = await _begin(conn, definitions, family, start, now, dry_run=dry_run)
     if verdict.done:
         await ledger.wake_orchestrators(conn)
     return verdict
 
 
-async def _begun(conn: ledger.Connection, definitions: Definitions, family: Family, *, again: bool) -> Verdict | None:
+async def _begun(conn: ledger.Connection, definitions: Definitions, family: Family, now: str, *, again: bool) -> Verdict | None:
     """Return the verdict on what was begun before; None where something is to be begun.
 
     Raises:
@@ -99,7 +108,7 @@ async def _begun(conn: ledger.Connection, definitions: Definitions, family: Fami
     if child is not None:
         row = (await ledger.get_rows(conn, [child.order_ledger_id]))[child.order_ledger_id]
         work = Work.of(await definitions.of(conn, row.definition_id), row)
-        return Verdict(child.order_ledger_id, child.status, False, _calls(work), FINAL)
+        return Verdict(child.order_ledger_id, child.status, False, _calls(work), FINAL, seen=now)
     runs = [child for child in family.children if child.saga == CANCEL_ORDER.name]
     if runs and not again:
         row = (await ledger.get_rows(conn, [runs[-1].order_ledger_id]))[runs[-1].order_ledger_id]
@@ -172,7 +181,7 @@ def _standing(saga: Saga[Any], row: SagaRow, order: str) -> Json:
 
 
 async def _begin(
-    conn: ledger.Connection, definitions: Definitions, family: Family, start: CancelOrder, *, dry_run: bool
+    conn: ledger.Connection, definitions: Definitions, family: Family, start: CancelOrder, now: str, *, dry_run: bool
 ) -> Verdict:
     """Insert the saga that takes an order back, under the first free key: `cancel:ID`, then `retry:N:cancel:ID`."""
     parent = family.parent
@@ -195,7 +204,8 @@ async def _begin(
         for _ in range(2):
             chosen = definitions.chosen(CANCEL_ORDER.name, request.order_ledger_id)
             opening = open_order(chosen.saga, request, config_seq=chosen.config_seq)
-            verdict = Verdict(request.order_ledger_id, opening.order.status, not dry_run, _calls(opening.work), FINAL)
+            calls = _calls(opening.work)
+            verdict = Verdict(request.order_ledger_id, opening.order.status, not dry_run, calls, FINAL, seen=now)
             if dry_run or await ledger.insert_order(conn, opening.order):
                 return verdict
             await definitions.look(conn)

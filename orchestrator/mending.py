@@ -19,7 +19,14 @@ from sql.models import TERMINAL, SagaRow, Status
 
 
 async def pause(
-    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
+    conn: ledger.Connection,
+    definitions: Definitions,
+    order_ledger_id: UUID,
+    *,
+    actor: str,
+    reason: str,
+    dry_run: bool = False,
+    seen: str | None = None,
 ) -> Verdict:
     """Have no further call of an order made until it is resumed. One that is on its way ends, and its answer counts.
 
@@ -29,6 +36,7 @@ async def pause(
     Raises:
         OrderNotFound: There is no such order.
         NotAllowed: It has ended, or is STUCK, so that nothing of it happens anyway.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
 
@@ -38,11 +46,18 @@ async def pause(
             raise NotAllowed(f"order {order_ledger_id} is STUCK: no call of it is made before an operator says so")
         return None if Progress.from_json(row.progress).paused else Paused(actor, reason)
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, seen=seen)
 
 
 async def resume(
-    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
+    conn: ledger.Connection,
+    definitions: Definitions,
+    order_ledger_id: UUID,
+    *,
+    actor: str,
+    reason: str,
+    dry_run: bool = False,
+    seen: str | None = None,
 ) -> Verdict:
     """Have an order that is on hold go on where it stands, at once and with as much time as at first. A wait begins once more.
 
@@ -51,6 +66,7 @@ async def resume(
     Raises:
         OrderNotFound: There is no such order.
         NotAllowed: It has ended, or is STUCK: that is retried.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
 
@@ -60,7 +76,7 @@ async def resume(
             raise NotAllowed(f"order {order_ledger_id} is STUCK, not on hold: retry it")
         return Resumed(actor, reason) if Progress.from_json(row.progress).paused else None
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, seen=seen)
 
 
 async def skip_step(
@@ -72,6 +88,7 @@ async def skip_step(
     reason: str,
     step: str | None = None,
     dry_run: bool = False,
+    seen: str | None = None,
 ) -> Verdict:
     """Have an order go on without its next step, or one that is being undone without undoing a step.
 
@@ -86,10 +103,12 @@ async def skip_step(
         reason: Why.
         step: The step that is meant; None for whichever it is. Asked twice without a name, two steps are left out.
         dry_run: Whether only to tell what would follow.
+        seen: The mark that a preview told; None to act on the order as it stands.
 
     Raises:
         OrderNotFound: There is no such order.
         NotAllowed: It has ended, a call of it is on its way, or the step is not the one whose turn it is.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
 
@@ -110,7 +129,7 @@ async def skip_step(
             )
         return Skipped(step or found[0], reason, actor)
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, seen=seen)
 
 
 async def resolve(
@@ -122,6 +141,7 @@ async def resolve(
     actor: str,
     reason: str,
     dry_run: bool = False,
+    seen: str | None = None,
 ) -> Verdict:
     """End an order that is STUCK or on hold as an operator says; no call follows.
 
@@ -136,10 +156,12 @@ async def resolve(
         actor: Who asks.
         reason: Why.
         dry_run: Whether only to tell what would be left.
+        seen: The mark that a preview told; None to act on the order as it stands.
 
     Raises:
         OrderNotFound: There is no such order.
         NotAllowed: It has ended otherwise, or goes on by itself; or it takes an order back that is not completed any more.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
 
@@ -153,7 +175,7 @@ async def resolve(
         _refuse_on_its_way(row, progress)
         return Resolved(ending, actor, reason)
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, seen=seen)
 
 
 def _refuse_ended(row: SagaRow) -> None:

@@ -18,8 +18,9 @@ from orchestrator.definitions import Definitions
 from orchestrator.identity import order_id
 from orchestrator.opening import Request, open_order
 from orchestrator.preview import preview, remains
-from orchestrator.progress import Observation, Progress, Signalled, StepState
+from orchestrator.progress import Observation, Progress, Signalled, Skipped, StepState
 from orchestrator.saga import Saga
+from orchestrator.seen import mark_of, refuse_changed
 from orchestrator.taking_back import Back, NotTakenBack, back_of, write_with_parent
 from orchestrator.turns import waiting
 from orchestrator.undoing import is_committed
@@ -41,7 +42,14 @@ CANCELLABLE: Final = frozenset({Status.RECEIVED, Status.PENDING, Status.RUNNING}
 
 
 async def cancel(
-    conn: ledger.Connection, definitions: Definitions, order_ledger_id: UUID, *, actor: str, reason: str, dry_run: bool = False
+    conn: ledger.Connection,
+    definitions: Definitions,
+    order_ledger_id: UUID,
+    *,
+    actor: str,
+    reason: str,
+    dry_run: bool = False,
+    seen: str | None = None,
 ) -> Verdict:
     """Have an order that is on its way undone.
 
@@ -52,6 +60,7 @@ async def cancel(
         OrderNotFound: There is no such order.
         Completed: It has completed.
         NotCancellable: It has ended otherwise, or is being undone already.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
 
@@ -67,7 +76,7 @@ async def cancel(
             raise NotCancellable(f"order {order_ledger_id} has passed the point from which it only goes forward")
         return CancelRequested(actor, reason)
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, seen=seen)
 
 
 async def retry(
@@ -78,6 +87,7 @@ async def retry(
     actor: str,
     reason: str,
     dry_run: bool = False,
+    seen: str | None = None,
     wake: bool = True,
 ) -> Verdict:
     """Have a stuck order go on in a new round, or a failed one tried anew.
@@ -88,20 +98,22 @@ async def retry(
     Raises:
         OrderNotFound: There is no such order.
         NotRetryable: It is neither stuck nor failed; or Unreadable, a kind of it: the ledger's row does not fit the definition.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
     row = await _row(conn, order_ledger_id)
     if row.status is Status.FAILED:
         if not (await definitions.of(conn, row.definition_id)).startable:
             raise NotRetryable(f"{row.saga} {order_ledger_id} is begun anew on order {row.parent_id}, by no retry")
-        return await _place_again(conn, definitions, row, actor=actor, reason=reason, dry_run=dry_run, wake=wake)
+        said = Entry(Kind.OPERATOR, outcome="retry", actor=actor, reason=reason)
+        return await _place_again(conn, definitions, row, said, dry_run=dry_run, seen=seen, wake=wake)
 
     def decide(current: SagaRow, _: Saga[Any]) -> Observation:
         if current.status is not Status.STUCK:
             raise NotRetryable(f"order {order_ledger_id} is {current.status}: only a stuck or failed order is retried")
         return Retried(actor, reason)
 
-    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, wake=wake)
+    return await apply(conn, definitions, order_ledger_id, decide, actor=actor, dry_run=dry_run, seen=seen, wake=wake)
 
 
 async def apply(
@@ -112,6 +124,7 @@ async def apply(
     *,
     actor: str,
     dry_run: bool,
+    seen: str | None = None,
     wake: bool = True,
 ) -> Verdict:
     """Write a verb under the row's present fence, again on each newer row.
@@ -123,11 +136,13 @@ async def apply(
         decide: Says what is asked of a row; None where that was done before. What it raises is raised here, with nothing done.
         actor: Who asks.
         dry_run: Whether only to tell what would follow.
+        seen: The mark that a preview told; None to act on the order as it stands.
         wake: Whether to tell orchestrators; a caller with a transaction does it after the commit.
 
     Raises:
         OrderNotFound: There is no such order.
         Unreadable: What the ledger says of it does not fit its definition.
+        Changed: It is not as it was `seen`.
         Busy: It changed too often meanwhile.
     """
     for _ in range(TRIES_MAX):
@@ -135,9 +150,12 @@ async def apply(
         saga = await definitions.of(conn, row.definition_id)
         work = _read(saga, row)
         observation = decide(row, saga)
+        now = mark_of(row, work.progress, observation.step if isinstance(observation, Skipped) else None)
         if observation is None:
             paused = work.progress.paused
-            return Verdict(order_ledger_id, row.status, False, preview(work, work.progress), paused=paused)
+            return Verdict(order_ledger_id, row.status, False, preview(work, work.progress), paused=paused, seen=now)
+        # Under the fence of this very row: what comes in between makes the write miss, and is looked at then.
+        refuse_changed(row, seen, now)
         move = work.advance(observation, go_on=False)
         transition = _kept(work.transition(move, replica=f"operator {actor}"), row)
         if isinstance(observation, Signalled):
@@ -145,21 +163,21 @@ async def apply(
             transition = replace(transition, keep_due=waiting(saga, work.progress) == waiting(saga, move.progress))
         back = _back_of(work, transition)
         if dry_run:
-            return _verdict(work, row.status, move.progress, back, done=False)
+            return _verdict(work, row.status, move.progress, now, back, done=False)
         if await _written(conn, transition, observation, back):
             if wake:
                 await ledger.wake_orchestrators(conn)
-            return _verdict(work, transition.status, move.progress, back, done=True)
+            return _verdict(work, transition.status, move.progress, now, back, done=True)
         await asyncio.sleep(TRY_AGAIN_S)
     raise Busy(f"order {order_ledger_id} changed too often meanwhile: try again")
 
 
-def _verdict(work: Work, status: Status, after: Progress, back: Back | None = None, *, done: bool) -> Verdict:
+def _verdict(work: Work, status: Status, after: Progress, seen: str, back: Back | None = None, *, done: bool) -> Verdict:
     """Return what a verb did, or would do, that leads to a state."""
     left = remains(work.saga, work.progress, after)
     if back is not None:
         left += (f"order {back.order_ledger_id} becomes CANCELLED",)
-    return Verdict(work.row.order_ledger_id, status, done, preview(work, after), left, after.paused)
+    return Verdict(work.row.order_ledger_id, status, done, preview(work, after), left, after.paused, seen=seen)
 
 
 def _back_of(work: Work, transition: Transition) -> Back | None:
@@ -194,7 +212,7 @@ def _kept(transition: Transition, row: SagaRow) -> Transition:
 
 
 async def _place_again(
-    conn: ledger.Connection, definitions: Definitions, row: SagaRow, *, actor: str, reason: str, dry_run: bool, wake: bool
+    conn: ledger.Connection, definitions: Definitions, row: SagaRow, said: Entry, *, dry_run: bool, seen: str | None, wake: bool
 ) -> Verdict:
     """Insert a failed order once more, under the first free key `retry:N:KEY`, on what its saga is configured to be now."""
     if await is_erased(conn, row.order_ledger_id):
@@ -222,23 +240,24 @@ async def _place_again(
         chosen = definitions.chosen(row.saga, request.order_ledger_id)
         opening = open_order(chosen.saga, request, config_seq=chosen.config_seq)
         calls, left = preview(opening.work, opening.work.progress), _stands(row)
-        entry = Entry(Kind.OPERATOR, outcome="retry", actor=actor, reason=reason)
+        now = mark_of(row, Progress.from_json(row.progress), number)
         before = (await ledger.get_rows(conn, [request.order_ledger_id])).get(request.order_ledger_id)
         if before is not None and (before.status in UNDONE or before.parent_id is None):
             # Failed as well; or no retry at all: a client may take for an order of its own whatever key it likes.
             continue
         if before is not None:
             # Asked for twice: it is on its way, or stands already. A second one would be paid a second time.
-            return Verdict(request.order_ledger_id, before.status, False, ())
+            return Verdict(request.order_ledger_id, before.status, False, (), seen=now)
+        refuse_changed(row, seen, now)
         if dry_run:
-            return Verdict(request.order_ledger_id, opening.order.status, False, calls, left)
-        if await ledger.insert_order(conn, replace(opening.order, entries=(entry, *opening.order.entries))):
+            return Verdict(request.order_ledger_id, opening.order.status, False, calls, left, seen=now)
+        if await ledger.insert_order(conn, replace(opening.order, entries=(said, *opening.order.entries))):
             if wake:
                 await ledger.wake_orchestrators(conn)
-            return Verdict(request.order_ledger_id, opening.order.status, True, calls, left)
+            return Verdict(request.order_ledger_id, opening.order.status, True, calls, left, seen=now)
         if not await ledger.get_rows(conn, [request.order_ledger_id]):
             raise Busy(f"saga {row.saga} was configured anew meanwhile: try again")
-        return Verdict(request.order_ledger_id, opening.order.status, False, calls)
+        return Verdict(request.order_ledger_id, opening.order.status, False, calls, seen=now)
     raise NotRetryable(f"order {row.order_ledger_id} was tried anew {RETRIES_MAX} times already")
 
 

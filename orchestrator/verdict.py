@@ -1,6 +1,6 @@
 """What somebody is told who asked something of an order: what it did, or why it was refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sql.ledger import LedgerError
@@ -23,6 +23,10 @@ class Completed(NotCancellable):
     """The order has completed: it can't be turned round any more, only be taken back (`cancelling.py`)."""
 
 
+class Changed(NotAllowed):
+    """The order is not as it was when somebody looked at it and decided; nothing was changed."""
+
+
 class Unreadable(NotRetryable, NotCancellable):
     """What the ledger says of the order does not fit its definition; nothing was changed."""
 
@@ -42,6 +46,7 @@ class Verdict:
         calls: The calls that follow if every one succeeds, in order: method, participant and path.
         irreversible: What of the order can't be undone any more, in sentences.
         paused: Whether it is on hold after the verb; then the calls follow once it is resumed.
+        seen: Mark of the state that it was made of (`seen.py`).
     """
 
     order_ledger_id: UUID
@@ -50,3 +55,4 @@ class Verdict:
     calls: tuple[str, ...]
     irreversible: tuple[str, ...] = ()
     paused: bool = False
+    seen: str = field(kw_only=True)

@@ -80,4 +80,4 @@ def _print(console: Console, verb: str, asked: UUID, verdict: Verdict, *, dry_ru
     for sentence in verdict.irreversible:
         say(console, f"can't be undone: {sentence}")
     if dry_run:
-        console.print("nothing was changed")
+        say(console, f"nothing was changed; with --seen {verdict.seen} it is refused once the order has changed")

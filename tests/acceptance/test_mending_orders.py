@@ -93,7 +93,7 @@ async def test_what_could_not_be_undone_is_left_out_after_a_look_at_what_that_le
         f"skip-step of order {order} would be followed by:",
         "      no calls",
         "can't be undone: what create_order did, or may have done, stays",
-        "nothing was changed",
+        f"nothing was changed; with --seen STUCK-{before[-1]['seq']}-create_order it is refused once the order has changed",
     ]
     assert_told(wrong, 1, "it is the turn of create_order")
     assert skipped.stdout.splitlines()[0] == f"skip-step of order {order} is recorded; it is FAILED, and goes on with:"

@@ -7,8 +7,8 @@ from uuid import UUID
 import click
 from click.core import ParameterSource
 
-from orchestrator.operations.commands.shared import ACTOR, AS_JSON, at_place
-from orchestrator.operations.parameters import DURATION, RETRYABLE, SAGA, TEXT
+from orchestrator.operations.commands.shared import ACTOR, AS_JSON, SEEN, at_place
+from orchestrator.operations.parameters import DURATION, ORDER_ID, RETRYABLE, SAGA, TEXT
 from sql.models import Status
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ORDERS: Final = frozenset({"status", "saga", "error_like", "limit"})
 _TERMS: Final = frozenset({"canary", "rate", "stop_at_failures", "wait_s"})
 _WITH: Final[Mapping[str, frozenset[str]]] = {
-    "order_ledger_id": frozenset({"reason", "dry_run"}),
+    "order_ledger_id": frozenset({"reason", "dry_run", "seen"}),
     "everything": _ORDERS | _TERMS | {"reason", "dry_run"},
     "resume": _TERMS | {"reason"},
     "run": frozenset(),
@@ -39,7 +39,7 @@ class _Retry(click.Command):
 
 
 @click.command(cls=_Retry)
-@click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
+@click.argument("order_ledger_id", metavar="[ID]", type=ORDER_ID, required=False)
 @click.option("--all", "everything", is_flag=True, help="All orders that are as the next four say, chosen once.")
 @click.option("--status", type=RETRYABLE, help="STUCK or FAILED; needed with --all.")
 @click.option("--saga", type=SAGA, help="Only orders of this saga.")
@@ -66,6 +66,7 @@ class _Retry(click.Command):
 @click.option("--reason", type=TEXT, help="Why; is recorded. Needed with ID and --all.")
 @ACTOR
 @click.option("--dry-run", is_flag=True, help="Show what would follow; change nothing.")
+@SEEN
 @at_place
 @AS_JSON
 @click.pass_context
@@ -80,7 +81,8 @@ def retry(context: click.Context, /, place: "Place", actor: str, as_json: bool, 
         from orchestrator.operations import verbs
 
         order: UUID = asked["order_ledger_id"]
-        verbs.act("retry", url, order_ledger_id=order, actor=actor, reason=reason, dry_run=asked["dry_run"], as_json=as_json)
+        said = {name: asked[name] for name in ("dry_run", "seen")}
+        verbs.act("retry", url, order_ledger_id=order, actor=actor, reason=reason, as_json=as_json, **said)
     elif mode in ("run", "runs"):
         from orchestrator.operations import runs
 
@@ -122,7 +124,9 @@ def _mode(context: click.Context) -> str:
     if len(modes) != 1:
         raise click.UsageError("say one of ID, --all, --resume, --run and --runs", context)
     options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    wrong = sorted(options[name] for name in _given(context) & (_ORDERS | _TERMS | {"reason", "dry_run"}) - _WITH[modes[0]])
+    wrong = sorted(
+        options[name] for name in _given(context) & (_ORDERS | _TERMS | {"reason", "dry_run", "seen"}) - _WITH[modes[0]]
+    )
     if wrong:
         what = "an order's ID" if modes[0] == "order_ledger_id" else options[modes[0]]
         raise click.UsageError(f"{wrong[0]} is not said with {what}", context)

@@ -10,13 +10,16 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
-from orchestrator.operations.parameters import TEXT
+from orchestrator.operations.parameters import ORDER_ID, TEXT, Beginning
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 GC_THRESHOLD: Final = 20_000
 """Objects that come to be before a look for garbage; 700 by default."""
 PARTICIPANTS: Final = ("orders", "inventory", "payments", "shipping", "notifications")
 AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+SEEN: Final = click.option(
+    "--seen", metavar="MARK", help="Refuse it when the order has changed since a --dry-run that told this mark."
+)
 DATABASE_URL: Final = click.option(
     "--database-url", metavar="URL", help="The ledger's database; else SAGA_DATABASE_URL, else that of the stack in --data-dir."
 )
@@ -38,7 +41,12 @@ def at_place(command: Command) -> Command:
         gc.set_threshold(GC_THRESHOLD)
         from orchestrator.operations.place import find_place
 
-        return command(find_place(database_url or given, data_dir, databases_of), **parameters)
+        place = find_place(database_url or given, data_dir, databases_of)
+        if isinstance(beginning := parameters.get("order_ledger_id"), Beginning):
+            from orchestrator.operations.ledger_view import find_order
+
+            parameters["order_ledger_id"] = find_order(place.database_url, beginning)
+        return command(place, **parameters)
 
     return cast("Command", placed)
 
@@ -46,8 +54,8 @@ def at_place(command: Command) -> Command:
 def operator(command: Command) -> Command:
     """Give a command what every act of an operator on an order takes."""
     dry_run = click.option("--dry-run", is_flag=True, help="Show the calls that would follow; change nothing.")
-    command = by_somebody(dry_run(command))
-    return at_place(click.argument("order_ledger_id", metavar="ID", type=click.UUID)(command))
+    command = by_somebody(dry_run(SEEN(command)))
+    return at_place(click.argument("order_ledger_id", metavar="ID", type=ORDER_ID)(command))
 
 
 def by_somebody(command: Command) -> Command:

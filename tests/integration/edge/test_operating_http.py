@@ -114,6 +114,55 @@ async def test_a_failed_order_that_is_placed_anew_is_counted_as_started(edge: Ed
     assert 'saga_started_total{saga="place_order"} 2.0' in metrics
 
 
+async def begun(edge: Edge) -> list[tuple[str, int]]:
+    return [(row["saga"], row["last_seq"]) for row in await edge.rows("select saga, last_seq from order_ledger order by saga")]
+
+
+async def test_a_retry_is_refused_when_somebody_has_resolved_the_order_since_it_was_previewed(edge: Edge) -> None:
+    order = await stuck(edge)
+
+    previewed = await act(edge, order, "retry", dry_run=True)
+    quicker = await act(edge, order, "resolve", actor="bob")
+    before = await row(edge, order), await begun(edge)
+    refused = await act(edge, order, "retry", seen=previewed.json["seen"])
+
+    assert (quicker.json["status"], refused.status, refused.problem) == ("FAILED", 409, "conflict")
+    assert "has changed since you looked at it, and is FAILED now: look again" in refused.json["detail"]
+    assert (await row(edge, order), await begun(edge)) == before, "it was placed anew, or written to"
+
+    again = await act(edge, order, "retry", seen=(await act(edge, order, "retry", dry_run=True)).json["seen"])
+    assert (again.json["done"], again.json["order_ledger_id"] != order) == (True, True)
+
+
+async def test_an_order_that_failed_once_more_since_is_not_placed_anew_a_third_time_unseen(edge: Edge) -> None:
+    order = await stuck(edge)
+    await act(edge, order, "resolve")
+    previewed = await act(edge, order, "retry", dry_run=True)
+    child = (await act(edge, order, "retry", actor="bob")).json["order_ledger_id"]
+    await act(edge, child, "pause", actor="bob")
+    assert (await act(edge, child, "resolve", actor="bob")).json["status"] == "FAILED"
+    before = await begun(edge)
+
+    refused = await act(edge, order, "retry", seen=previewed.json["seen"])
+
+    assert (refused.status, "look again" in refused.json["detail"], await begun(edge)) == (409, True, before)
+
+
+async def test_a_cancel_that_was_previewed_on_its_way_takes_nothing_back_once_the_order_has_completed(edge: Edge) -> None:
+    order = (await edge.place()).id
+    previewed = await act(edge, order, "cancel", dry_run=True)
+    await act(edge, order, "pause", actor="bob")
+    assert (await act(edge, order, "resolve", actor="bob", **{"as": "completed"})).json["status"] == "COMPLETED"
+    before = await begun(edge)
+
+    refused = await act(edge, order, "cancel", seen=previewed.json["seen"])
+
+    assert (refused.status, refused.problem, await begun(edge)) == (409, "conflict", before)
+    known = (await act(edge, order, "cancel", dry_run=True)).json["seen"]
+    assert (await act(edge, order, "cancel", seen=known)).json["done"] is True
+    assert (await act(edge, order, "cancel", seen=known)).json["done"] is False, "what is done already is told as that"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 async def test_an_order_that_is_not_there_is_not_found_by_any_verb(edge: Edge, verb: str) -> None:
     for order in (str(uuid4()), "no-id"):
@@ -130,6 +179,7 @@ async def test_an_order_that_is_not_there_is_not_found_by_any_verb(edge: Edge, v
         {"reason": "x"},
         {**BY, "actor": ""},
         {**BY, "dry_run": "yes"},
+        {**BY, "seen": 17},
         {**BY, "other": 1},
         {**BY, "as": "lost"},
         [],

@@ -57,7 +57,11 @@ def test_a_cancel_is_shown_then_done_then_known(order: UUID, ledger_url: str, ca
     act("cancel", ledger_url, order)
     again = capsys.readouterr().out.splitlines()
 
-    assert shown == [f"cancel of order {order} would be followed by:", "      no calls", "nothing was changed"]
+    assert shown == [
+        f"cancel of order {order} would be followed by:",
+        "      no calls",
+        "nothing was changed; with --seen RECEIVED-round1 it is refused once the order has changed",
+    ]
     assert done == [f"cancel of order {order} is recorded; it is CANCELLED, and goes on with:", "      no calls"]
     assert again[0] == f"cancel of order {order} had been asked for before; it is CANCELLED"
 
