@@ -58,9 +58,16 @@ export function show(root, { query }, signal) {
         el("a", { href: to("orders", null, filterOf(of)) }, of.reason ?? "on hold"),
         of.saga, of.step ?? NOTHING, badge(of.state === "STUCK" ? "STUCK" : "paused"), count(orders),
         values.length ? values.map((value) => el("div", {}, value)) : NOTHING, time(since),
-        of.state === "STUCK" ? commandOf(of) : NOTHING,
+        of.state === "STUCK" ? command(key, of) : NOTHING,
       ],
     })));
+  }
+
+  // Made once a group, so that what is unfolded stays so.
+  const commands = new Map();
+  function command(key, of) {
+    if (!commands.has(key)) commands.set(key, commandOf(of));
+    return commands.get(key);
   }
 
   const soon = poll("Stuck orders", async () => {
@@ -101,5 +108,10 @@ function commandOf({ saga, reason }) {
   const like = literal(reason);
   const text = `saga ledger retry --all --status STUCK --saga ${quoted(saga)}${like ? ` --error-like ${quoted(like)}` : ""} --canary 5 --rate 10 --dry-run --reason ''`;
   const code = el("code", {}, text);
-  return el("details", {}, el("summary", {}, "Command"), code, " ", copier(text, "Copy", { name: `Copy the command for ${saga}: ${like}`, shown: () => code }));
+  const unfolded = el("details", {}, el("summary", {}, "Read it"), code);
+  const shown = () => {
+    unfolded.open = true;
+    return code;
+  };
+  return el("div", {}, copier(text, "Copy command", { name: `Copy command for ${saga}: ${like}`, shown }), unfolded);
 }
