@@ -1,11 +1,13 @@
 """What needs a person: one async function per query of `sql/queries/halted.sql`, of the same name."""
 
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from psycopg import AsyncConnection
 
 from sql.loader import Queries
 from sql.models import Json
+from sql.reading import Position
 
 Connection = AsyncConnection[Any]
 
@@ -27,6 +29,32 @@ async def sum_halted(conn: Connection) -> Json:
         when the first of them stopped), the greatest `GROUPS_MAX` first.
     """
     return (await _QUERIES.fetch(conn, "sum_halted", {"look_max": LOOK_MAX, "groups_max": GROUPS_MAX}))[0]
+
+
+async def list_stuck(
+    conn: Connection,
+    *,
+    saga: str | None = None,
+    customer_id: str | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    cursor: Position | None = None,
+    limit: int,
+) -> list[Json]:
+    """Return orders that are STUCK, the oldest first, with the members that `reading.look_for_orders` gives them.
+
+    Args:
+        conn: Any connection to the ledger.
+        saga: Orders of this saga; None for any.
+        customer_id: Orders of this customer; None for any.
+        error: Orders whose last error holds this text, in whichever case; None for any.
+        since: Aware time; orders recorded then or later.
+        cursor: Position after which the page starts; None for the first page.
+        limit: Most orders, at least 1.
+    """
+    after_at, after_id = cursor or (None, None)
+    asked = {"saga": saga, "customer_id": customer_id, "error": error, "since": since}
+    return await _QUERIES.fetch(conn, "list_stuck", {**asked, "after_at": after_at, "after_id": after_id, "limit": limit})
 
 
 async def list_halted(conn: Connection, *, by: Literal["age", "value"], limit: int) -> list[Json]:

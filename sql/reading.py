@@ -167,6 +167,12 @@ async def list_clients(conn: Connection) -> list[str]:
     return [row["client_id"] for row in await _QUERIES.fetch(conn, "list_clients", {"limit": CLIENTS_MAX})]
 
 
+async def list_ids(conn: Connection, first: UUID, last: UUID, *, limit: int) -> list[UUID]:
+    """Return the ids of orders from one to another."""
+    rows = await _QUERIES.fetch(conn, "list_ids", {"first": first, "last": last, "limit": limit})
+    return [row["order_ledger_id"] for row in rows]
+
+
 async def get_journal(conn: Connection, order_ledger_id: UUID, client_id: str | None = None) -> list[Json] | None:
     """Return an order's journal from its first entry on; None when there is no order that this client may see.
 

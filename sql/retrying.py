@@ -103,6 +103,12 @@ async def sum_up_set(conn: Connection, run_id: int, *, reasons_max: int) -> tupl
     return value, reasons
 
 
+async def list_left_elsewhere(conn: Connection, run_id: int) -> dict[int, int]:
+    """Return how many orders that a run still has to retry are still to be retried in other runs, by their numbers."""
+    rows = await _QUERIES.fetch(conn, "list_left_elsewhere", {"run_id": run_id})
+    return {row["run_id"]: row["orders"] for row in rows}
+
+
 async def list_first(conn: Connection, run_id: int, *, limit: int) -> list[UUID]:
     """Return the orders of a run that come first."""
     return [row["order_ledger_id"] for row in await _QUERIES.fetch(conn, "list_first", {"run_id": run_id, "limit": limit})]

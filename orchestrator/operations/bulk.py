@@ -57,12 +57,14 @@ class Preview:
         value: What they are worth in minor units, by currency.
         reasons: The commonest reasons why they stand where they do: `error`, `step`, `orders`.
         first: What would follow for the first few: the verdict of each, or why it would be refused.
+        earlier: Orders of the set that are still to be retried in earlier runs, by their numbers.
     """
 
     orders: int
     value: dict[str, int]
     reasons: list[Json]
     first: list[tuple[UUID, Verdict | str]]
+    earlier: dict[int, int]
 
 
 async def begin(conn: Connection, wanted: Wanted, terms: Terms, *, actor: str, reason: str) -> Run:
@@ -95,7 +97,8 @@ async def preview(
         first: list[tuple[UUID, Verdict | str]] = []
         for order in await retrying.list_first(conn, run_id, limit=FIRST):
             first.append((order, await _retried(conn, definitions, order, actor=actor, reason=reason, dry_run=True)))
-    return Preview(run.orders, value, reasons, first)
+        earlier = await retrying.list_left_elsewhere(conn, run_id)
+    return Preview(run.orders, value, reasons, first, earlier)
 
 
 async def go_on(

@@ -18,10 +18,10 @@ from orchestrator.operations.asking import Connection, ask, connected
 from orchestrator.operations.bulk import Preview, Wanted
 from orchestrator.operations.bulk_pace import Terms
 from orchestrator.operations.render import open_console, print_json, print_table, progress_bar, say
-from orchestrator.operations.runs import ended_of, find, how_on, orders_of, print_run, stands
+from orchestrator.operations.runs import ended_of, find, how_on, orders_of, print_run, stands, still_of
 from orchestrator.settings import load_settings
 from orchestrator.verdict import Verdict
-from sql import acts
+from sql import acts, retrying
 from sql.ledger import LedgerError
 from sql.retrying import Run
 
@@ -119,6 +119,8 @@ def print_preview(console: Console, wanted: Wanted, found: Preview) -> None:
             say(console, f"{number:>4}  {call}")
         for sentence in answer.irreversible:
             say(console, f"can't be undone: {sentence}")
+    for sentence in still_of(found.earlier):
+        say(console, sentence)
     if found.orders > len(found.first):
         say(console, f"and so on for {orders_of(found.orders - len(found.first))} more")
     console.print("nothing was changed")
@@ -161,6 +163,8 @@ def _carried_out(database_url: str, begun: Begin, changes: Mapping[str, Any], *,
             said = {**run.asked, **changes}
             terms = Terms(**{field.name: said[field.name] for field in fields(Terms)})
             if not as_json:
+                for sentence in still_of(await retrying.list_left_elsewhere(conn, run.run_id)):
+                    say(console, sentence)
                 say(console, f"run {run.run_id}: {orders_of(run.outstanding)} to retry{_carefully(terms)}")
             shown(run)
             with shown._bar:

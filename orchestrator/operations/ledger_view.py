@@ -1,15 +1,19 @@
 """What commands show of the ledger."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator.operations.asking import Connection, ask, connected
-from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders, say
+from orchestrator.operations.render import open_console, print_journal, print_json, print_order, print_orders, print_stuck, say
 from orchestrator.settings import SettingsError
-from sql import oncall, reading
+from sql import halted, oncall, reading
 from sql.ledger import OrderNotFound
 from sql.models import Json, Status
+
+if TYPE_CHECKING:
+    from orchestrator.operations.parameters import Beginning
 
 
 def show_list(
@@ -27,20 +31,28 @@ def show_list(
     cursor: str | None,
     thorough: bool,
 ) -> None:
-    """Print a page of orders, newest first.
+    """Print a page of orders, newest first, or of STUCK ones, oldest first.
 
     Raises:
         SettingsError: A filter is none.
     """
+    since = since and since.replace(tzinfo=since.tzinfo or UTC)
+    position = _position(cursor) if cursor else None
+    if stuck:
+        if paused or status not in (None, Status.STUCK):
+            raise SettingsError("--stuck is said without --paused and another --status: no such order is STUCK")
+        asked = {"saga": saga, "customer_id": customer, "error": error_like, "since": since, "cursor": position}
+        _show_stuck(database_url, asked, limit=limit, as_json=as_json)
+        return
     statuses = [Status(status)] if status else []
     filters: dict[str, Any] = {
-        "statuses": [Status.STUCK] if stuck else statuses,
+        "statuses": statuses,
         "saga": saga,
         "customer_id": customer,
         "error": error_like,
-        "since": since and since.replace(tzinfo=since.tzinfo or UTC),
+        "since": since,
         "paused": paused,
-        "cursor": _position(cursor) if cursor else None,
+        "cursor": position,
         "look_max": None if thorough else reading.LOOK_MAX,
     }
     # One more than is shown tells whether there is another page.
@@ -57,6 +69,21 @@ def show_list(
     if found.reached is not None:
         say(console, f"looked at {reading.LOOK_MAX:,} orders; further back: --cursor {next_cursor}, or all at once: --thorough")
     elif next_cursor:
+        say(console, f"more: --cursor {next_cursor}")
+    elif not page:
+        console.print("no orders")
+
+
+def _show_stuck(database_url: str, asked: Mapping[str, Any], *, limit: int, as_json: bool) -> None:
+    found = ask(database_url, lambda conn: halted.list_stuck(conn, **asked, limit=limit + 1))
+    page = found[:limit]
+    next_cursor = reading.encode_cursor(reading.position_of(page[-1])) if len(found) > limit else None
+    if as_json:
+        print_json({"orders": page, "next_cursor": next_cursor})
+        return
+    console = open_console()
+    print_stuck(console, page)
+    if next_cursor:
         say(console, f"more: --cursor {next_cursor}")
     elif not page:
         console.print("no orders")
@@ -85,7 +112,8 @@ def show_order(database_url: str, order_ledger_id: UUID, *, as_json: bool) -> No
         print_json({**order, "journal": journal, "timeline": course.document()})
         return
     console = open_console()
-    print_order(console, order)
+    since = {"stuck_since": order["updated_at"]} if order["status"] == Status.STUCK else {}
+    print_order(console, {**order, **since})
     console.print("\nTimeline", style="bold")
     for line in draw(course, console.width):
         console.print(line, soft_wrap=True)
@@ -101,6 +129,19 @@ def show_statistics(database_url: str, *, window_s: float, as_json: bool) -> Non
         print_json(statistics)
     else:
         print_stats(open_console(), statistics)
+
+
+def find_order(database_url: str, beginning: "Beginning") -> UUID:
+    """Return the one order whose id begins so.
+
+    Raises:
+        OrderNotFound: There is none, or more than one.
+    """
+    found = ask(database_url, lambda conn: reading.list_ids(conn, *beginning.span, limit=2))
+    if len(found) != 1:
+        what = "no order" if not found else "more than one order"
+        raise OrderNotFound(f"the ledger has {what} whose id begins with {beginning.digits}")
+    return found[0]
 
 
 async def client_of(database_url: str, order_ledger_id: UUID) -> str:

@@ -2,16 +2,49 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import click
 from click.shell_completion import CompletionItem
 
 from sql.models import Status
 
+DIGITS_MIN: Final = 8
+"""As many as lists show where there is little room: fewer would mean many orders."""
 TEXT_MAX: Final = 500
 """As over HTTP: what is recorded is shown in tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first digits of an order's id, for which the ledger knows the rest.
+
+    Attributes:
+        digits: Hexadecimal, `DIGITS_MIN` to 31 of them.
+    """
+
+    digits: str
+
+    @property
+    def span(self) -> tuple[UUID, UUID]:
+        """The first and the last id that begins so."""
+        return UUID(self.digits.ljust(32, "0")), UUID(self.digits.ljust(32, "f"))
+
+
+class _OrderId(click.ParamType[UUID | Beginning]):
+    """An order's id or its beginning, with dashes or without."""
+
+    name = "order id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> UUID | Beginning:
+        """Read it."""
+        digits = str(value).lower().replace("-", "")
+        if not re.fullmatch(rf"[0-9a-f]{{{DIGITS_MIN},32}}", digits):
+            self.fail(f"{value!r} is no order's id, and not {DIGITS_MIN} digits of its beginning", param, ctx)
+        return UUID(digits) if len(digits) == 32 else Beginning(digits)
 
 
 class _Time(click.ParamType[datetime]):
@@ -158,6 +191,7 @@ ADDRESS: Final = _Address()
 DURATION: Final = _Duration()
 CLIENT: Final = _Client()
 NAME: Final = _Name()
+ORDER_ID: Final = _OrderId()
 PARTICIPANT: Final = _Participant()
 SAGA: Final = _Saga()
 TIME: Final = _Time()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.money import money
 from orchestrator.operations.exits import printable
+from orchestrator.operations.parameters import DIGITS_MIN
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -65,9 +66,10 @@ def progress_bar(*, quiet: bool) -> "Progress":
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=Console(stderr=True),
         disable=quiet or not sys.stderr.isatty(),
         transient=True,
@@ -112,6 +114,22 @@ def print_orders(console: Console, orders: Sequence[Row]) -> None:
     print_table(console, ("ORDER", "STATUS", "STEP", "RETRIES#", "CREATED UTC", "CUSTOMER", "SAGA"), rows)
 
 
+def print_stuck(console: Console, orders: Sequence[Row]) -> None:
+    """Print STUCK orders; a narrow terminal has room for the beginning of an id, which commands take for the whole."""
+    narrow = console.width < WIDE
+    rows = [
+        (
+            str(order["order_ledger_id"])[: DIGITS_MIN if narrow else None],
+            f"{utc(order['updated_at']):%m-%d %H:%M}" if narrow else _moment(order["updated_at"]),
+            None if order["total_minor"] is None else money(order["total_minor"], order["currency"]),
+            order["step"],
+            order["last_error"],
+        )
+        for order in orders
+    ]
+    print_table(console, ("ORDER", "SINCE UTC", "VALUE#", "STUCK ON", "WHY"), rows, gap=1 if narrow else 2)
+
+
 def _status(order: Row) -> str:
     return f"{order['status']} (paused)" if order.get("paused_at") else str(order["status"])
 
@@ -122,7 +140,7 @@ def print_order(console: Console, order: Row) -> None:
     for name in _ORDER_FIELDS:
         if order.get(name) not in (None, "", {}):
             value = order[name]
-            shown = _moment(value) if isinstance(value, datetime) else _compact(value)
+            shown = f"{_moment(value)} UTC" if isinstance(value, datetime) else _compact(value)
             console.print(Text.assemble((f"{name:<18}", "bold"), plain(shown)), soft_wrap=True)
     if order.get("total_minor") is not None:
         console.print(Text.assemble((f"{'total':<18}", "bold"), plain(money(order["total_minor"], order["currency"]))))
@@ -183,6 +201,7 @@ _ORDER_FIELDS: Final = (
     "metadata",
     "created_at",
     "updated_at",
+    "stuck_since",
     "finished_at",
 )
 

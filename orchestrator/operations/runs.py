@@ -95,18 +95,27 @@ def orders_of(count: int) -> str:
 
 def stands(run: Run) -> str:
     """Return how far a run is, in words."""
-    ended = f"; {ended_of(run)}" if run.ended else ""
+    by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(run.ended.items()))
+    ended = f"; {ended_of(run)}: {by_status}" if run.ended else ""
     return f"{run.retried:,} of {orders_of(run.orders)} retried, {run.retried - sum(run.ended.values()):,} on their way{ended}"
 
 
 def ended_of(run: Run) -> str:
-    """Return how many of a run's orders ended in which status, in words."""
-    return ", ".join(f"{count:,} {status}" for status, count in sorted(run.ended.items()))
+    """Return how many of a run's orders ended well and how many not; FAILED is well where an order was to be undone."""
+    return f"{sum(run.ended.values()) - run.went_wrong:,} ended as wanted, {run.went_wrong:,} wrong"
 
 
 def how_on(run: Run) -> str:
     """Return what to type to go on with a run."""
     return f"go on with `saga ledger retry --resume {run.run_id}`"
+
+
+def still_of(earlier: Mapping[int, int]) -> list[str]:
+    """Return, of each earlier run that has orders of another one left, that it has."""
+    return [
+        f"run {run_id} still has {left:,} of these to retry: `saga ledger retry --resume {run_id}`"
+        for run_id, left in earlier.items()
+    ]
 
 
 def _became(order: Mapping[str, Any]) -> str:

@@ -27,6 +27,21 @@ select (select count(*) from looked) as looked_at,
                     from looked group by saga, state, step, reason, currency
                     order by count(*) desc, saga, step, reason, currency limit %(groups_max)s::integer) by_reason), '[]') as groups;
 
+-- name: list_stuck
+-- Orders that are STUCK, the oldest first, after a position; the columns are those of `list_orders`.
+select order_ledger_id, client_id, client_request_id, saga, saga_version, status, step_told(status, step, progress) as step,
+    direction, retry_count, next_retry_at, last_error, customer_id, currency, total_minor, metadata, correlation_id, parent_id,
+    paused_at, deadline_at, created_at, updated_at, finished_at
+from order_ledger
+where finished_at is null and due_at is null and status = 'STUCK'
+    and (%(saga)s::text is null or saga = %(saga)s::text)
+    and (%(customer_id)s::text is null or customer_id = %(customer_id)s::text)
+    and (%(error)s::text is null or strpos(lower(last_error), lower(%(error)s::text)) > 0)
+    and (%(since)s::timestamptz is null or created_at >= %(since)s::timestamptz)
+    and (%(after_at)s::timestamptz is null or (created_at, order_ledger_id) > (%(after_at)s::timestamptz, %(after_id)s::uuid))
+order by created_at, order_ledger_id
+limit %(limit)s;
+
 -- name: list_halted
 -- Of the oldest so many, those that have waited longest for a person, or those worth most of each currency. Of what is on
 -- hold, who said so and why stands in the journal.

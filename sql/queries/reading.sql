@@ -65,6 +65,11 @@ where (%(client_id)s::text is null or l.client_id = %(client_id)s::text)
 order by l.created_at desc, l.order_ledger_id desc
 limit %(limit)s::integer;
 
+-- name: list_ids
+-- Ids of orders from one to another, by the primary key.
+select order_ledger_id from order_ledger
+where order_ledger_id between %(first)s and %(last)s order by order_ledger_id limit %(limit)s::integer;
+
 -- name: read_in_order
 -- For the rest of the transaction what is asked for in an order is read in it from an index, not sorted: where the policy on clients'
 -- rows counts, the planner takes far fewer of them for visible than are, and would read a whole ledger to sort ten thousand.

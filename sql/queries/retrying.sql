@@ -33,6 +33,13 @@ union all
  group by last_error, step order by count(*) desc, step, last_error limit %(reasons_max)s)
 order by what desc, orders desc, step, of;
 
+-- name: list_left_elsewhere
+-- Orders that a run still has to retry and others have too, by these.
+select o.run_id, count(*) as orders
+from retry_run_order o join retry_run_order r on r.order_ledger_id = o.order_ledger_id
+where r.run_id = %(run_id)s and r.tried_at is null and o.run_id <> r.run_id and o.tried_at is null
+group by o.run_id order by o.run_id;
+
 -- name: list_first
 -- The orders of a run that come first.
 select order_ledger_id from retry_run_order where run_id = %(run_id)s order by position limit %(limit)s;

@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 
 from orchestrator.operations.commands.shared import AS_JSON, DATA_DIR, DATABASE_URL, at_place, databases_of
+from orchestrator.operations.parameters import ORDER_ID
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
@@ -36,7 +37,7 @@ def audit(context: click.Context, questions: bool, database_url: str | None, dat
 
 
 @audit.command()
-@click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
+@click.argument("order_ledger_id", metavar="[ID]", type=ORDER_ID, required=False)
 @click.option("--all", "every", is_flag=True, help="Replay the journal of every order, as without ID.")
 @at_place
 @AS_JSON
@@ -51,7 +52,7 @@ def replay(context: click.Context, place: "Place", order_ledger_id: UUID | None,
 
 
 @audit.command()
-@click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
+@click.argument("order_ledger_id", metavar="[ID]", type=ORDER_ID, required=False)
 @click.option("--all", "every", is_flag=True, help="Verify the journal of every order, as without ID.")
 @click.option(
     "--against", type=CHECKPOINT, metavar="FILE", help="Compare with a checkpoint too: it shows what was written anew."

@@ -7,7 +7,7 @@ import click
 
 from orchestrator.operations.commands.retrying import retry
 from orchestrator.operations.commands.shared import AS_JSON, at_place, operator
-from orchestrator.operations.parameters import SAGA, STATUS, TEXT, TIME
+from orchestrator.operations.parameters import ORDER_ID, SAGA, STATUS, TEXT, TIME
 from sql.models import Status
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ ledger.add_command(retry)
 @at_place
 @AS_JSON
 def list_orders(place: "Place", **filters: Any) -> None:
-    """List orders, newest first."""
+    """List orders, newest first; with --stuck oldest first, with since when, worth what and why."""
     from orchestrator.operations import ledger_view
 
     ledger_view.show_list(place.database_url, **filters)
 
 
 @ledger.command()
-@click.argument("order_ledger_id", metavar="ID", type=click.UUID)
+@click.argument("order_ledger_id", metavar="ID", type=ORDER_ID)
 @at_place
 @AS_JSON
 def show(place: "Place", order_ledger_id: UUID, as_json: bool) -> None:

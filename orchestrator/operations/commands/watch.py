@@ -6,14 +6,14 @@ from uuid import UUID
 import click
 
 from orchestrator.operations.commands.shared import AS_JSON, at_place
-from orchestrator.operations.parameters import SAGA, STATUS
+from orchestrator.operations.parameters import ORDER_ID, SAGA, STATUS
 
 if TYPE_CHECKING:
     from orchestrator.operations.place import Place
 
 
 @click.command()
-@click.argument("order_ledger_id", metavar="[ID]", type=click.UUID, required=False)
+@click.argument("order_ledger_id", metavar="[ID]", type=ORDER_ID, required=False)
 @click.option("--status", "statuses", type=STATUS, multiple=True, help="Only changes to this status; may be repeated.")
 @click.option("--saga", type=SAGA, help="Only orders of this saga.")
 @click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="Begin behind this change: its `seq`.")

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 
 from cli import saga
+from orchestrator.settings import SettingsError
 from sql import reading
+from sql.ledger import OrderNotFound
 from tests.integration.roles.two_clients import fill, kept
 
 COMMANDS = [
@@ -69,6 +71,48 @@ def test_what_is_piped_has_no_colour_and_its_json_is_one_line(run: Callable[[str
         document = run(f"{words} --json")
         assert document.count("\n") == 1, words
         assert isinstance(json.loads(document), dict), words
+
+
+def test_the_beginning_of_an_id_is_taken_for_the_one_order_that_has_it(run: Callable[[str], str], filled: str) -> None:
+    order = kept("A")
+
+    shown = run(f"ledger show {str(order)[:8]}")
+    with psycopg.connect(filled) as conn:
+        # Another order whose id begins so.
+        conn.execute("set session_replication_role = replica")
+        conn.execute(
+            "update order_ledger set order_ledger_id = %s where order_ledger_id = %s",
+            (str(order)[:8] + "-0000-8000-8000-000000000000", kept("B")),
+        )
+
+    assert str(order) in shown
+    assert str(order) in run(f"ledger show {str(order)[:18]}")
+    with pytest.raises(OrderNotFound, match="more than one order whose id begins with"):
+        run(f"ledger show {str(order)[:8]}")
+    with pytest.raises(OrderNotFound, match="no order whose id begins with 00000000"):
+        run("ledger pause 00000000 --reason why --dry-run")
+
+
+def test_what_is_stuck_is_listed_oldest_first_page_by_page(run: Callable[[str], str], filled: str) -> None:
+    with psycopg.connect(filled) as conn:
+        conn.execute(
+            "update order_ledger set status = 'STUCK', last_error = 'could not be undone: ' || client_id, lease_owner = null,"
+            " lease_expires_at = null, created_at = created_at - case client_id when 'B' then interval '1 hour' else '0' end"
+        )
+
+    heading, *rows = run("ledger list --stuck").splitlines()
+    first = json.loads(run("ledger list --stuck --limit 1 --json"))
+    second = json.loads(run(f"ledger list --stuck --limit 1 --json --cursor {first['next_cursor']}"))
+
+    assert heading.split() == ["ORDER", "SINCE", "UTC", "VALUE", "STUCK", "ON", "WHY"]
+    assert [row.split()[0] for row in rows] == [str(kept("B")), str(kept("A"))]
+    assert "5.00 GBP" in rows[0]
+    assert "could not be undone: B" in rows[0]
+    assert [page["orders"][0]["order_ledger_id"] for page in (first, second)] == [str(kept("B")), str(kept("A"))]
+    assert second["next_cursor"] is None
+    assert run("ledger list --stuck --error-like nothing-like-it").splitlines()[1:] == ["no orders"]
+    with pytest.raises(SettingsError, match="--stuck"):
+        run("ledger list --stuck --paused")
 
 
 def test_a_list_has_a_line_an_order_and_the_same_columns_with_and_without_rows(run: Callable[[str], str]) -> None:

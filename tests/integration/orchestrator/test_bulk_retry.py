@@ -16,7 +16,7 @@ from orchestrator.definitions import Definitions
 from orchestrator.operations import bulk
 from orchestrator.operations.bulk import Wanted
 from orchestrator.operations.bulk_pace import Terms
-from orchestrator.operations.runs import NoRun, find
+from orchestrator.operations.runs import NoRun, find, stands, still_of
 from orchestrator.retention import Retention
 from sql import acts, retention, retrying
 from sql.connect import open_pool
@@ -232,11 +232,29 @@ async def test_a_preview_says_what_it_would_be_and_changes_nothing(pool: Pool, c
     assert (found.orders, [order for order, _ in found.first]) == (4, orders[:3])
     assert [each.calls for _, each in found.first if not isinstance(each, str)] == [("first: POST /undo-first at shop",)] * 3
     assert sum(reason["orders"] for reason in found.reasons) == 4
-    assert narrow.orders == 2
+    assert (narrow.orders, narrow.earlier) == (2, {})
     with pytest.raises(NoRun):
         await bulk.preview(conn, replica.definitions, none, TERMS, **WHO)
     assert await acts_on(pool, orders) == []
     assert await retrying.list_runs(conn, limit=10) == []
+
+
+async def test_who_begins_again_is_told_of_the_run_that_still_has_these_orders(
+    pool: Pool, conn: Any, ledger_url: str, shop: Shop
+) -> None:
+    async with replica_of(pool, ledger_url, shop) as replica:
+        await stuck(replica, shop, 2)
+        run = await bulk.begin(conn, STUCK, TERMS, **WHO)
+
+        before = await bulk.preview(conn, replica.definitions, replace(STUCK, limit=1), TERMS, **WHO)
+        again = await bulk.begin(conn, STUCK, TERMS, **WHO)
+        left = await retrying.list_left_elsewhere(conn, again.run_id)
+        await go_on(conn, replica.definitions, run)
+
+        assert (before.earlier, left) == ({run.run_id: 1}, {run.run_id: 2})
+        assert still_of(left) == [f"run {run.run_id} still has 2 of these to retry: `saga ledger retry --resume {run.run_id}`"]
+        assert await retrying.list_left_elsewhere(conn, again.run_id) == {}
+        assert stands(await find(conn, run.run_id)).endswith("0 on their way; 2 ended as wanted, 0 wrong: 2 FAILED")
 
 
 async def test_orders_follow_one_another_at_the_pace_that_is_asked_for(

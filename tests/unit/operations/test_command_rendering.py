@@ -19,6 +19,7 @@ from orchestrator.operations.render import (
     print_json,
     print_order,
     print_orders,
+    print_stuck,
     short,
 )
 from orchestrator.settings import Settings
@@ -75,6 +76,24 @@ def test_a_list_of_orders_fits_80_columns() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_stuck_orders_are_told_with_since_when_worth_what_where_and_why_in_80_columns() -> None:
+    to, out = console()
+    stuck = {
+        **ORDER,
+        "status": "STUCK",
+        "updated_at": AT,
+        "step": "create_order",
+        "last_error": "could not be undone: create_order",
+    }
+
+    print_stuck(to, [stuck])
+
+    heading, *lines = out.getvalue().splitlines()
+    assert heading.split() == ["ORDER", "SINCE", "UTC", "VALUE", "STUCK", "ON", "WHY"]
+    assert " ".join(" ".join(lines).split()) == "8ab5d1a7 03-01 12:00 15.30 GBP create_order could not be undone: create_order"
+    assert max(map(len, [heading, *lines])) <= 80
+
+
 def test_an_order_is_shown_with_items_steps_and_journal() -> None:
     to, out = console()
 
@@ -83,6 +102,7 @@ def test_an_order_is_shown_with_items_steps_and_journal() -> None:
 
     shown = " ".join(out.getvalue().split())
     assert "15.30 GBP" in shown
+    assert "created_at 2026-03-01 12:00:00 UTC" in shown
     assert "1 85123A 6 2.55 GBP T-LIGHT HOLDER" in shown
     assert "reserve_inventory rejected 1 out-of-stock" in shown
     assert "2 1.500 s outcome 3/2 undo create_order unknown in 12 ms" in shown

@@ -3,6 +3,7 @@
 import os
 import pwd
 from typing import NoReturn
+from uuid import UUID
 
 import click
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from orchestrator.configuring import FAILURE_RATE_MAX, ORDERS_MIN
 from orchestrator.operations.commands import config, webhooks
 from orchestrator.operations.commands.shared import login_name
-from orchestrator.operations.parameters import ADDRESS, DURATION, NAME, TEXT
+from orchestrator.operations.parameters import ADDRESS, DURATION, NAME, ORDER_ID, TEXT, Beginning
 from orchestrator.webhooks.subscribing import GRACE_S
 
 
@@ -41,6 +42,27 @@ def test_what_no_participant_can_have_is_refused_without_repeating_it(given: str
         ADDRESS.convert(given, None, None)
 
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["0198c0de-0000-8000-8000-000000000001", "0198C0DE00008000800000000000000001"[:32]])
+def test_a_whole_id_is_an_order(given: str) -> None:
+    assert ORDER_ID.convert(given, None, None) == UUID(given)
+
+
+def test_the_beginning_of_an_id_is_all_ids_that_begin_so() -> None:
+    beginning = ORDER_ID.convert("0198C0DE-01", None, None)
+
+    assert isinstance(beginning, Beginning)
+    assert [str(end) for end in beginning.span] == [
+        "0198c0de-0100-0000-0000-000000000000",
+        "0198c0de-01ff-ffff-ffff-ffffffffffff",
+    ]
+
+
+@pytest.mark.parametrize("given", ["", "0198c0d", "0198c0dg", "0" * 33, "%" * 8])
+def test_what_begins_no_id_is_refused(given: str) -> None:
+    with pytest.raises(click.BadParameter):
+        ORDER_ID.convert(given, None, None)
 
 
 @pytest.mark.parametrize("given", ["", "Inventory", "1st", "a b", "a" * 64, "../x", "é"])
