@@ -84,7 +84,7 @@ def show_acts(database_url: str, subject: str | None, *, limit: int, as_json: bo
         why = f": {row['reason']}" if row["reason"] else ""
         say(console, f"{short(row['at'])} UTC  {row['act']} {row['subject']}, by {row['actor']}{why}")
     if not rows:
-        console.print("nothing was done")
+        console.print("nobody has done anything yet")
 
 
 def _print_new(made: NewKey, sentence: str, *, as_json: bool) -> None:

@@ -143,6 +143,7 @@ async def _stuck(ledger_url: str) -> list[Drift]:
 
 def render_reconciliation(report: Reconciliation, console: Console) -> None:
     """Print it: each drift with what mends it, parts that were not compared, the value at risk, the verdict."""
+    told: dict[str, str] = {}
     for drift in report.drifts:
         about = f"{drift.order} {drift.saga or ''} {drift.status or 'unknown'}"
         value = f", {money(drift.value_minor, drift.currency or UNKNOWN)}" if drift.value_minor is not None else ""
@@ -155,7 +156,10 @@ def render_reconciliation(report: Reconciliation, console: Console) -> None:
                 [(f"  {each.account}", each.expected, each.found) for each in drift.differences],
             )
         for command in drift.mend or ("nothing mends it by itself: see what was done in the participant's log",):
-            say(console, f"  {'mend: ' if drift.mend else ''}{command}")
+            # Orders that are STUCK for one cause are mended by one command.
+            first = told.setdefault(command, drift.order) if drift.mend else drift.order
+            how = command if first == drift.order else f"with order {first}"
+            say(console, f"  {'mend: ' if drift.mend else ''}{how}")
     for part in report.unreachable:
         say(console, f"NOT COMPARED {part.part}: {part.reason}")
     at_risk = report.value_at_risk

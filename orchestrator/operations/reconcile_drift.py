@@ -4,6 +4,7 @@ What an order leaves at the participants is compared with what its end says (`au
 record, a shipment or a message, and stands where nothing may, or is missing where something must be.
 """
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import orjson
 from orchestrator.identity import operation_key, resource_id
 from orchestrator.operations.audit_compare import balances
 from orchestrator.operations.audit_spool import Logged
+from orchestrator.operations.parameters import TEXT_MAX
 from participants.contracts import inventory, orders, payments, shipping
 from participants.contracts.endpoint import Endpoint
 from sql.models import Direction, Status
@@ -28,6 +30,8 @@ THINGS: Final[Mapping[str, str]] = {
 }
 """What a participant keeps, in one word; `effect` for one of a team's own."""
 
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+")
+"""What makes reasons of one cause differ."""
 UNKNOWN: Final = "unknown"
 """Stands where a currency would: only the ledger tells in what a participant's minor units are."""
 
@@ -148,7 +152,7 @@ def stuck(order: str, saga: str, reason: str | None, value_minor: int | None, cu
         order=order,
         status=Status.STUCK,
         meaning=f"{MEANINGS['stuck_order']}: {reason}" if reason else MEANINGS["stuck_order"],
-        mend=(_verb("retry", order, "stuck_order"),),
+        mend=(_retry_all(saga, reason),),
         saga=saga,
         value_minor=value_minor,
         currency=currency,
@@ -233,6 +237,14 @@ def _curl(endpoint: Endpoint[Any, Any], url: str, key: str, names: Mapping[str, 
         body = {name: names[name] for name in endpoint.request.model_fields}
         words += ["--header", "Content-Type: application/json", "--data", orjson.dumps(body).decode()]
     return shlex.join(words)
+
+
+def _retry_all(saga: str, reason: str | None) -> str:
+    """Return the command that previews a retry of all orders STUCK for one cause: what of a reason has no ids in it."""
+    cause = max(_ID.split(reason or ""), key=len).strip()
+    like = ["--error-like", cause[:TEXT_MAX]] if cause else []
+    words = ["saga", "ledger", "retry", "--all", "--status", "STUCK", "--saga", saga, *like]
+    return shlex.join([*words, "--reason", "what was mended", "--dry-run"])
 
 
 def _verb(verb: str, order: str, kind: str) -> str:

@@ -65,7 +65,9 @@ async def test_an_order_that_waits_for_an_operator_is_found_and_goes_on(shop: Sh
     report = reconcile(stack, 1)
     (drift,) = report["drifts"]
     typed(stack, drift["mend"][0])
+    previewed = (await shop.get(order))["status"]
+    typed(stack, drift["mend"][0].removesuffix(" --dry-run"))
 
-    assert (drift["kind"], drift["order"], drift["status"]) == ("stuck_order", order, "STUCK")
+    assert (drift["kind"], drift["order"], drift["status"], previewed) == ("stuck_order", order, "STUCK", "STUCK")
     assert (await shop.ends(order))["status"] == "FAILED"
     assert reconcile(stack, 0)["value_at_risk"] == {"by_currency": {}, "orders_unvalued": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.identity import resource_id
 from orchestrator.operations.audit_spool import Logged
-from orchestrator.operations.reconcile_drift import THINGS, Difference, Drift, ValueAtRisk, drifts_of, standing
+from orchestrator.operations.reconcile_drift import THINGS, Difference, Drift, ValueAtRisk, drifts_of, standing, stuck
 
 ORDER = "0198c0de-0000-8000-8000-000000000001"
 URLS = {name: f"http://{name}" for name in THINGS}
@@ -62,6 +62,19 @@ def test_what_a_completed_order_lacks_is_taken_back_and_what_it_exceeds_is_not(
     assert drift.kind == f"completed_order_{situation}_{THINGS[participant]}"
     reason = f"--reason 'reconcile: {drift.kind}'"
     assert drift.mend == ((f"saga ledger cancel {ORDER} {reason}",) if situation == "lacks" else ())
+
+
+def test_orders_that_are_stuck_for_one_cause_are_mended_by_one_command_that_is_looked_at_first() -> None:
+    reasons = [f"order {ORDER} could not be undone: create_order", "order 7 could not be undone: create_order"]
+
+    (command,) = {stuck(ORDER, "place_order", reason, 100, "GBP").mend for reason in reasons}
+
+    (words,) = (shlex.split(each) for each in command)
+    assert words[:5] == ["saga", "ledger", "retry", "--all", "--status"]
+    assert words[-1] == "--dry-run"
+    like = words[words.index("--error-like") + 1]
+    assert all(like in reason for reason in reasons)
+    assert like == "could not be undone: create_order"
 
 
 def test_money_that_is_only_set_aside_is_let_go_and_what_was_taken_is_given_back() -> None:
