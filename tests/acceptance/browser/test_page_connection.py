@@ -16,6 +16,34 @@ LIMIT_S = 20.0
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="session")]
 
 
+async def test_while_nothing_comes_nothing_is_called_live_and_a_view_opened_then_comes_by_itself(
+    browser: Browser, edge: Process, shop: Shop
+) -> None:
+    await shop.ends(await shop.place("before-nothing-comes"))
+    async with open_room(browser, edge.admin_url) as room:
+        await room.enter("#/overview")
+        page = room.page
+        live, stale = page.locator("#live"), page.locator("#stale")
+        await expect(live).to_have_text("live")
+        with edge.frozen():
+            await expect(stale).to_contain_text("Ledger: stale since")
+            await expect(stale).to_contain_text("Changes: stale since")
+            await expect(live).to_have_text("stale")
+            await page.get_by_role("link", name="Definitions").click()
+            await expect(page.get_by_role("table", name="Sagas")).to_contain_text("Loading")
+        await expect(page.get_by_role("table", name="Sagas")).to_contain_text("place_order")
+        await expect(stale).to_be_empty()
+        await expect(live).to_have_text("live")
+
+        await page.context.set_offline(True)
+        await page.get_by_role("link", name="Breakers").click()
+        await expect(stale).to_contain_text("Breakers: not known yet (this edge can't be reached)")
+        await page.context.set_offline(False)
+        await expect(page.get_by_role("row", name="payments")).to_be_visible()
+        await expect(live).to_have_text("live")
+        room.forgive(f"{AWAY}|ERR_INTERNET_DISCONNECTED")
+
+
 async def test_while_the_connection_is_away_it_says_so_and_then_nothing_is_missed(
     browser: Browser, edge: Process, stack: Stack, shop: Shop
 ) -> None:

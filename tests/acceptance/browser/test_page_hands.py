@@ -57,6 +57,15 @@ async def test_a_view_is_its_address_after_a_reload_and_on_the_way_back(room: Ro
     assert page.url.endswith("#/orders?status=FAILED")
 
 
+async def test_the_link_of_what_is_shown_shows_it_again(room: Room) -> None:
+    await room.show("#/breakers")
+    await room.page.evaluate("() => document.querySelector('main .view').classList.add('shown-before')")
+    await room.page.get_by_role("link", name="Breakers").click()
+    await expect(room.page.locator("main .view")).to_have_count(1)
+    await expect(room.page.locator(".shown-before")).to_have_count(0)
+    await room.is_shown()
+
+
 async def test_the_scheme_that_was_chosen_holds_after_a_reload(room: Room) -> None:
     page = room.page
     ground = "() => getComputedStyle(document.body).backgroundColor"
