@@ -11,8 +11,10 @@ let made = 0; // Of dialogs; their fields have ids of their own.
 //
 // `title`: its heading. `intro`: children that say what it is about. `fields`: elements of the form, see `field`; what is typed into one
 // that has a name is a member of `said`. `preview(said, signal)` returns children that say what would follow; without it the act can be done at
-// once. `act(said, signal)` does it and returns a sentence for the page. What either throws is shown in the dialog. `label`: of the button
+// once. `act(said, signal)` does it and returns a sentence for the page, as children. What either throws is shown in the dialog. `label`: of the button
 // that acts; `danger`: whether what it does can't be undone. `signal`: of the view.
+//
+// Returns a function for whoever learns that what was previewed does not hold any more: it drops the preview, and says the sentence it is given.
 export function ask({ title, intro = [], fields = [], preview = null, act, label, danger = false, signal }) {
   made += 1;
   const heading = el("h2", { id: `ask-${made}` }, title);
@@ -32,10 +34,14 @@ export function ask({ title, intro = [], fields = [], preview = null, act, label
 
   // What was looked at is what is done: any change wants another look.
   function forget() {
-    edits += 1;
     put(refused, "");
-    if (preview === null) return;
-    fill(shown);
+    if (preview !== null) drop();
+  }
+
+  function drop(why = null) {
+    edits += 1;
+    fill(shown, why && el("p", {}, why));
+    if (document.activeElement === doIt) show.focus();
     doIt.disabled = true;
   }
 
@@ -48,18 +54,20 @@ export function ask({ title, intro = [], fields = [], preview = null, act, label
     buttons.forEach(([one]) => { one.disabled = true; });
     button.setAttribute("aria-busy", "true");
     const before = edits;
-    let seen = false;
+    let worked = false;
     try {
       await work(said);
-      seen = before === edits;
+      worked = true;
     } catch (error) {
       if (isLeft(error)) return;
+      if (error.status === 409 && button === doIt && preview !== null) drop(); // It is not as it was previewed.
       fill(refused, told(error, button === doIt));
       if (error.status === 401) dialog.close(); // The page asks who it is; nothing behind an open dialog can be reached.
       if (!("status" in error) && error.name !== "Away") reportError(error);
     } finally {
       button.removeAttribute("aria-busy");
-      buttons.forEach(([one, was]) => { one.disabled = one === doIt && button === show ? !seen : was; });
+      buttons.forEach(([one, was]) => { one.disabled = one === doIt ? before !== edits || (button === show ? !worked : was) : was; });
+      if (doIt.disabled && [doIt, document.body].includes(document.activeElement)) show?.focus();
     }
   }
 
@@ -90,6 +98,9 @@ export function ask({ title, intro = [], fields = [], preview = null, act, label
   document.body.append(dialog);
   dialog.showModal();
   form.elements.reason.focus();
+  return (why) => {
+    if (shown.childElementCount && !doIt.hasAttribute("aria-busy")) drop(why);
+  };
 }
 
 // A labelled field of a form; `control` is an input, a select or a textarea.

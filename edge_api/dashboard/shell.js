@@ -13,7 +13,7 @@
 //   no `style` attribute; a test reads the files, and the browser refuses). SVG is styled by classes and presentation attributes.
 // * What is told comes by `get` and `send` of api.js; their errors have a `message` for people. `poll(name, ask, ms, signal)` asks again
 //   and tells in the banner what fails; `follow({ changed, anew }, signal)` hands on the stream of changes.
-// * Headings of a view begin with h2; its h1 is the shell's, changed by `retitle(text)`. `say(text)` tells something in passing ("Retried.");
+// * Headings of a view begin with h2; its h1 is the shell's, changed by `retitle(text)`. `say(...)` tells something in passing, texts and links ("Retried.");
 //   what needs an answer is a native `<dialog>`, which keeps and gives back the focus by itself.
 // * Nothing moves or jumps by itself: rows that are there change in place, what is new is announced.
 
@@ -63,7 +63,7 @@ export function retitle(text) {
 }
 
 // Tells something in passing, to screen readers too.
-export const say = (text) => put(byId("said"), text);
+export const say = (...said) => fill(byId("said"), ...said);
 
 function place() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);

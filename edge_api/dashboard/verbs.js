@@ -3,6 +3,7 @@
 import { part, send } from "./api.js";
 import { ask, field, listed } from "./ask.js";
 import { el } from "./dom.js";
+import { to } from "./shell.js";
 
 // `label` of the button that opens it, `now` of the one that does it, `says` what it is for.
 export const VERBS = {
@@ -14,12 +15,13 @@ export const VERBS = {
   cancel: { label: "Cancel", now: "Cancel it now", danger: true, says: "An order on its way is undone, a completed one is taken back." },
 };
 
-// Asks for what a verb needs, shows what would follow, and does it. `changed()` is called once it is done.
+// Asks for what a verb needs, shows what would follow, and does it, if the order is still as it was previewed. `changed()` is called once it is
+// done. Returns a function to be called when the order has changed meanwhile.
 export function verb(name, order, { signal, changed }) {
   const { label, now, says, danger } = VERBS[name];
   const path = `/admin/orders/${part(order.order_ledger_id)}/${name}`;
-  const body = ({ actor, reason, ...chosen }, dry_run) => ({ actor, reason, dry_run, ...chosen });
-  ask({
+  let seen = null; // What the preview told of the order's state.
+  const drop = ask({
     title: `${label}: order ${order.order_ledger_id}`,
     intro: el("p", {}, says),
     fields: fieldsOf(name, order),
@@ -27,16 +29,20 @@ export function verb(name, order, { signal, changed }) {
     danger,
     signal,
     async preview(said, ends) {
-      return shown(await send("POST", path, body(said, true), { signal: ends }), order);
+      const told = await send("POST", path, { ...said, dry_run: true }, { signal: ends });
+      seen = told.seen;
+      return shown(told, order);
     },
     async act(said, ends) {
-      const told = await send("POST", path, body(said, false), { signal: ends });
+      const told = await send("POST", path, { ...said, dry_run: false, seen }, { signal: ends });
       changed();
       const other = told.order_ledger_id !== order.order_ledger_id;
       const done = told.done ? "done" : "it was so already";
-      return `${label}: ${done}. ${other ? `Order ${told.order_ledger_id}` : "The order"} is ${told.status}${told.paused ? ", on hold" : ""}.`;
+      const which = other ? ["Order ", el("a", { href: to("orders", told.order_ledger_id) }, told.order_ledger_id)] : "The order";
+      return [`${label}: ${done}. `, which, ` is ${told.status}${told.paused ? ", on hold" : ""}.`];
     },
   });
+  return () => drop("The order has changed since: preview it again.");
 }
 
 function fieldsOf(name, order) {

@@ -2,10 +2,11 @@
 
 import { get, part } from "../api.js";
 import { became, draw, marksOf, SIGNS, span, what } from "../course.js";
+import { copier } from "../copy.js";
 import { badge, el, facts, fill, table, time } from "../dom.js";
 import { count, lasting, money, NOTHING } from "../format.js";
 import { follow, poll } from "../live.js";
-import { retitle, say, to } from "../shell.js";
+import { retitle, to } from "../shell.js";
 import { VERBS, verb } from "../verbs.js";
 
 const PAUSE_MS = 2000;
@@ -27,12 +28,14 @@ export async function show(root, { id }, signal) {
     el("h2", {}, "Items"), items.region, el("h2", {}, "Journal"), journal.region, el("h2", {}, "See it yourself"), statements);
   const said = bodies();
   let order = null;
+  let dropPreview = () => {};
 
   function showOrder(found) {
+    if (order !== null && stateOf(order) !== stateOf(found)) dropPreview();
     order = found;
     retitle(`Order ${order.order_ledger_id}`);
     fill(head, headOf(order));
-    fillVerbs(verbs, order, (name) => verb(name, order, { signal, changed: soon }));
+    fillVerbs(verbs, order, (name) => { dropPreview = verb(name, order, { signal, changed: soon }); });
     course.show(order);
     sent.rows(attemptsOf(order, said));
     steps.rows(order.steps.map((step) => ({
@@ -63,13 +66,18 @@ export async function show(root, { id }, signal) {
   follow({ changed: (messages) => messages.some((message) => message.order_ledger_id === order?.order_ledger_id) && soon(), anew: soon }, signal);
 }
 
+// What a preview hangs on: where the order stands, and what people did. What it does by itself goes on under a preview.
+const stateOf = ({ status, paused_at, journal, children }) => JSON.stringify(
+  [status, paused_at, journal.filter(({ kind }) => kind === "operator").length, children.length]);
+
 function headOf(order) {
+  const failed = order.status === "STUCK" ? order.steps.filter(({ state }) => state === "compensation_failed").map(({ name }) => name) : [];
   const about = [
     ["Status", [badge(order.status), order.paused_at ? [" ", badge("paused")] : null]],
     ["Value", order.total_minor === null ? NOTHING : money(order.total_minor, order.currency)],
     ["Customer", order.customer_id ?? NOTHING],
     ["Saga", el("a", { href: to("definitions", order.saga) }, `${order.saga}, version ${order.saga_version}`)],
-    ["At step", order.step ? order.step.split(/(?<=_)/).flatMap((piece) => [piece, el("wbr")]) : NOTHING],
+    [order.status === "STUCK" ? "Stuck on" : "At step", breakable(failed.length ? failed.join(", ") : order.step)],
     ["Retries", count(order.retry_count)],
     ["Recorded", time(order.created_at)],
     ["Took", order.finished_at ? lasting(order.timeline.length_s) : `${lasting(order.timeline.length_s)} so far`],
@@ -81,7 +89,7 @@ function headOf(order) {
     ["Client's key", order.client_request_id],
     ["Correlation ID", order.correlation_id],
     ["About order", order.parent_id && link(order.parent_id)],
-    ...order.children.map((child) => [child.saga, [link(child.order_ledger_id), " ", badge(child.status)]]),
+    ...order.children.map((child) => [child.saga === order.saga ? "Placed anew as" : child.saga, [link(child.order_ledger_id), " ", badge(child.status)]]),
     ...Object.entries(order.metadata).map(([name, value]) => [`metadata.${name}`, typeof value === "string" ? value : JSON.stringify(value)]),
   ].filter(([, value]) => value !== null && value !== NOTHING);
   const small = facts(about);
@@ -89,6 +97,7 @@ function headOf(order) {
   return [order.last_error ? el("p", { class: order.status === "STUCK" ? "loudly" : "failed" }, order.last_error) : null, small];
 }
 
+const breakable = (names) => (names === null ? names : names.split(/(?<=_)/).flatMap((piece) => [piece, el("wbr")]));
 const link = (id) => el("a", { href: to("orders", id), class: "mono" }, id);
 
 // Buttons stay the same elements while the order goes on, so that the focus stays where it is.
@@ -144,7 +153,7 @@ function courseOf(id, signal) {
 
 const legend = () => el("ul", { class: "legend" }, [["forth", "being done"], ["back", "being undone: it points backwards"], ["delay", "waits for the next attempt"],
   ["wait", "waits for an answer or a time"], ["hold", "on hold"], ["mark", "takeovers and what somebody asked for, in the list"]].map(([name, says]) => el("li", { class: name }, says)),
-  el("li", {}, Object.entries(SIGNS).map(([outcome, sign]) => `${sign} ${outcome === "open" ? "on its way" : outcome}`).join("  ")));
+  Object.entries(SIGNS).map(([outcome, sign]) => el("li", {}, `${sign} ${outcome === "open" ? "on its way" : outcome}`)));
 
 function attemptsOf(order, said) {
   const { timeline, journal } = order;
@@ -188,21 +197,12 @@ function journalRow(entry, order) {
   return {
     key: entry.seq,
     cells: [entry.seq, el("time", { datetime: entry.at, title: entry.at }, `+${lasting(after)}`), `${entry.kind}${attempt}`, `${entry.direction === "compensation" ? "undo " : ""}${entry.step ?? ""}`,
-      `${entry.outcome ?? ""}${took}`, [entry.error, entry.reason].filter(Boolean).join("; "), entry.actor ?? entry.replica],
+      `${entry.outcome ?? ""}${took}`, [entry.error, entry.reason].filter(Boolean).join("; "), el("span", { class: "line" }, entry.actor ?? entry.replica)],
     loud: entry.outcome === "STUCK",
   };
 }
 
 function statement({ says, sql }) {
   const text = el("pre", { tabindex: 0, role: "region", "aria-label": `SQL: ${says}` }, sql);
-  async function copy() {
-    try {
-      await navigator.clipboard.writeText(sql);
-      say("Copied.");
-    } catch {
-      getSelection().selectAllChildren(text); // Without TLS a browser lets nothing be copied by a script.
-      say("It is marked: copy it with the keyboard.");
-    }
-  }
-  return [el("h3", {}, says), text, el("div", { class: "buttons" }, el("button", { type: "button", onclick: copy }, `Copy: ${says}`))];
+  return [el("h3", {}, says), text, el("div", { class: "buttons" }, copier(sql, `Copy: ${says}`, { shown: () => text }))];
 }

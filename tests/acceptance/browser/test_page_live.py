@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from tests.acceptance.browser.room import Room
 from tests.acceptance.browser.scene import slowly, stuck_order
@@ -14,13 +14,19 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="session")]
 WHY = "looked into it"
 
 
-async def act(room: Room, verb: str, does: str, *reads: str) -> None:
-    """Preview a verb on the order that is shown, read what would follow, and do it."""
+async def previewed(room: Room, verb: str) -> Locator:
+    """Return the dialog of a verb, filled in, whose preview was asked for."""
     await room.page.get_by_role("button", name=verb, exact=True).click()
     dialog = room.page.get_by_role("dialog")
     await dialog.get_by_label("Reason").fill(WHY)
     await dialog.get_by_label("Actor").fill("ann")
     await dialog.get_by_role("button", name="Preview").click()
+    return dialog
+
+
+async def act(room: Room, verb: str, does: str, *reads: str) -> None:
+    """Preview a verb on the order that is shown, read what would follow, and do it."""
+    dialog = await previewed(room, verb)
     for text in reads:
         await expect(dialog).to_contain_text(text)
     await expect(dialog.get_by_role("button", name=does)).to_be_enabled()
@@ -64,11 +70,7 @@ async def test_what_is_stuck_is_seen_its_retry_previewed_and_done_and_its_end_se
     await room.row(order).get_by_role("link").first.click()
     before = await shop.journal(order)
 
-    await page.get_by_role("button", name="Retry", exact=True).click()
-    dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Reason").fill(WHY)
-    await dialog.get_by_label("Actor").fill("ann")
-    await dialog.get_by_role("button", name="Preview").click()
+    dialog = await previewed(room, "Retry")
     await expect(dialog).to_contain_text(f"PUT /orders/{order}/cancel at orders")
     assert await shop.journal(order) == before, "a preview changes nothing"
     await dialog.get_by_role("button", name="Retry now").click()
@@ -86,11 +88,7 @@ async def test_what_is_stuck_is_seen_its_retry_previewed_and_done_and_its_end_se
 async def test_a_verb_that_came_too_late_is_refused_in_a_sentence(room: Room, shop: Shop) -> None:
     order = await stuck_order(shop, "refused-on-the-page")
     await room.show(f"#/orders/{order}")
-    await room.page.get_by_role("button", name="Skip step").click()
-    dialog = room.page.get_by_role("dialog")
-    await dialog.get_by_label("Reason").fill(WHY)
-    await dialog.get_by_label("Actor").fill("ann")
-    await dialog.get_by_role("button", name="Preview").click()
+    dialog = await previewed(room, "Skip step")
     await expect(dialog).to_contain_text("stays")
     url = f"{shop.stack.admin_urls[0]}/admin/orders/{order}/retry"
     assert (await shop.call("POST", url, {"actor": "bob", "reason": "was quicker"})).status == 200
@@ -99,6 +97,43 @@ async def test_a_verb_that_came_too_late_is_refused_in_a_sentence(room: Room, sh
     await dialog.get_by_role("button", name="Skip it now").click()
     await expect(dialog.get_by_role("alert")).to_contain_text("FAILED")
     room.forgive(r"\b409\b")
+
+
+async def test_a_preview_is_dropped_when_somebody_else_was_quicker_and_nothing_is_placed_anew(room: Room, shop: Shop) -> None:
+    order = await stuck_order(shop, "quicker-than-the-page")
+    await undo_by_hand(shop, order)
+    await room.show(f"#/orders/{order}")
+    dialog = await previewed(room, "Retry")
+    await expect(dialog).to_contain_text(f"PUT /orders/{order}/cancel at orders")
+    does = dialog.get_by_role("button", name="Retry now")
+    await expect(does).to_be_enabled()
+    # What the page does not know yet is refused all the same; then it gets to know it.
+    await room.page.route(f"**/admin/orders/{order}", lambda route: route.abort())
+    url = f"{shop.stack.admin_urls[0]}/admin/orders/{order}"
+    said = {"actor": "bob", "reason": "was quicker"}
+    assert (await shop.call("POST", f"{url}/resolve", {**said, "as": "failed"})).status == 200
+    before = await shop.journal(order)
+    await does.click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("is FAILED now: look again")
+    await expect(does).to_be_disabled()
+
+    # Looked at anew it says what it does now; and as an open dialog learns of a change it drops what it showed.
+    await dialog.get_by_role("button", name="Preview").click()
+    await expect(dialog).to_contain_text("It goes on as an order of its own")
+    await expect(does).to_be_enabled()
+    await room.page.unroute(f"**/admin/orders/{order}")
+    await expect(dialog.get_by_role("status")).to_have_text("The order has changed since: preview it again.")
+    await expect(does).to_be_disabled()
+
+    assert await shop.journal(order) == before
+    assert (await shop.call("GET", url)).json["children"] == []
+
+    await dialog.get_by_role("button", name="Preview").click()
+    await does.click()
+    await expect(room.page.locator("main")).to_contain_text("Placed anew as")
+    await room.page.locator("#said").get_by_role("link").click()
+    await expect(room.page.locator("main")).to_contain_text("COMPLETED")
+    room.forgive(r"\b409\b|ERR_FAILED")
 
 
 @pytest.fixture
@@ -128,12 +163,16 @@ async def test_the_other_verbs_do_from_the_page_what_they_say(room: Room, stack:
             ("Resolve", "Resolve now", "resolved-by-hand"),
         ):
             order = await stuck_order(shop, key)
-            url = f"{stack.participants['orders']}/orders/{order}/cancel"
-            assert (await shop.call("PUT", url, **{"Idempotency-Key": f"by-hand-{key}"})).status == 200
+            await undo_by_hand(shop, order)
             await room.show(f"#/orders/{order}")
             await act(room, verb, does)
             await expect(room.page.locator("main")).to_contain_text("FAILED")
             assert (await shop.get(order))["status"] == "FAILED"
+
+
+async def undo_by_hand(shop: Shop, order: str) -> None:
+    url = f"{shop.stack.participants['orders']}/orders/{order}/cancel"
+    assert (await shop.call("PUT", url, **{"Idempotency-Key": f"by-hand-{order}"})).status == 200
 
 
 async def waiting(shop: Shop, key: str) -> str:
