@@ -1,7 +1,5 @@
 """The command `saga`: which commands there are; each is in `orchestrator/operations/commands/`."""
 
-import contextlib
-
 import click
 
 from orchestrator.operations import lifeline
@@ -37,10 +35,9 @@ def main() -> None:
 
 def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from importlib import metadata
+        from orchestrator.version import version
 
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            click.echo(f"saga {metadata.version('sagaledger')}")
+        click.echo(f"saga {version()}")
         context.exit()
 
 

@@ -6,7 +6,6 @@ A route without an entry in `edge_api.contract.OPERATIONS` stops the start: what
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import orjson
@@ -21,6 +20,7 @@ from edge_api.problems import BASE, CONTENT_TYPE, ProblemType
 from edge_api.schemas import PlaceOrderRequest, StartRequest, request_model
 from orchestrator.saga import Saga
 from orchestrator.sagas.orders import PlaceOrder
+from orchestrator.version import version
 
 _SCHEMAS: Final = "#/components/schemas/"
 _OF_EVERY_REQUEST: Final = ("CorrelationId", "Traceparent")
@@ -111,8 +111,8 @@ def document(app: web.Application, *, key_wanted: bool) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Sagaledger edge API",
-            "version": _version(),
+            "title": "Sagaledger",
+            "version": version(),
             "description": "Orders, each wholly done or wholly undone.",
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
@@ -289,10 +289,3 @@ def _problem() -> Json:
         },
         "required": ["type", "title", "status", "detail", "instance", "retryable"],
     }
-
-
-def _version() -> str:
-    try:
-        return version("sagaledger")
-    except PackageNotFoundError:
-        return "0"

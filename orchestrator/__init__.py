@@ -16,7 +16,7 @@
     a replica        main connecting settings switch logs metrics exposing  worker listener wakes watchdog  retention
                      webhooks/  oncall/ (people are told)  money
     of every door    bearer api_keys
-    commands         operations/
+    commands         operations/  version
 
 Imports inside run one way: step ← saga ← progress ← turns ← undoing ← answers ← asked ← machine ← work ← runner ← worker.
 """

@@ -1,5 +1,6 @@
 """The contract against the routes that are really served."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from edge_api.app import CLIENT_ROUTES
 from edge_api.contract import OPERATIONS
 from edge_api.openapi import add_to, document
 from edge_api.parameters import HEADER_NAMES, HEADERS, PARAMETERS
+from tests.documents import ROOT
 
 
 def described_app() -> web.Application:
@@ -43,6 +45,12 @@ def test_every_route_is_described_and_nothing_else(contract: dict[str, Any]) -> 
 
     assert described == served
     assert described == set(OPERATIONS)
+
+
+def test_it_has_the_name_and_the_version_of_what_it_describes(contract: dict[str, Any]) -> None:
+    (name, said) = re.match(r"# (\w+)\n(?:.|\n)*?This is version ([0-9.]+)\.\s", (ROOT / "README.md").read_text()).groups()  # type: ignore[union-attr]
+
+    assert (contract["info"]["title"], contract["info"]["version"]) == (name, said)
 
 
 def test_a_route_that_is_not_described_stops_the_start() -> None:
