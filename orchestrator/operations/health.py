@@ -1,10 +1,12 @@
 """Whether every part of an installation can be reached."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -15,6 +17,11 @@ from participants.contracts import strict_json
 from sql import fleet, reading
 
 TIMEOUT_S: Final = 5
+_WHERE: Final[Mapping[str, str]] = {
+    "edge": "; SAGA_HOST and SAGA_PORT say where the edge is",
+    "orchestrator": "; SAGA_ADMIN_HOST and SAGA_METRICS_PORT say where it is",
+}
+"""Which settings say where a part is looked for; participants are in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +112,20 @@ async def _ask(transport: Transport, name: str, url: str) -> PartHealth:
         return PartHealth(name, url, False, f"no answer within {TIMEOUT_S} s")
     except strict_json.NotJson:
         return PartHealth(name, url, False, "its answer is no JSON: is it something else?")
-    except (TransportError, ValueError) as error:
+    except ValueError as error:
         return PartHealth(name, url, False, str(error))
+    except TransportError as error:
+        return PartHealth(name, url, False, f"{_why(error)} at {urlsplit(url).netloc}{_WHERE.get(name, '')}")
+
+
+def _why(error: TransportError) -> str:
+    """Return in words why nothing answered."""
+    cause = getattr(error.__cause__, "os_error", error.__cause__)
+    match cause:
+        case ConnectionRefusedError():
+            return "nothing listens"
+        case socket.gaierror():
+            return "there is no such host"
+        case OSError(strerror=str(said)) if said:
+            return f"no connection ({said.lower()})"
+    return "no whole answer"

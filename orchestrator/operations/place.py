@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ALIKE: Final = 0.9
 """How alike a name must be to a setting's to be taken for a slip: a platform may set names of its own with our prefix."""
+
+_DATABASE: Final[Mapping[str, str]] = {"host": "localhost", "port": "5432", "dbname": ""}
+"""What says which database an address is of, with what is meant where it is left out."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ def find_place(database_url: str | None, folder: Path, databases_of: Databases) 
         url = settings.ledger_url()
         with contextlib.suppress(SettingsError):
             running = _running_stack(folder)
-            if running.database_url == url:
-                return running
+            if _names_same(running.database_url, url):
+                return replace(running, database_url=url)
         metrics = f"http://{local_host(settings.admin_host)}:{settings.metrics_port}" if settings.metrics_port else None
         edge = f"http://{local_host(settings.host)}:{settings.port}"
         return Place(
@@ -93,6 +96,12 @@ def find_place(database_url: str | None, folder: Path, databases_of: Databases) 
             settings.participant_reach,
         )
     return _running_stack(folder)
+
+
+def _names_same(one: str, other: str) -> bool:
+    """Tell whether two addresses are of one database; users may differ."""
+    first, second = conninfo.conninfo_to_dict(one), conninfo.conninfo_to_dict(other)
+    return all(str(first.get(name, usual)) == str(second.get(name, usual)) for name, usual in _DATABASE.items())
 
 
 def _running_stack(folder: Path) -> Place:

@@ -28,7 +28,7 @@ def taken_port() -> Iterator[int]:
         (["upp"], "No such command 'upp'"),
         (["up", "--port", "http"], "'http' is not a valid integer"),
         (["participant", "warehouse"], "'warehouse' is not one of"),
-        (["ledger", "show", "17"], "'17' is not a valid UUID"),
+        (["ledger", "show", "17"], "'17' is no order's id"),
         (["ledger", "retry", "00000000-0000-8000-8000-000000000000"], "Missing option '--reason'"),
         (["demo", "--orders", "0"], "0 is not in the range"),
         (["--database-url", "postgresql://x/y", "demo"], "leave out --database-url"),
@@ -196,6 +196,8 @@ def test_health_fails_when_a_part_is_away(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert not parts["database"]["healthy"]
     assert not parts["orders"]["healthy"]
+    assert parts["edge"]["detail"] == "nothing listens at 127.0.0.1:1; SAGA_HOST and SAGA_PORT say where the edge is"
+    assert parts["orders"]["detail"] == "nothing listens at 127.0.0.1:1"
     assert "canary" not in result.stdout
 
 
