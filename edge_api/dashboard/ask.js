@@ -67,6 +67,7 @@ export function ask({ title, intro = [], fields = [], preview = null, act, label
     } finally {
       button.removeAttribute("aria-busy");
       buttons.forEach(([one, was]) => { one.disabled = one === doIt ? before !== edits || (button === show ? !worked : was) : was; });
+      if (button === show && !doIt.disabled) doIt.focus(); // What comes next by keyboard is to do it, not to look again.
       if (doIt.disabled && [doIt, document.body].includes(document.activeElement)) show?.focus();
     }
   }

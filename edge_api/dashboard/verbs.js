@@ -5,12 +5,13 @@ import { ask, field, listed } from "./ask.js";
 import { el } from "./dom.js";
 import { to } from "./shell.js";
 
-// `label` of the button that opens it, `now` of the one that does it, `says` what it is for.
+// `label` of the button that opens it, `now` of the one that does it, `says` what it is for, of an order where that depends on it.
 export const VERBS = {
   retry: { label: "Retry", now: "Retry now", says: "A STUCK order goes on where it stands. A FAILED one is placed anew, as an order of its own." },
   resume: { label: "Resume", now: "Resume now", says: "The order goes on where it stands, with its time anew." },
   pause: { label: "Pause", now: "Pause now", says: "No further call is made until it is resumed. A call that is on its way ends, and its answer counts." },
-  "skip-step": { label: "Skip step", now: "Skip it now", danger: true, says: "The order goes on without this step, or without undoing it." },
+  "skip-step": { label: "Skip step", now: "Skip it now", danger: true, says: (order) => (order.direction === "compensation"
+    ? "What is left is undone without undoing this step: what the step did stands." : "The order goes on without this step.") },
   resolve: { label: "Resolve", now: "Resolve now", danger: true, says: "The order ends as you say. No call follows: put right by hand what must not stand." },
   cancel: { label: "Cancel", now: "Cancel it now", danger: true, says: "An order on its way is undone, a completed one is taken back." },
 };
@@ -23,7 +24,7 @@ export function verb(name, order, { signal, changed }) {
   let seen = null; // What the preview told of the order's state.
   const drop = ask({
     title: `${label}: order ${order.order_ledger_id}`,
-    intro: el("p", {}, says),
+    intro: el("p", {}, typeof says === "function" ? says(order) : says),
     fields: fieldsOf(name, order),
     label: now,
     danger,

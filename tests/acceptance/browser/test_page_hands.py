@@ -101,6 +101,11 @@ async def test_an_order_is_found_looked_at_and_asked_about_without_a_mouse(brows
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("dialog")).to_be_visible()
         assert await focused.evaluate("(element) => element.closest('dialog') !== null"), "the focus is in the dialog"
+        await page.keyboard.type("looked into it")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("ann")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("button", name="Retry now")).to_be_focused()
         await page.keyboard.press("Escape")
 
         await expect(page.get_by_role("dialog")).to_have_count(0)
