@@ -86,16 +86,19 @@ async def test_what_could_not_be_undone_is_left_out_after_a_look_at_what_that_le
 
     shown = await run(shop, tmp_path, "skip-step", order, "--dry-run")
     wrong = await run(shop, tmp_path, "skip-step", order, "confirm_order")
+    other = await run(shop, tmp_path, "skip-step", order, "create_order", "--seen", "STUCK-1-create_order")
     assert await shop.journal(order) == before
-    skipped = await run(shop, tmp_path, "skip-step", order, "create_order")
+    mark = f"STUCK-{before[-1]['seq']}-create_order"
+    skipped = await run(shop, tmp_path, "skip-step", order, "create_order", "--seen", mark)
 
     assert shown.stdout.splitlines() == [
         f"skip-step of order {order} would be followed by:",
         "      no calls",
         "can't be undone: what create_order did, or may have done, stays",
-        f"nothing was changed; with --seen STUCK-{before[-1]['seq']}-create_order it is refused once the order has changed",
+        f"nothing was changed; with --seen {mark} it is refused once the order has changed",
     ]
     assert_told(wrong, 1, "it is the turn of create_order")
+    assert_told(other, 1, "look again")
     assert skipped.stdout.splitlines()[0] == f"skip-step of order {order} is recorded; it is FAILED, and goes on with:"
     states = {step["name"]: step["state"] for step in (await shop.get(order))["steps"]}
     assert (states["create_order"], states["authorize_payment"]) == ("skipped", "compensated")
