@@ -20,7 +20,7 @@ from orchestrator.sagas import SHIPPED
 from orchestrator.sagas.cancel_order import CANCEL_ORDER
 from orchestrator.settings import Settings
 from tests.integration.audit.conftest import Installation
-from tests.integration.audit.shop import SAGA, scripted
+from tests.integration.audit.shop import SAGA, Shop, scripted
 
 STRANGER = "0198c0de-0000-8000-8000-000000000001"
 COMPLETED = str(order_id("client", "completed"))
@@ -67,8 +67,21 @@ async def mend(installation: Installation, command: str) -> None:
     verb, saga = {"cancel": (cancelling.cancel, definitions.named(CANCEL_ORDER.name)), "retry": (operating.retry, SAGA)}[
         words[2]
     ]
-    await verb(shop.conn, definitions, UUID(words[3]), actor="ann", reason=words[words.index("--reason") + 1])
+    orders = await alike(shop, words) if words[3] == "--all" else [UUID(words[3])]
+    for order in orders:
+        await verb(shop.conn, definitions, order, actor="ann", reason=words[words.index("--reason") + 1])
     await shop.run(saga=saga)
+
+
+async def alike(shop: Shop, words: list[str]) -> list[UUID]:
+    """The orders that a bulk retry is for, which is proposed as a look at first."""
+    assert "--dry-run" in words
+    status, saga, cause = (words[words.index(option) + 1] for option in ("--status", "--saga", "--error-like"))
+    cursor = await shop.conn.execute(
+        "select order_ledger_id from order_ledger where status = %s and saga = %s and strpos(last_error, %s) > 0",
+        (status, saga, cause),
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def authorize(installation: Installation, order: str, amount_minor: int = 500) -> None:
